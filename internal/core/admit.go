@@ -1,0 +1,85 @@
+package core
+
+import (
+	"github.com/semel-dev/semel/message"
+)
+
+// admit decides what happens to an envelope of which everything is known: it
+// is answered from the record, refused, made to wait, or run.
+func (s *Shard) admit(env *envelope) {
+	c := env.cell
+	if c.broken != nil && !env.accepted() {
+		s.refuseAll(env, 0, message.CodeStoreUnavailable, c.broken.Error())
+		return
+	}
+	if env.query != nil {
+		a := env.query(c.state, c.version, c.exists)
+		s.answerAll(env, c.dirtyIn, a)
+		s.use(c)
+		return
+	}
+	if env.discard {
+		s.discardDead(env)
+		return
+	}
+	if !env.accepted() && !env.remove && s.replay(env) {
+		return
+	}
+	if s.blocked(c, env) {
+		switch {
+		case env == c.taking:
+			c.taking = nil // a hold came in between; drain takes it again
+		case env.accepted():
+			s.park(env)
+		case env.wantsAcceptance():
+			s.acceptNow(env, 0)
+			s.park(env)
+		default:
+			c.volatile = append(c.volatile, env)
+		}
+		return
+	}
+	if s.onTrial(env) {
+		return
+	}
+	if env.remove {
+		s.removeAgent(env)
+		return
+	}
+	s.run(env)
+}
+
+// blocked says whether something keeps the message from its agent.
+func (s *Shard) blocked(c *cell, env *envelope) bool {
+	if c.broken != nil {
+		return true
+	}
+	k := c.control
+	if k == nil || k.passes(env.msg) {
+		return false
+	}
+	if env == c.taking {
+		return k.until != 0 // it was taken because it is first
+	}
+	return k.until != 0 || len(k.retries) > 0 || k.head < k.tail
+}
+
+func (s *Shard) removeAgent(env *envelope) {
+	c := env.cell
+	o := &message.Outcome{Status: message.StatusDone}
+	if !c.exists {
+		s.refuseAll(env, c.dirtyIn, message.CodeUnknownAgent, "there is no agent "+c.agent.String())
+		return
+	}
+	st, err := c.typ.Load(c.typ.Schema, nil)
+	if err != nil {
+		s.refuseAll(env, 0, message.CodeHandlerFailed, err.Error())
+		return
+	}
+	c.state, c.version, c.exists, c.changed = st, 0, false, true
+	s.touch(c)
+	s.removeTimers(c)
+	s.answerAll(env, s.openSeq(), Answer{Outcome: o})
+	s.finish(env)
+	s.drain(c)
+}

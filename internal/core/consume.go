@@ -1,0 +1,44 @@
+package core
+
+import (
+	"github.com/semel-dev/semel/message"
+)
+
+// consume writes, into the unit that has the message's step or its mailbox
+// row, whatever says that the message need not be delivered again.
+func (s *Shard) consume(env *envelope) {
+	switch env.origin {
+	case fromInbox:
+		s.consumeInbox(env)
+	case fromMailbox:
+		k := s.control(env.cell)
+		key := s.key([]byte(env.cell.key), position(k.head))
+		s.write(message.TableMailbox, 0, message.Delete, key, nil)
+		k.head++
+		env.cell.mail = env.cell.mail[1:]
+		env.cell.taking = nil
+	case fromRetry:
+		k := s.control(env.cell)
+		k.retries = without(k.retries, env.retry)
+		env.cell.taking = nil
+	case fromTimer:
+		s.consumeTimer(env.timer)
+	case fromEffect:
+		s.consumeEffect(env.effect)
+	case fromDead:
+		s.write(message.TableDead, 0, message.Delete, s.key(env.deadKey), nil)
+		delete(s.reviving, env.msg.ID)
+		s.reopen(env)
+	}
+	s.endTrial(env)
+}
+
+// control is the cell's control row, about to be changed.
+func (s *Shard) control(c *cell) *controlRow {
+	if c.control == nil {
+		c.control = new(controlRow)
+	}
+	c.controlChanged = true
+	s.touch(c)
+	return c.control
+}

@@ -1,0 +1,128 @@
+package core
+
+import (
+	"github.com/semel-dev/semel/message"
+)
+
+// die puts a message among the dead letters. It was consumed by then; whoever
+// waits for its outcome is told where it is.
+func (s *Shard) die(env *envelope, attempts int, reason string) {
+	m := env.msg
+	identify(m)
+	d := &DeadLetter{Message: m, Reason: truncate(reason), Attempts: attempts, At: s.now}
+	key := s.key(m.ID[:])
+	a := s.open.arena
+	start := len(a)
+	s.write(message.TableDead, 0, message.Put, key, s.value(appendDead(a, key, d), start))
+	s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmDead, Agent: m.To, ID: m.ID, Detail: d.Reason})
+
+	if m.Answer != nil {
+		if len(env.rows) > 0 {
+			s.markOpen(env.cell, env.rows[0].key, env, message.StatusDead, m.ID)
+		}
+		return
+	}
+	if m.Key == "" && m.ReplyTo == nil {
+		return
+	}
+	o := &message.Outcome{
+		Status: message.StatusDead, Action: m.Action, Fingerprint: m.Fingerprint, FirstSeen: m.Sent,
+		Attempts: attempts, Doubt: m.ID, ReplyTo: m.ReplyTo,
+	}
+	open := s.key([]byte(env.cell.key), m.Identity())
+	s.putOpen(open, o)
+	s.answerWaiters(string(open), s.openSeq(), o)
+}
+
+// markOpen changes the status of an open outcome, if it is still open, and
+// tells those who wait for it when it does not simply go on.
+func (s *Shard) markOpen(c *cell, k message.RowKey, env *envelope, status message.Status, ref message.ID) {
+	value, _ := s.row(env, 0)
+	if value == nil {
+		return
+	}
+	o, err := ReadOutcome(k, value)
+	if err != nil {
+		s.breakCell(c, err)
+		return
+	}
+	o.Status, o.Doubt = status, ref
+	key := s.key(k.Key)
+	s.putOpen(key, o)
+	if status != message.StatusInFlight {
+		s.answerWaiters(string(key), s.openSeq(), o)
+	}
+}
+
+// reopen makes the outcome of a dead letter that is tried again in flight.
+func (s *Shard) reopen(env *envelope) {
+	if len(env.rows) > 0 {
+		s.markOpen(env.cell, env.rows[0].key, env, message.StatusInFlight, message.ID{})
+	}
+	if env.operator != nil {
+		s.answer(env.operator, s.openSeq(), Answer{Outcome: &message.Outcome{Status: message.StatusDone}})
+		env.operator = nil
+	}
+}
+
+// RetryDead takes a message back from the dead letters and tries it again.
+func (s *Shard) RetryDead(now message.Time, c *Caller, id message.ID) {
+	s.withDead(now, c, id, func(env *envelope) { s.advance(env) })
+}
+
+// DiscardDead gives a dead letter up. Whoever waits for its outcome hears that
+// it was discarded: a certain no if the message itself failed, for each of its
+// attempts was undone; an unknown if it was the answer to something that the
+// agent had asked, for that may have happened.
+func (s *Shard) DiscardDead(now message.Time, c *Caller, id message.ID) {
+	s.withDead(now, c, id, func(env *envelope) {
+		env.discard = true
+		s.advance(env)
+	})
+}
+
+func (s *Shard) discardDead(env *envelope) {
+	m := env.msg
+	delete(s.reviving, m.ID)
+	s.write(message.TableDead, 0, message.Delete, s.key(env.deadKey), nil)
+	o := &message.Outcome{Status: message.StatusRejected, Code: "discarded", Detail: "an operator discarded the message"}
+	if m.Answer != nil {
+		o.Status = message.StatusUnknown
+	}
+	if len(env.rows) > 0 {
+		if value, _ := s.row(env, 0); value != nil {
+			s.settleOpen(env.cell, env.rows[0].key, value, o)
+		}
+	}
+	s.answer(env.operator, s.openSeq(), Answer{Outcome: &message.Outcome{Status: message.StatusDone}})
+	s.finish(env)
+}
+
+// withDead reads a dead letter and does something with its message.
+func (s *Shard) withDead(now message.Time, c *Caller, id message.ID, then func(*envelope)) {
+	s.advanceClock(now)
+	k := message.RowKey{Table: message.TableDead, Key: id[:]}
+	s.issue(&Load{Keys: []message.RowKey{k}, apply: func(values [][]byte) error {
+		value := values[0]
+		if v, known := s.overlay.get(k.Table, k.Key); known {
+			value = v
+		}
+		if value == nil || s.reviving[id] {
+			s.refuse(c, s.sealed, message.CodeUnknownDead, "there is no dead letter %s", id)
+			return nil
+		}
+		d, err := ReadDead(k, value)
+		if err != nil {
+			s.refuse(c, 0, message.CodeStoreUnavailable, "%v", err)
+			return nil
+		}
+		s.reviving[id] = true
+		env := s.accepted(d.Message, fromDead)
+		env.deadKey, env.operator = k.Key, c
+		if d.Message.Answer == nil && (d.Message.Key != "" || d.Message.ReplyTo != nil) {
+			env.rows = []needed{{key: message.RowKey{Table: message.TableOpen, Key: identityKey(env.cell, d.Message.Identity())}}}
+		}
+		then(env)
+		return nil
+	}})
+}

@@ -1,0 +1,222 @@
+package core
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// mailWindow bounds how many parked messages of one agent stay in memory.
+const mailWindow = 64
+
+func position(p uint64) []byte { return binary.BigEndian.AppendUint64(nil, p) }
+
+// passes says whether the message bears the token of the hold that is set.
+func (k *controlRow) passes(m *message.Message) bool {
+	return k.until != 0 && m.Token != "" && m.Token == k.token
+}
+
+// park keeps an accepted message in its agent's durable mailbox.
+func (s *Shard) park(env *envelope) {
+	s.consume(env)
+	c := env.cell
+	k := s.control(c)
+	identify(env.msg)
+	key := s.key([]byte(c.key), position(k.tail))
+	a := s.open.arena
+	start := len(a)
+	s.write(message.TableMailbox, 0, message.Put, key, s.value(appendMessage(a, key, env.msg), start))
+	if uint64(len(c.mail)) == k.tail-k.head && len(c.mail) < mailWindow {
+		c.mail = append(c.mail, env.msg)
+	}
+	k.tail++
+	s.finish(env)
+	if c.broken == nil && k.until == 0 && len(k.retries) == 0 {
+		s.drain(c)
+	}
+}
+
+// drain lets an agent consume what waits for it, as far as nothing keeps it:
+// first retries that are due, then the mailbox, then callers.
+func (s *Shard) drain(c *cell) {
+	if c.draining {
+		return // the drain that is under way goes on
+	}
+	c.draining = true
+	for c.broken == nil && c.taking == nil && s.drainOne(c) {
+	}
+	c.draining = false
+}
+
+// drainOne takes one message, if there is one that may be taken.
+func (s *Shard) drainOne(c *cell) bool {
+	if k := c.control; k != nil {
+		if k.until != 0 && k.until <= s.now {
+			k.token, k.until = "", 0
+			s.control(c)
+		}
+		for _, r := range k.retries {
+			if r.until <= s.now && (k.until == 0 || k.passes(r.msg)) {
+				env := s.accepted(r.msg, fromRetry)
+				env.retry, env.suspect = r, r.suspect
+				r.suspect = false
+				return s.takeNext(c, env)
+			}
+		}
+		if k.until != 0 || len(k.retries) > 0 {
+			return false // an alarm is set for each
+		}
+		if k.head < k.tail {
+			if len(c.mail) == 0 {
+				s.fetchMail(c)
+				return false
+			}
+			env := s.accepted(c.mail[0], fromMailbox)
+			env.suspect = s.trial.spend()
+			return s.takeNext(c, env)
+		}
+	}
+	if len(c.volatile) > 0 {
+		env := c.volatile[0]
+		c.volatile = c.volatile[1:]
+		s.advance(env)
+		return true
+	}
+	return false
+}
+
+func (s *Shard) takeNext(c *cell, env *envelope) bool {
+	c.taking = env
+	s.advance(env)
+	return c.taking == nil
+}
+
+// fetchMail reads the next messages of a mailbox that outgrew memory.
+func (s *Shard) fetchMail(c *cell) {
+	if c.fetching {
+		return
+	}
+	c.fetching = true
+	k := c.control
+	l := &Load{}
+	for p := k.head; p < min(k.tail, k.head+mailWindow); p++ {
+		l.Keys = append(l.Keys, message.RowKey{Table: message.TableMailbox, Key: append([]byte(c.key), position(p)...)})
+	}
+	l.apply = func(values [][]byte) error {
+		c.fetching = false
+		for i, value := range values {
+			if v, known := s.overlay.get(message.TableMailbox, l.Keys[i].Key); known {
+				value = v
+			}
+			if value == nil {
+				s.breakCell(c, &CorruptError{rowName(l.Keys[i]), "a parked message is missing"})
+				return nil
+			}
+			m, err := readMessageRow(l.Keys[i], value)
+			if err != nil {
+				s.breakCell(c, err)
+				return nil
+			}
+			c.mail = append(c.mail, m)
+		}
+		s.drain(c)
+		return nil
+	}
+	s.issue(l)
+}
+
+// failAccepted deals with an accepted message whose step failed: it waits and
+// is tried again, and after too many attempts it dies. Its agent waits with
+// it, because the messages behind it may build on it.
+func (s *Shard) failAccepted(env *envelope, res Result) {
+	attempts := 1
+	if env.retry != nil {
+		attempts += env.retry.attempts
+	}
+	identify(env.msg)
+	s.acceptNow(env, attempts)
+	s.consume(env)
+	if attempts >= s.cfg.MaxAttempts || res.Invalid {
+		s.die(env, attempts, res.Err.Error())
+	} else {
+		wait := s.backoff(env.msg.ID, attempts)
+		r := &retry{msg: env.msg, attempts: attempts, until: s.now + message.Time(wait), reason: truncate(res.Err.Error())}
+		k := s.control(env.cell)
+		k.retries = append(k.retries, r)
+		s.alarms.add(wakeEntry{at: r.until, cell: env.cell})
+	}
+	s.finish(env)
+	s.drain(env.cell)
+}
+
+// acceptNow records that a message whose caller wants no more than acceptance
+// is accepted.
+func (s *Shard) acceptNow(env *envelope, attempts int) {
+	m := env.msg
+	if env.accepted() {
+		return
+	}
+	if m.Key != "" {
+		s.openOutcome(env, m.Identity(), message.StatusInFlight, message.ID{}, attempts)
+		return
+	}
+	if m.Source != "" {
+		s.takeSequence(env)
+	}
+	o := &message.Outcome{Status: message.StatusInFlight, Action: m.Action, FirstSeen: m.Sent, Attempts: attempts}
+	s.answerAll(env, s.openSeq(), Answer{Outcome: o})
+}
+
+// backoff is the time before the next attempt: full jitter (AWS Architecture
+// Blog, "Exponential Backoff And Jitter", 2015), drawn from the message's own
+// identity so that a run can be repeated.
+func (s *Shard) backoff(id message.ID, attempts int) time.Duration {
+	limit := s.cfg.BackoffBase << min(attempts-1, 20)
+	if limit <= 0 || limit > s.cfg.BackoffMax {
+		limit = s.cfg.BackoffMax
+	}
+	x := binary.LittleEndian.Uint64(id[:8]) ^ uint64(attempts)*0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9 // splitmix64, Steele et al. 2014
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	x ^= x >> 31
+	return time.Duration(x%uint64(limit)) + 1
+}
+
+// truncate bounds the reasons that are stored.
+func truncate(s string) string {
+	const limit = 1024
+	if len(s) > limit {
+		return s[:limit] + "…"
+	}
+	return s
+}
+
+// recoverControl takes up an agent that something kept from consuming.
+func (s *Shard) recoverControl(r message.Row, unclean bool) error {
+	k := message.RowKey{Table: message.TableControl, Key: r.Key}
+	control, err := readControl(k, r.Value)
+	if err != nil {
+		return err
+	}
+	a, rest, err := message.ParseAgentKey(r.Key)
+	if err != nil || len(rest) != 0 {
+		return &CorruptError{rowName(k), fmt.Sprintf("its key does not name an agent: %v", err)}
+	}
+	typ := s.behavior.Types[a.Type]
+	if typ == nil {
+		typ = unknownType
+	}
+	c := s.cellOf(a, typ)
+	c.control = control
+	for _, r := range control.retries {
+		r.suspect = unclean && s.trial.spend()
+		s.alarms.add(wakeEntry{at: r.until, cell: c})
+	}
+	if control.until != 0 {
+		s.alarms.add(wakeEntry{at: control.until, cell: c})
+	}
+	s.alarms.add(wakeEntry{at: s.now, cell: c})
+	return nil
+}

@@ -1,0 +1,175 @@
+package core
+
+import (
+	"github.com/semel-dev/semel/message"
+)
+
+// effectStatus is where an effect stands before it is settled.
+type effectStatus uint8
+
+const (
+	effectAsked   effectStatus = 1 // no call may be under way
+	effectStarted effectStatus = 2 // a call may have happened
+	effectDoubt   effectStatus = 3 // a call may have happened, and a person was told
+)
+
+// effectRecord is TableEffect's value, and the effect in memory.
+type effectRecord struct {
+	id        message.ID
+	name      string
+	agent     message.Agent
+	cause     message.ID
+	principal string
+	body      []byte
+	then      string
+	link      message.Link
+	status    effectStatus
+	attempts  int // calls begun
+	asked     message.Time
+	started   message.Time  // of the last call
+	epoch     message.Epoch // in which the last call was begun
+	reason    string        // of the last failure
+	notDone   bool          // a person said that it did not happen: it is called again as soon as that counts
+
+	mem effectMemory
+}
+
+func appendEffect(b, key []byte, e *effectRecord) []byte {
+	start := len(b)
+	b = putBytes(begin(b), 1, e.id[:])
+	b = putBytes(b, 2, e.name)
+	b = putNested(b, 3, func(b []byte) []byte { return putAgent(b, e.agent) })
+	b = putBytes(b, 4, e.cause[:])
+	b = putBytes(b, 5, e.principal)
+	b = putBytes(b, 6, e.body)
+	b = putBytes(b, 7, e.then)
+	b = putNested(b, 8, func(b []byte) []byte { return putLink(b, e.link) })
+	b = putUint(b, 9, uint64(e.status))
+	b = putUint(b, 10, uint64(e.attempts))
+	b = putUint(b, 11, uint64(e.asked))
+	b = putUint(b, 12, uint64(e.started))
+	b = putUint(b, 13, uint64(e.epoch))
+	b = putBytes(b, 14, e.reason)
+	if e.notDone {
+		b = putUint(b, 15, 1)
+	}
+	return seal(b, start, key)
+}
+
+func readEffect(k message.RowKey, value []byte) (*effectRecord, error) {
+	e := new(effectRecord)
+	return e, decode(k, value, func(f field) (err error) {
+		switch f.num {
+		case 1:
+			e.id, err = idOf(f.bytes)
+		case 2:
+			e.name = string(f.bytes)
+		case 3:
+			err = readAgent(f.bytes, &e.agent)
+		case 4:
+			e.cause, err = idOf(f.bytes)
+		case 5:
+			e.principal = string(f.bytes)
+		case 6:
+			e.body = clone(f.bytes)
+		case 7:
+			e.then = string(f.bytes)
+		case 8:
+			err = readLink(f.bytes, &e.link)
+		case 9:
+			e.status = effectStatus(f.val)
+		case 10:
+			e.attempts = int(f.val)
+		case 11:
+			e.asked = message.Time(f.val)
+		case 12:
+			e.started = message.Time(f.val)
+		case 13:
+			e.epoch = message.Epoch(f.val)
+		case 14:
+			e.reason = string(f.bytes)
+		case 15:
+			e.notDone = f.val == 1
+		}
+		return err
+	})
+}
+
+// EffectView is an effect that is not settled, as operators see it.
+type EffectView struct {
+	ID        message.ID
+	Name      string
+	Agent     message.Agent
+	Principal string
+	Body      []byte
+	InDoubt   bool
+	Started   bool
+	Attempts  int
+	AskedAt   message.Time
+	StartedAt message.Time
+	Reason    string
+}
+
+// ReadEffect reads a row of TableEffect.
+func ReadEffect(k message.RowKey, value []byte) (EffectView, error) {
+	e, err := readEffect(k, value)
+	if err != nil {
+		return EffectView{}, err
+	}
+	return EffectView{
+		ID: e.id, Name: e.name, Agent: e.agent, Principal: e.principal, Body: e.body,
+		InDoubt: e.status == effectDoubt, Started: e.status != effectAsked,
+		Attempts: e.attempts, AskedAt: e.asked, StartedAt: e.started, Reason: e.reason,
+	}, nil
+}
+
+// Resolution is how a doubt was settled, kept as long as an outcome.
+type Resolution struct {
+	Status   message.Status // done, rejected, or not done (it was called again)
+	Body     []byte
+	Code     string
+	Detail   string
+	By       string
+	At       message.Time
+	Conflict string // what a late answer said against it; empty if none did
+}
+
+func appendResolution(b, key []byte, r *Resolution) []byte {
+	start := len(b)
+	b = putUint(begin(b), 1, uint64(r.Status))
+	b = putBytes(b, 2, r.Body)
+	b = putBytes(b, 3, r.Code)
+	b = putBytes(b, 4, r.Detail)
+	b = putBytes(b, 5, r.By)
+	b = putUint(b, 6, uint64(r.At))
+	b = putBytes(b, 7, r.Conflict)
+	return seal(b, start, key)
+}
+
+// ReadResolution reads what is kept of a settled doubt.
+func ReadResolution(k message.RowKey, value []byte) (*Resolution, error) {
+	r := new(Resolution)
+	return r, decode(k, value, func(f field) error {
+		switch f.num {
+		case 1:
+			r.Status = message.Status(f.val)
+		case 2:
+			r.Body = clone(f.bytes)
+		case 3:
+			r.Code = string(f.bytes)
+		case 4:
+			r.Detail = string(f.bytes)
+		case 5:
+			r.By = string(f.bytes)
+		case 6:
+			r.At = message.Time(f.val)
+		case 7:
+			r.Conflict = string(f.bytes)
+		}
+		return nil
+	})
+}
+
+// ResolutionKey is the row key, within a generation, of a doubt's resolution.
+// No agent's key begins with its first byte, which is not valid UTF-8.
+func ResolutionKey(id message.ID) []byte { return append([]byte{0xff}, id[:]...) }

@@ -1,0 +1,105 @@
+package core
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// Resolve settles a doubt by a person's word. Status Done brings Body to the
+// agent as the effect's reply, Rejected brings Code and Detail, NotDone calls
+// the effect again under the same key, when a former call can no longer
+// arrive. The first resolution wins; the same one again changes nothing.
+func (s *Shard) Resolve(now message.Time, c *Caller, id message.ID, r Resolution) {
+	s.advanceClock(now)
+	r.At = s.now
+	e := s.effects[id]
+	if e == nil || e.mem.settling != nil || e.status != effectDoubt || e.notDone {
+		s.resolvedBefore(id, func(was *Resolution, err error) {
+			switch {
+			case err != nil:
+				s.refuse(c, 0, message.CodeStoreUnavailable, "%v", err)
+			case was == nil:
+				s.refuse(c, s.sealed, message.CodeUnknownDoubt, "no effect %s is in doubt", id)
+			case was.Status == r.Status && string(was.Body) == string(r.Body) && was.Code == r.Code:
+				s.answer(c, s.openSeq(), Answer{Outcome: resolvedOutcome(was), Replayed: true})
+			default:
+				s.answer(c, s.openSeq(), Answer{Fault: &message.Fault{
+					Code: message.CodeAlreadyResolved, Ref: id,
+					Detail: fmt.Sprintf("%s settled this doubt as %s", was.By, was.Status),
+				}})
+			}
+		})
+		return
+	}
+	s.putResolution(id, &r)
+	s.answer(c, s.openSeq(), Answer{Outcome: resolvedOutcome(&r)})
+	if r.Status != message.StatusNotDone {
+		s.settleEffect(e, EffectResult{ID: id, Status: r.Status, Body: r.Body, Code: r.Code, Detail: r.Detail})
+		return
+	}
+	e.notDone = true
+	if wait := s.settleTime(e) - s.now; wait > 0 {
+		s.putEffect(e)
+		s.effectLater(e, time.Duration(wait))
+		return
+	}
+	s.again(e)
+	s.pumpEffects()
+}
+
+func resolvedOutcome(r *Resolution) *message.Outcome {
+	return &message.Outcome{Status: r.Status, Body: r.Body, Code: r.Code, Detail: r.Detail, Settled: r.At}
+}
+
+func (s *Shard) putResolution(id message.ID, r *Resolution) {
+	key := s.key(ResolutionKey(id))
+	a := s.open.arena
+	start := len(a)
+	s.write(message.TableDedup, s.retention.current(), message.Put, key, s.value(appendResolution(a, key, r), start))
+}
+
+// resolvedBefore reads how a doubt was resolved, nil if it was not.
+func (s *Shard) resolvedBefore(id message.ID, then func(*Resolution, error)) {
+	key := ResolutionKey(id)
+	if v, known := s.overlay.get(message.TableDedup, key); known {
+		then(ReadResolution(message.RowKey{Table: message.TableDedup, Key: key}, v))
+		return
+	}
+	l := &Load{}
+	for _, g := range s.retention.since(0) {
+		l.Keys = append(l.Keys, message.RowKey{Table: message.TableDedup, Gen: g, Key: key})
+	}
+	l.apply = func(values [][]byte) error {
+		if v, known := s.overlay.get(message.TableDedup, key); known {
+			then(ReadResolution(message.RowKey{Table: message.TableDedup, Key: key}, v))
+			return nil
+		}
+		for i, v := range values {
+			if v != nil {
+				then(ReadResolution(l.Keys[i], v))
+				return nil
+			}
+		}
+		then(nil, nil)
+		return nil
+	}
+	s.issue(l)
+}
+
+// lateResult hears of a call whose effect was settled meanwhile. A result that
+// says otherwise is recorded and alarmed: nobody may believe it silently.
+func (s *Shard) lateResult(r EffectResult) {
+	if r.Status != message.StatusDone && r.Status != message.StatusRejected {
+		return
+	}
+	s.resolvedBefore(r.ID, func(was *Resolution, err error) {
+		if err != nil || was == nil || was.Conflict != "" || was.Status == r.Status && string(was.Body) == string(r.Body) {
+			return
+		}
+		was.Conflict = truncate(fmt.Sprintf("a late answer says %s %s %s", r.Status, r.Code, r.Body))
+		s.putResolution(r.ID, was)
+		s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmConflict, ID: r.ID, Detail: was.Conflict})
+	})
+}

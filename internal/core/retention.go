@@ -1,0 +1,194 @@
+package core
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// Keys of TableMeta besides the outbox ends ("o" + shard) and trials.
+const (
+	clockKey       = "clock"
+	generationsKey = "generations"
+)
+
+// clockStep is how far the clock may run ahead of its durable row.
+const clockStep = message.Time(1e9)
+
+// generation is a time bucket of the dedup log: outcomes settled from start
+// until the next generation's start.
+type generation struct {
+	number message.Generation
+	start  message.Time
+}
+
+// retention decides when generations begin and end.
+type retention struct {
+	generations []generation // oldest first, the last is current
+	window      message.Time // how long an outcome is kept
+	turn        message.Time // how long a generation lasts
+	paused      bool         // the clock leapt: nothing is forgotten until a person says so
+
+	clock  message.Time  // as the store has it
+	drops  []pendingDrop // horizons on their way to being durable
+	toDrop *Retire
+}
+
+type pendingDrop struct {
+	seq   message.Seq
+	below message.Generation
+}
+
+func (r *retention) current() message.Generation { return r.generations[len(r.generations)-1].number }
+
+// since returns the generations that may hold what was settled at or after a
+// time, newest first: what is asked for is most often recent.
+func (r *retention) since(at message.Time) []message.Generation {
+	var out []message.Generation
+	for i := len(r.generations) - 1; i >= 0; i-- {
+		out = append(out, r.generations[i].number)
+		if r.generations[i].start <= at {
+			break
+		}
+	}
+	return out
+}
+
+// horizon is the time below which a key's outcome may have been forgotten: a
+// key may be seen up to skew before its own time.
+func (r *retention) horizon(skew time.Duration) message.Time {
+	oldest := r.generations[0]
+	if oldest.number == 1 {
+		return math.MinInt64 // nothing was ever dropped
+	}
+	return oldest.start + message.Time(skew)
+}
+
+func (r *retention) nextTurn() message.Time {
+	return r.generations[len(r.generations)-1].start + r.turn
+}
+
+func (r *retention) read(k message.RowKey, value []byte) error {
+	err := decode(k, value, func(f field) error {
+		if f.num != 1 {
+			return nil
+		}
+		var g generation
+		err := readFields(f.bytes, func(f field) error {
+			switch f.num {
+			case 1:
+				g.number = message.Generation(f.val)
+			case 2:
+				g.start = message.Time(f.val)
+			}
+			return nil
+		})
+		if n := len(r.generations); err == nil && n > 0 && (g.number <= r.generations[n-1].number || g.start < r.generations[n-1].start) {
+			err = fmt.Errorf("generation %d is out of order", g.number)
+		}
+		r.generations = append(r.generations, g)
+		return err
+	})
+	if err == nil && len(r.generations) == 0 {
+		err = &CorruptError{rowName(k), "no generation"}
+	}
+	return err
+}
+
+// recoverClock compares the clock with where the last session left it, and
+// makes sure that there is a generation.
+func (s *Shard) recoverClock(clock message.Time) {
+	r := &s.retention
+	r.window = message.Time(s.cfg.Retention)
+	r.turn = max(r.window/generationsPerWindow, 1)
+	r.clock = clock
+	if jump := s.now - clock; clock != 0 && jump > message.Time(s.cfg.MaxJump) {
+		r.paused = true
+		s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmClockJump, Detail: fmt.Sprintf(
+			"the clock is %d s ahead of where the last session ended: a long downtime, or a wrong clock; nothing is forgotten until retention is resumed", int64(jump)/1e9)})
+	}
+	s.now = max(s.now, clock)
+	if len(r.generations) == 0 {
+		r.generations = []generation{{number: 1, start: s.now}}
+		s.writeGenerations()
+	} else if first := r.generations[0].number; first > 1 {
+		s.retire().Below = first // a crash may have kept the last session from it
+	}
+}
+
+// ResumeRetention says that the clock is right.
+func (s *Shard) ResumeRetention(now message.Time) {
+	s.advanceClock(now)
+	s.retention.paused = false
+	s.turnGeneration()
+}
+
+// RetentionPaused says whether a leap of the clock stopped retention.
+func (s *Shard) RetentionPaused() bool { return s.retention.paused }
+
+// turnGeneration begins a new generation when it is time, and advances the
+// horizon over those that ended a whole window ago. Their rows are dropped
+// when the horizon is durable (invariant 8); lookups pass them by at once.
+func (s *Shard) turnGeneration() {
+	r := &s.retention
+	if s.now < r.nextTurn() {
+		return
+	}
+	r.generations = append(r.generations, generation{r.current() + 1, s.now})
+	if !r.paused {
+		n := 0
+		for n+1 < len(r.generations) && r.generations[n+1].start+r.window <= s.now {
+			n++
+		}
+		if n > 0 {
+			r.generations = append([]generation(nil), r.generations[n:]...)
+			r.drops = append(r.drops, pendingDrop{s.openSeq(), r.generations[0].number})
+		}
+	}
+	s.writeGenerations()
+}
+
+func (s *Shard) writeGenerations() {
+	key := s.key([]byte(generationsKey))
+	a := s.open.arena
+	start := len(a)
+	a = begin(a)
+	for _, g := range s.retention.generations {
+		a = putNested(a, 1, func(b []byte) []byte {
+			return putUint(putUint(b, 1, uint64(g.number)), 2, uint64(g.start))
+		})
+	}
+	s.write(message.TableMeta, 0, message.Put, key, s.value(seal(a, start, key), start))
+}
+
+// writeClock records the time with a unit, now and then. A clock that is in
+// question is not recorded, so that the next start questions it again.
+func (s *Shard) writeClock() {
+	r := &s.retention
+	if r.paused || s.now < r.clock+clockStep {
+		return
+	}
+	r.clock = s.now
+	key := s.key([]byte(clockKey))
+	s.write(message.TableMeta, 0, message.Put, key, s.numberRow(key, uint64(s.now)))
+}
+
+// afterDurable lets go what waited for a unit to be durable.
+func (s *Shard) afterDurable() {
+	r := &s.retention
+	for len(r.drops) > 0 && r.drops[0].seq <= s.durable {
+		s.retire().Below = r.drops[0].below
+		r.drops = r.drops[1:]
+	}
+	s.retireConsumed()
+	s.trialDurable()
+}
+
+func (s *Shard) retire() *Retire {
+	if s.work.Retire == nil {
+		s.work.Retire = new(Retire)
+	}
+	return s.work.Retire
+}

@@ -1,0 +1,355 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// PanicError is a handler's panic, contained.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("the handler panicked: %v", e.Value) }
+
+var (
+	errDeferNothing  = errors.New("the handler deferred its reply, but asked for nothing whose answer could bring it")
+	errUnknownAction = errors.New("no such action is registered")
+)
+
+// run executes one step and puts all of its consequences into the open unit.
+func (s *Shard) run(env *envelope) {
+	c, m := env.cell, env.msg
+	var identity []byte
+	if m.Answer != nil || m.Key != "" || m.ReplyTo != nil || len(env.callers) > 0 {
+		identity = outcomeOf(m)
+	}
+	s.step.reset(s.now, m, identity, c.version)
+	c.state.Mark()
+	res := s.invoke(env)
+	if res.Verdict != Failed {
+		res = s.checkStep(env, res)
+	}
+	keep := res.Verdict == Replied || res.Verdict == Deferred || res.Verdict == Lost || res.Verdict == Refused && res.Keep
+	if !keep {
+		if err := c.state.Undo(); err != nil {
+			panic(fmt.Sprintf("semel: the state of %s cannot be restored after a failed step: %v", c.agent, err))
+		}
+	}
+	if res.Verdict == Failed {
+		s.stepFailed(env, res)
+		return
+	}
+	s.consume(env)
+	if keep {
+		s.commitStep(env)
+	}
+	switch res.Verdict {
+	case Replied:
+		s.settle(env, identity, &message.Outcome{Status: message.StatusDone, Body: res.Body})
+	case Refused:
+		s.settle(env, identity, &message.Outcome{Status: message.StatusRejected, Code: res.Code, Detail: res.Detail, Body: res.Body})
+	case Lost:
+		s.settle(env, identity, &message.Outcome{Status: message.StatusUnknown, Code: res.Code, Detail: res.Detail})
+	case Deferred:
+		s.deferOutcome(env, identity)
+	}
+	s.use(c)
+	s.finish(env)
+	if c.control != nil || len(c.volatile) > 0 {
+		s.drain(c)
+	}
+}
+
+// invoke calls the handler and contains its panic.
+func (s *Shard) invoke(env *envelope) (res Result) {
+	defer func() {
+		if v := recover(); v != nil {
+			res = Result{Verdict: Failed, Err: &PanicError{Value: v, Stack: debug.Stack()}}
+		}
+	}()
+	if env.action == nil {
+		return Result{Verdict: Failed, Err: fmt.Errorf("%w: %s of %s", errUnknownAction, env.msg.Action, env.cell.agent)}
+	}
+	return env.action.Run(&s.step, env.cell.state)
+}
+
+// checkStep turns a step that cannot be committed into a failed one, while it
+// can still be undone.
+func (s *Shard) checkStep(env *envelope, res Result) Result {
+	fail := func(err error) Result { return Result{Verdict: Failed, Err: err} }
+	if s.step.err != nil {
+		return fail(s.step.err)
+	}
+	if res.Verdict == Deferred && env.msg.Answer == nil && !s.step.asks() {
+		return fail(errDeferNothing)
+	}
+	size := len(res.Body)
+	for _, m := range s.step.sends {
+		size += len(m.Body)
+	}
+	for _, t := range s.step.timers {
+		if t.msg != nil {
+			size += len(t.msg.Body)
+		}
+	}
+	for _, e := range s.step.effects {
+		size += len(e.body)
+		if s.behavior.Effects[e.name] == nil {
+			return fail(fmt.Errorf("no effect %q is registered", e.name))
+		}
+	}
+	if size > s.cfg.MaxUnitBytes/4 {
+		return fail(fmt.Errorf("the step's reply, messages and effects have %d bytes; at most %d are allowed", size, s.cfg.MaxUnitBytes/4))
+	}
+	if res.Verdict == Refused && !res.Keep || env.cell.state.Flat() {
+		return res
+	}
+	data, err := env.cell.state.Append(s.scratch[:0])
+	if err != nil {
+		return fail(fmt.Errorf("the state cannot be encoded: %w", err))
+	}
+	s.scratch = data
+	if len(data) > s.cfg.MaxState {
+		return fail(fmt.Errorf("the state has %d bytes; at most %d are allowed: an agent's state is small, split it among agents", len(data), s.cfg.MaxState))
+	}
+	return res
+}
+
+// asks says whether an answer will come that can settle the deferred outcome.
+func (s *Step) asks() bool {
+	for _, m := range s.sends {
+		if m.ReplyTo != nil {
+			return true
+		}
+	}
+	for _, t := range s.timers {
+		if t.msg != nil && t.msg.ReplyTo != nil {
+			return true
+		}
+	}
+	for _, e := range s.effects {
+		if e.then != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// commitStep writes what the step changed and asked for.
+func (s *Shard) commitStep(env *envelope) {
+	c := env.cell
+	c.version++
+	c.exists, c.changed = true, true
+	s.touch(c)
+	for _, m := range s.step.sends {
+		s.send(m)
+	}
+	for _, t := range s.step.timers {
+		s.changeTimer(c, t)
+	}
+	for _, e := range s.step.effects {
+		s.addEffect(e)
+	}
+	switch h := s.step.hold; {
+	case h.set:
+		k := s.control(c)
+		k.token, k.until = h.token, h.until
+		s.alarms.add(wakeEntry{at: h.until, cell: c})
+	case h.release && c.control != nil:
+		k := s.control(c)
+		k.token, k.until = "", 0
+	}
+}
+
+// stepFailed deals with a step that left no trace: a caller is told that it is
+// not done; an accepted message is tried again, or dies.
+func (s *Shard) stepFailed(env *envelope, res Result) {
+	if env.accepted() || env.wantsAcceptance() && !res.Invalid {
+		s.failAccepted(env, res)
+		return
+	}
+	code := message.CodeHandlerFailed
+	if res.Invalid {
+		code = message.CodeInvalidRequest
+	}
+	a := Answer{Fault: &message.Fault{Code: code, Detail: res.Err.Error()}, Err: res.Err}
+	for _, c := range env.callers {
+		s.answer(c, env.cell.dirtyIn, a)
+	}
+	env.callers = nil
+	s.endTrial(env)
+	s.finish(env)
+}
+
+// settle records an outcome and tells everyone who waits for it.
+func (s *Shard) settle(env *envelope, identity []byte, o *message.Outcome) {
+	m := env.msg
+	if m.Answer == nil {
+		s.settleDirect(env, identity, o)
+		return
+	}
+	if len(identity) == 0 {
+		return
+	}
+	// The step received an answer: what it returns settles the message that
+	// asked first, if that still waits.
+	if value, _ := s.row(env, 0); value != nil {
+		s.settleOpen(env.cell, env.rows[0].key, value, o)
+	}
+}
+
+func (s *Shard) settleDirect(env *envelope, identity []byte, o *message.Outcome) {
+	m := env.msg
+	guarantee := message.ExactlyOnce
+	if env.action != nil {
+		guarantee = env.action.Guarantee
+	}
+	o.Action, o.Fingerprint, o.FirstSeen, o.Settled = m.Action, m.Fingerprint, m.Sent, s.now
+	o.Attempts = 1
+	if env.retry != nil {
+		o.Attempts += env.retry.attempts
+	}
+	if m.Key != "" || env.origin == fromDead && len(env.rows) > 0 {
+		key := s.key([]byte(env.cell.key), m.Identity())
+		if env.accepted() {
+			s.write(message.TableOpen, 0, message.Delete, key, nil)
+		}
+		if m.Key != "" {
+			s.recordOutcome(key, o)
+		}
+	}
+	if m.Source != "" && !env.accepted() {
+		s.takeSequence(env)
+	}
+	if m.ReplyTo != nil {
+		s.reply(m, m.ReplyTo, o)
+	}
+	after := s.openSeq()
+	if guarantee == message.AtMostOnce {
+		after = 0
+	}
+	s.answerAll(env, after, Answer{Outcome: o, Version: env.cell.version})
+	s.answerWaiters(string(env.cell.key)+string(identity), after, o)
+}
+
+// settleOpen settles a message that was deferred or given up on.
+func (s *Shard) settleOpen(c *cell, open message.RowKey, value []byte, o *message.Outcome) {
+	was, err := ReadOutcome(open, value)
+	if err != nil {
+		s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmCorrupt, Agent: c.agent, Detail: err.Error()})
+		return
+	}
+	o.Action, o.Fingerprint, o.FirstSeen, o.Settled, o.Attempts = was.Action, was.Fingerprint, was.FirstSeen, s.now, was.Attempts
+	key := s.key(open.Key)
+	s.write(message.TableOpen, 0, message.Delete, key, nil)
+	if open.Key[len(c.key)] == 'k' {
+		s.recordOutcome(key, o)
+	}
+	if was.ReplyTo != nil {
+		s.reply(&message.Message{ID: s.idOfOpen(c, open.Key)}, was.ReplyTo, o)
+	}
+	s.answerWaiters(string(key), s.openSeq(), o)
+}
+
+// recordOutcome writes a settled outcome into the dedup log.
+func (s *Shard) recordOutcome(key []byte, o *message.Outcome) {
+	a := s.open.arena
+	start := len(a)
+	s.write(message.TableDedup, s.retention.current(), message.Put, key, s.value(appendOutcome(a, key, o), start))
+	s.window.add(hashIdentity(key), s.now)
+}
+
+// deferOutcome records that a message was accepted and is not finished.
+func (s *Shard) deferOutcome(env *envelope, identity []byte) {
+	m := env.msg
+	if m.Answer != nil || identity == nil {
+		return // the open row is there already, or nobody waits
+	}
+	s.openOutcome(env, identity, message.StatusInFlight, message.ID{}, 1)
+	if m.Source != "" && !env.accepted() {
+		s.takeSequence(env)
+	}
+}
+
+// openOutcome writes an unsettled outcome; the envelope's callers wait for it.
+func (s *Shard) openOutcome(env *envelope, identity []byte, status message.Status, ref message.ID, attempts int) {
+	m := env.msg
+	o := &message.Outcome{
+		Status: status, Action: m.Action, Fingerprint: m.Fingerprint, FirstSeen: m.Sent,
+		Attempts: attempts, Doubt: ref, ReplyTo: m.ReplyTo,
+	}
+	key := s.key([]byte(env.cell.key), identity)
+	s.putOpen(key, o)
+	if m.Key != "" {
+		s.window.add(hashIdentity(key), s.now)
+	}
+	for _, c := range env.callers {
+		if c.Accept {
+			s.answer(c, s.openSeq(), Answer{Outcome: o})
+		} else {
+			s.await(c, string(key))
+		}
+	}
+	env.callers = nil
+}
+
+func (s *Shard) putOpen(key []byte, o *message.Outcome) {
+	a := s.open.arena
+	start := len(a)
+	s.write(message.TableOpen, 0, message.Put, key, s.value(appendOutcome(a, key, o), start))
+}
+
+// reply sends an outcome to the agent that asked for it.
+func (s *Shard) reply(m *message.Message, to *message.ReplyTo, o *message.Outcome) {
+	s.send(&message.Message{
+		ID: m.ID.Child(0), To: to.Agent, Action: to.Action, Principal: m.Principal, Body: o.Body, Sent: s.now,
+		Answer: &message.Answer{Status: o.Status, Code: o.Code, Detail: o.Detail, Link: to.Link},
+	})
+}
+
+func (s *Shard) answerWaiters(key string, after message.Seq, o *message.Outcome) {
+	for _, c := range s.waits[key] {
+		s.answer(c, after, Answer{Outcome: o})
+	}
+	delete(s.waits, key)
+}
+
+// idOfOpen recovers the ID of a message from the row key of its open outcome.
+func (s *Shard) idOfOpen(c *cell, key []byte) message.ID {
+	identity := key[len(c.key):]
+	if identity[0] == 'i' {
+		return message.ID(identity[1:])
+	}
+	principal, k := splitKeyIdentity(identity)
+	return message.KeyedID(c.agent, principal, k)
+}
+
+// splitKeyIdentity reads what message.AppendKeyIdentity wrote.
+func splitKeyIdentity(identity []byte) (principal, key string) {
+	for i, b := range identity[1:] {
+		if b == 0 {
+			principal, key = string(identity[1:i+1]), string(identity[i+2:])
+			break
+		}
+	}
+	if principal == "" {
+		principal = message.Anonymous
+	}
+	return principal, key
+}
+
+// sequenceKey is the row key of the cursor that an agent keeps for a source.
+func sequenceKey(c *cell, source string) []byte {
+	return append(append([]byte("s"), c.key...), source...)
+}
+
+// takeSequence moves the agent's cursor for an outside source.
+func (s *Shard) takeSequence(env *envelope) {
+	key := s.key(sequenceKey(env.cell, env.msg.Source))
+	s.write(message.TableCursor, 0, message.Put, key, s.numberRow(key, env.msg.Position))
+}

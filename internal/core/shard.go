@@ -1,0 +1,269 @@
+package core
+
+import (
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// Config is what the machine is told about its surroundings. All durations and
+// counts are positive; the driver fills in defaults.
+type Config struct {
+	Shard        message.Shard
+	Shards       int
+	MaxUnitBytes int
+	Exclusive    bool          // opening the shard proved every former owner dead
+	Lease        time.Duration // how long a former owner may go on believing
+	Retention    time.Duration // how long a settled outcome is kept, at least
+	Skew         time.Duration // how far ahead a key's own time may be
+	MaxJump      time.Duration // a longer leap of the clock across a restart pauses retention
+	CacheBytes   int
+	WindowKeys   int // identities in each half of the dedup window
+	MaxState     int // bytes of an encoded state
+	BackoffBase  time.Duration
+	BackoffMax   time.Duration
+	MaxAttempts  int // of an accepted message, before it is a dead letter
+	Running      int // effects called at once
+	InboxBatch   int
+	Suspects     int // messages per source that are tried alone after an unclean start
+}
+
+// Generations that a retention window is cut into.
+const generationsPerWindow = 8
+
+// Shard is the machine. It is not safe for concurrent use; one goroutine
+// drives it.
+type Shard struct {
+	cfg      Config
+	behavior Behavior
+	epoch    message.Epoch
+	now      message.Time
+
+	sealed   message.Seq // the last unit sealed
+	durable  message.Seq // the last unit known to be durable
+	trimmed  message.Seq // the last unit that the overlay forgot
+	open     *openUnit
+	inFlight []*openUnit // sealed, not trimmed, in order
+	spare    []*openUnit
+	scratch  []byte
+
+	overlay     overlay
+	outstanding []*Load // in the order of issue
+	work        Work
+	taken       Work
+
+	cells  map[string]*cell
+	lru    cellList
+	cached int
+
+	active map[string]*envelope // agent key + identity → the envelope alive for it
+	waits  map[string][]*Caller // agent key + identity → who waits for the open row to settle
+	window *window
+
+	sources  []*source
+	outEnds  []uint64
+	outMoved []bool
+
+	effects   map[message.ID]*effectRecord
+	startable []*effectRecord // asked, in order, waiting for their turn
+	running   int
+	reviving  map[message.ID]bool // dead letters on their way back
+
+	timers    timerState
+	firing    map[string]message.Time // timers whose message waits, by row
+	alarms    wakeHeap
+	retention retention
+	trial     trialState
+
+	step Step
+}
+
+// Take returns the work gathered since the last Take. It is valid until the
+// next call of Take.
+func (s *Shard) Take() *Work {
+	s.taken, s.work = s.work, Work{
+		Loads: s.taken.Loads[:0], Answers: s.taken.Answers[:0], Calls: s.taken.Calls[:0],
+		Pulls: s.taken.Pulls[:0], Wakes: s.taken.Wakes[:0], Alarms: s.taken.Alarms[:0],
+	}
+	return &s.taken
+}
+
+// advanceClock takes the time of an event. The machine's time never goes back.
+func (s *Shard) advanceClock(now message.Time) {
+	s.now = max(s.now, now)
+}
+
+// Tick lets everything happen that is due.
+func (s *Shard) Tick(now message.Time) {
+	s.advanceClock(now)
+	s.fireAlarms()
+	s.pullTimers()
+	s.turnGeneration()
+}
+
+// NextTick is when Tick has something to do; zero means never.
+func (s *Shard) NextTick() message.Time {
+	next := s.retention.nextTurn()
+	if at := s.alarms.next(); at != 0 && at < next {
+		next = at
+	}
+	if at := s.timers.next; at != 0 && !s.timers.loading && at < next {
+		next = at
+	}
+	return next
+}
+
+// Durable is the last unit known to be durable, and Sealed the last one sealed.
+func (s *Shard) Durable() message.Seq { return s.durable }
+
+// Sealed is the last unit sealed.
+func (s *Shard) Sealed() message.Seq { return s.sealed }
+
+// Busy says whether the machine still waits for reads or runs a trial: work
+// that it will finish by itself, without a new event from outside.
+func (s *Shard) Busy() bool {
+	if s.trial.env != nil || len(s.outstanding) > 0 || s.HasUnit() {
+		return true
+	}
+	for _, src := range s.sources {
+		if len(src.queue) > 0 || src.pulling {
+			return true
+		}
+	}
+	return false
+}
+
+// Recovered is what the store holds of the shard when a session begins.
+type Recovered struct {
+	Version  message.Version
+	Meta     []message.Row // all of TableMeta
+	Controls []message.Row // all of TableControl
+	Effects  []message.Row // all of TableEffect
+	Cursors  []message.Row // those of TableCursor that begin with "c"
+	NextDue  []message.Row // the first row of TableDue, if any
+	New      bool          // the store holds nothing yet: no identity was ever seen
+	Unclean  bool          // the last process did not end in order
+}
+
+// ClockOf reads the time up to which a shard had come, so that a driver can
+// begin there if its own clock went back.
+func ClockOf(meta []message.Row) (message.Time, error) {
+	for _, r := range meta {
+		if string(r.Key) == clockKey {
+			n, err := readNumber(message.RowKey{Table: message.TableMeta, Key: r.Key}, r.Value)
+			return message.Time(n), err
+		}
+	}
+	return 0, nil
+}
+
+// New starts the machine from what the store holds. Errors name the row that
+// cannot be read.
+func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error) {
+	s := &Shard{
+		cfg: cfg, behavior: b, epoch: rec.Version.Epoch, now: now,
+		sealed: rec.Version.Seq, durable: rec.Version.Seq, trimmed: rec.Version.Seq,
+		overlay: overlay{rows: make(map[rowID]overlayRow)},
+		cells:   make(map[string]*cell), active: make(map[string]*envelope), waits: make(map[string][]*Caller),
+		outEnds: make([]uint64, cfg.Shards), outMoved: make([]bool, cfg.Shards),
+		effects: make(map[message.ID]*effectRecord), reviving: make(map[message.ID]bool),
+		firing: make(map[string]message.Time),
+	}
+	s.open = s.newUnit()
+	s.lru.init()
+	since := now
+	if rec.New {
+		since = 0
+	}
+	s.window = newWindow(cfg.WindowKeys, since)
+	s.sources = make([]*source, cfg.Shards)
+	for i := range s.sources {
+		s.sources[i] = &source{shard: message.Shard(i), key: inboxCursorKey(message.Shard(i))}
+	}
+	s.trial.unclean, s.trial.counts = rec.Unclean, make(map[message.ID]int)
+	if err := s.recoverMeta(rec.Meta); err != nil {
+		return nil, err
+	}
+	for _, r := range rec.Cursors {
+		if err := s.recoverCursor(r); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range rec.Controls {
+		if err := s.recoverControl(r, rec.Unclean); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range rec.Effects {
+		if err := s.recoverEffect(r, rec.Unclean); err != nil {
+			return nil, err
+		}
+	}
+	if len(rec.NextDue) > 0 {
+		s.timers.next = message.Time(binary.BigEndian.Uint64(rec.NextDue[0].Key))
+	}
+	if rec.Unclean {
+		s.timers.suspectBelow = now
+	}
+	for _, src := range s.sources {
+		if rec.Unclean {
+			src.suspectUpTo = src.taken + uint64(cfg.Suspects)
+		}
+		s.pull(src)
+	}
+	s.pumpEffects()
+	return s, nil
+}
+
+func (s *Shard) recoverMeta(rows []message.Row) error {
+	var clock message.Time
+	for _, r := range rows {
+		k := message.RowKey{Table: message.TableMeta, Key: r.Key}
+		switch {
+		case string(r.Key) == clockKey:
+			n, err := readNumber(k, r.Value)
+			if err != nil {
+				return err
+			}
+			clock = message.Time(n)
+		case string(r.Key) == generationsKey:
+			if err := s.retention.read(k, r.Value); err != nil {
+				return err
+			}
+		case strings.HasPrefix(string(r.Key), trialKey):
+			if err := s.recoverTrial(k, r.Value); err != nil {
+				return err
+			}
+		case len(r.Key) == 3 && r.Key[0] == 'o':
+			n, err := readNumber(k, r.Value)
+			if err != nil {
+				return err
+			}
+			dst := binary.BigEndian.Uint16(r.Key[1:])
+			if int(dst) >= len(s.outEnds) {
+				return &CorruptError{rowName(k), "an outbox to a shard that does not exist"}
+			}
+			s.outEnds[dst] = n
+		default:
+			return &CorruptError{rowName(k), "not known to this version"}
+		}
+	}
+	s.recoverClock(clock)
+	return nil
+}
+
+func (s *Shard) recoverCursor(r message.Row) error {
+	k := message.RowKey{Table: message.TableCursor, Key: r.Key}
+	n, err := readNumber(k, r.Value)
+	if err != nil {
+		return err
+	}
+	if len(r.Key) != 3 || int(binary.BigEndian.Uint16(r.Key[1:])) >= len(s.sources) {
+		return &CorruptError{rowName(k), "a cursor for a shard that does not exist"}
+	}
+	src := s.sources[binary.BigEndian.Uint16(r.Key[1:])]
+	src.taken, src.fetched, src.purged = n, n, n
+	return nil
+}

@@ -1,0 +1,150 @@
+package core
+
+import (
+	"time"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// Step is what a handler sees of the world while it consumes one message. It
+// collects what the handler asks for; nothing of it happens unless the step's
+// commit does. A Step is valid only during the handler's call.
+type Step struct {
+	now     message.Time
+	msg     *message.Message
+	origin  []byte // identity whose outcome a later step may settle; nil if nobody waits
+	version uint64
+
+	ordinal uint32
+	sends   []*message.Message
+	effects []*effectRecord
+	timers  []timerChange
+	hold    holdChange
+	err     error
+}
+
+// timerChange sets (msg != nil) or cancels a timer.
+type timerChange struct {
+	name string
+	due  message.Time
+	msg  *message.Message
+}
+
+type holdChange struct {
+	set, release bool
+	token        string
+	until        message.Time
+}
+
+func (s *Step) reset(now message.Time, m *message.Message, origin []byte, version uint64) {
+	*s = Step{now: now, msg: m, origin: origin, version: version,
+		sends: s.sends[:0], effects: s.effects[:0], timers: s.timers[:0]}
+}
+
+// Now is the step's time: the same for everything that the step does.
+func (s *Step) Now() message.Time { return s.now }
+
+// Message is the message being consumed. It must not be changed.
+func (s *Step) Message() *message.Message { return s.msg }
+
+// Version counts the steps that changed the agent before this one.
+func (s *Step) Version() uint64 { return s.version }
+
+// NewID returns an identity that no other call returns, and that a repetition
+// of this step returns again.
+func (s *Step) NewID() message.ID {
+	s.ordinal++
+	return s.msg.ID.Child(s.ordinal)
+}
+
+// Outgoing describes a message to send.
+type Outgoing struct {
+	To     message.Agent
+	Action string
+	Body   []byte
+	Token  string
+	Delay  time.Duration
+	// Then names the action of this agent that receives the outcome; empty if
+	// nobody needs it. Context is handed to it.
+	Then    string
+	Context []byte
+}
+
+// Send appends a message to the outbox; with a delay, it waits durably first.
+// An empty tenant means the agent's own: a message never crosses tenants.
+func (s *Step) Send(o Outgoing) {
+	o.To.Tenant = s.msg.To.Tenant
+	if err := o.To.Validate(); err != nil {
+		s.fail(err)
+		return
+	}
+	m := &message.Message{
+		ID: s.NewID(), To: o.To, Action: o.Action, Principal: s.msg.Principal,
+		Body: o.Body, Token: o.Token, Sent: s.now,
+	}
+	if o.Then != "" {
+		m.ReplyTo = &message.ReplyTo{Agent: s.msg.To, Action: o.Then, Link: s.link(o.Context)}
+	}
+	if o.Delay > 0 {
+		s.timers = append(s.timers, timerChange{name: "\x01" + string(m.ID[:]), due: s.now + message.Time(o.Delay), msg: m})
+		return
+	}
+	s.sends = append(s.sends, m)
+}
+
+// Call asks for an effect.
+type Call struct {
+	Effect  string
+	Body    []byte
+	Then    string
+	Context []byte
+}
+
+// Ask appends an effect, and returns the key under which the outside world
+// will see it.
+func (s *Step) Ask(c Call) message.ID {
+	e := &effectRecord{
+		id: s.NewID(), name: c.Effect, agent: s.msg.To, cause: s.msg.ID, principal: s.msg.Principal,
+		body: c.Body, then: c.Then, link: s.link(c.Context), asked: s.now, status: effectAsked,
+	}
+	s.effects = append(s.effects, e)
+	return e.id
+}
+
+// SetTimer makes the agent receive a message after a delay. A timer of the
+// same name is replaced.
+func (s *Step) SetTimer(name string, delay time.Duration, action string, body []byte) {
+	if err := message.CheckName("timer name", name); err != nil {
+		s.fail(err)
+		return
+	}
+	m := &message.Message{ID: s.NewID(), To: s.msg.To, Action: action, Principal: s.msg.Principal, Body: body, Sent: s.now}
+	s.timers = append(s.timers, timerChange{name: name, due: s.now + message.Time(max(delay, 0)), msg: m})
+}
+
+// CancelTimer removes a timer; it does nothing if there is none.
+func (s *Step) CancelTimer(name string) {
+	s.timers = append(s.timers, timerChange{name: name})
+}
+
+// Hold keeps every message from the agent that does not bear the token, until
+// Release or until the delay has passed.
+func (s *Step) Hold(token string, d time.Duration) {
+	s.hold = holdChange{set: true, token: token, until: s.now + message.Time(d)}
+}
+
+// Release ends the agent's hold.
+func (s *Step) Release() { s.hold = holdChange{release: true} }
+
+// link ties an answer to this step. An asker that nobody waits for passes on
+// what it inherited: the answer of an answer still settles the first message.
+func (s *Step) link(context []byte) message.Link {
+	return message.Link{Context: context, Origin: s.origin}
+}
+
+// fail makes the step fail whatever the handler returns.
+func (s *Step) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}

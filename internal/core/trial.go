@@ -1,0 +1,139 @@
+package core
+
+import (
+	"fmt"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// After an unclean start, whatever may have killed the last process is tried
+// alone: the attempt is durable before the message runs, and nothing else of
+// the shard runs until its step is durable too. A message that was begun
+// maxTrials times and never came to its end is what kills, and dies itself
+// (FAULTS 54). Suspects are the first messages behind every durable cursor,
+// and the mailboxes, retries, timers and effects that were recovered: those
+// that can have been under way.
+type trialState struct {
+	unclean bool
+	budget  int
+	counts  map[message.ID]int // attempts begun, as the store has them
+
+	env     *envelope   // on trial
+	granted bool        // it is this shard's turn
+	begun   message.Seq // the unit with the attempt
+	ended   message.Seq // the unit with its step, once it ran
+	queue   []*envelope // wait for the trial to end
+}
+
+const (
+	trialKey  = "trial"
+	maxTrials = 3
+	// trialBudget bounds how many recovered messages are tried alone besides
+	// those of the inboxes.
+	trialBudget = 1024
+)
+
+// recoverTrial reads how often a message was begun and not ended.
+func (s *Shard) recoverTrial(k message.RowKey, value []byte) error {
+	n, err := readNumber(k, value)
+	if err != nil {
+		return err
+	}
+	id, err := idOf(k.Key[len(trialKey):])
+	if err != nil {
+		return &CorruptError{rowName(k), err.Error()}
+	}
+	s.trial.counts[id] = int(n)
+	return nil
+}
+
+// spend takes one from the budget of recovered suspects.
+func (t *trialState) spend() bool {
+	if !t.unclean || t.budget >= trialBudget {
+		return false
+	}
+	t.budget++
+	return true
+}
+
+func trialRowKey(id message.ID) []byte { return append([]byte(trialKey), id[:]...) }
+
+// onTrial keeps an envelope back while another is on trial, or puts it on
+// trial. It reports whether the envelope must wait.
+func (s *Shard) onTrial(env *envelope) bool {
+	t := &s.trial
+	if t.env == env {
+		return false // its turn
+	}
+	if t.env != nil {
+		t.queue = append(t.queue, env)
+		return true
+	}
+	if !env.suspect || env.tried {
+		return false
+	}
+	identify(env.msg)
+	t.env, t.granted, t.begun, t.ended = env, false, 0, 0
+	s.work.Trial = true
+	return true
+}
+
+// OnTrial says whether the shard has a suspect on trial.
+func (s *Shard) OnTrial() bool { return s.trial.env != nil }
+
+// TrialGranted says that it is this shard's turn: no other has a trial.
+func (s *Shard) TrialGranted(now message.Time) {
+	s.advanceClock(now)
+	t := &s.trial
+	if t.env == nil || t.granted {
+		return
+	}
+	t.granted = true
+	id := t.env.msg.ID
+	if n := t.counts[id]; n >= maxTrials {
+		env := t.env
+		env.tried = true
+		s.consume(env)
+		s.die(env, n, fmt.Sprintf("the process ended %d times while this message ran", n))
+		s.finish(env)
+		s.drain(env.cell)
+		return
+	}
+	t.counts[id]++
+	key := s.key(trialRowKey(id))
+	s.write(message.TableMeta, 0, message.Put, key, s.numberRow(key, uint64(t.counts[id])))
+	t.begun = s.openSeq()
+}
+
+// endTrial notes, when the envelope on trial was consumed, in which unit.
+func (s *Shard) endTrial(env *envelope) {
+	t := &s.trial
+	if t.env != env || t.ended != 0 {
+		return
+	}
+	delete(t.counts, env.msg.ID)
+	s.write(message.TableMeta, 0, message.Delete, s.key(trialRowKey(env.msg.ID)), nil)
+	t.ended = s.openSeq()
+}
+
+// trialDurable moves the trial on when its units are durable.
+func (s *Shard) trialDurable() {
+	t := &s.trial
+	if t.env == nil {
+		return
+	}
+	if t.ended == 0 && t.begun != 0 && t.begun <= s.durable && !t.env.tried {
+		t.env.tried = true
+		s.advance(t.env)
+		return
+	}
+	if t.ended == 0 || t.ended > s.durable {
+		return
+	}
+	queue := t.queue
+	t.env, t.queue = nil, nil
+	for _, env := range queue {
+		s.advance(env)
+	}
+	s.resumeSources()
+}

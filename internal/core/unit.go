@@ -1,0 +1,221 @@
+package core
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// openUnit gathers the writes of many steps until Seal. Its buffers live until
+// the overlay has forgotten the unit, then serve another.
+type openUnit struct {
+	seq     message.Seq
+	unit    message.Unit
+	arena   []byte
+	dirty   []*cell // states and controls, written once at Seal
+	touched []rowID // rows in the overlay
+	wakes   []message.Shard
+	ends    []message.Shard // outboxes that grew
+	cursors []*source       // inboxes that advanced
+	bytes   int
+}
+
+func (u *openUnit) reset() {
+	clear(u.unit.Writes)
+	clear(u.dirty)
+	clear(u.touched)
+	*u = openUnit{
+		unit: message.Unit{Writes: u.unit.Writes[:0]}, arena: u.arena[:0], dirty: u.dirty[:0],
+		touched: u.touched[:0], wakes: u.wakes[:0], ends: u.ends[:0], cursors: u.cursors[:0],
+	}
+}
+
+func (u *openUnit) empty() bool {
+	return len(u.unit.Writes) == 0 && len(u.dirty) == 0 && len(u.cursors) == 0
+}
+
+// write adds one write. Key and value must be from the arena or immutable.
+func (s *Shard) write(t message.Table, gen message.Generation, op message.Op, key, value []byte) {
+	u := s.open
+	u.unit.Writes = append(u.unit.Writes, message.Write{RowKey: message.RowKey{Table: t, Gen: gen, Key: key}, Op: op, Value: value})
+	u.bytes += len(key) + len(value)
+	if overlaid(t) {
+		id := rowID{t, string(key)}
+		s.overlay.rows[id] = overlayRow{value: value, seq: s.openSeq()}
+		u.touched = append(u.touched, id)
+	}
+}
+
+// overlaid says whether rows of the table are looked up while units are in
+// flight. The others are read only at recovery, or live in memory.
+func overlaid(t message.Table) bool {
+	switch t {
+	case message.TableOpen, message.TableDedup, message.TableMailbox, message.TableTimer,
+		message.TableDead, message.TableCursor:
+		return true
+	}
+	return false
+}
+
+// key copies a key into the arena.
+func (s *Shard) key(parts ...[]byte) []byte {
+	a := s.open.arena
+	start := len(a)
+	for _, p := range parts {
+		a = append(a, p...)
+	}
+	s.open.arena = a
+	return a[start:len(a):len(a)]
+}
+
+// value keeps what was appended to the arena since start as a value.
+func (s *Shard) value(arena []byte, start int) []byte {
+	s.open.arena = arena
+	return arena[start:len(arena):len(arena)]
+}
+
+// touch marks a cell as changed in the open unit.
+func (s *Shard) touch(c *cell) {
+	if c.dirtyIn != s.openSeq() {
+		c.dirtyIn = s.openSeq()
+		s.open.dirty = append(s.open.dirty, c)
+	}
+}
+
+// openSeq is the sequence that the open unit will have.
+func (s *Shard) openSeq() message.Seq { return s.sealed + 1 }
+
+// HasUnit says whether there is something to commit.
+func (s *Shard) HasUnit() bool { return !s.open.empty() }
+
+// Full says that the open unit should be sealed before more is put into it.
+func (s *Shard) Full() bool { return s.open.bytes >= min(s.cfg.MaxUnitBytes/4, fullUnit) }
+
+// fullUnit bounds a unit by what keeps its commit short: a larger one gains
+// nothing over two.
+const fullUnit = 1 << 20
+
+// Seal closes the open unit and returns it for the driver to commit, or nil
+// if nothing changed. The unit's bytes are valid until Committed covers it.
+func (s *Shard) Seal() *message.Unit {
+	if s.open.empty() {
+		return nil
+	}
+	u := s.open
+	for _, c := range u.dirty {
+		s.writeCell(c)
+	}
+	for _, src := range u.cursors {
+		src.moved = false
+		key := s.key(src.key)
+		s.write(message.TableCursor, 0, message.Put, key, s.numberRow(key, src.taken))
+	}
+	for _, dst := range u.ends {
+		key := s.key(outboxEndKey(dst))
+		s.write(message.TableMeta, 0, message.Put, key, s.numberRow(key, s.outEnds[dst]))
+		s.outMoved[dst] = false
+	}
+	s.writeClock()
+
+	s.sealed++
+	u.seq = s.sealed
+	u.unit.Version = message.Version{Epoch: s.epoch, Seq: s.sealed}
+	s.work.Wakes = append(s.work.Wakes, u.wakes...)
+	s.inFlight = append(s.inFlight, u)
+	s.open = s.newUnit()
+	s.pumpEffects()
+	s.resumeSources()
+	return &u.unit
+}
+
+func (s *Shard) newUnit() *openUnit {
+	if n := len(s.spare); n > 0 {
+		u := s.spare[n-1]
+		s.spare = s.spare[:n-1]
+		return u
+	}
+	return new(openUnit)
+}
+
+// Committed says that the unit of this sequence, and all before, are durable.
+func (s *Shard) Committed(seq message.Seq) {
+	s.durable = max(s.durable, seq)
+	s.trim()
+	s.afterDurable()
+}
+
+// trim forgets durable units that every outstanding read has seen.
+func (s *Shard) trim() {
+	for len(s.outstanding) > 0 && s.outstanding[0].done {
+		s.outstanding = s.outstanding[1:]
+	}
+	limit := s.durable
+	if len(s.outstanding) > 0 {
+		limit = min(limit, s.outstanding[0].issued)
+	}
+	for len(s.inFlight) > 0 && s.inFlight[0].seq <= limit {
+		u := s.inFlight[0]
+		s.inFlight = s.inFlight[1:]
+		s.trimmed = u.seq
+		s.overlay.trim(u.touched, u.seq)
+		if cap(u.arena) <= 4<<20 && len(s.spare) < 8 {
+			u.reset()
+			s.spare = append(s.spare, u)
+		}
+	}
+}
+
+// numberRow seals one number as the value of a row.
+func (s *Shard) numberRow(key []byte, n uint64) []byte {
+	a := s.open.arena
+	start := len(a)
+	return s.value(seal(putUint(begin(a), 1, n), start, key), start)
+}
+
+func readNumber(k message.RowKey, value []byte) (n uint64, err error) {
+	err = decode(k, value, func(f field) error {
+		if f.num == 1 {
+			n = f.val
+		}
+		return nil
+	})
+	return n, err
+}
+
+func outboxEndKey(dst message.Shard) []byte {
+	return binary.BigEndian.AppendUint16([]byte("o"), uint16(dst))
+}
+
+func inboxCursorKey(src message.Shard) []byte {
+	return binary.BigEndian.AppendUint16([]byte("c"), uint16(src))
+}
+
+// send appends a message to the outbox of its destination's shard.
+func (s *Shard) send(m *message.Message) {
+	dst := message.ShardOf(m.To, s.cfg.Shards)
+	s.outEnds[dst]++
+	if !s.outMoved[dst] {
+		s.outMoved[dst] = true
+		s.open.ends = append(s.open.ends, dst)
+		s.open.wakes = append(s.open.wakes, dst)
+	}
+	var k [10]byte
+	binary.BigEndian.PutUint16(k[:], uint16(dst))
+	binary.BigEndian.PutUint64(k[2:], s.outEnds[dst])
+	key := s.key(k[:])
+	a := s.open.arena
+	start := len(a)
+	s.write(message.TableOutbox, 0, message.Put, key, s.value(appendMessage(a, key, m), start))
+}
+
+// ReadOutbox reads a message as another shard's outbox holds it.
+func ReadOutbox(dst message.Shard, d message.Delivery) (*message.Message, error) {
+	key := binary.BigEndian.AppendUint16(nil, uint16(dst))
+	key = binary.BigEndian.AppendUint64(key, d.Position)
+	m, err := readMessageRow(message.RowKey{Table: message.TableOutbox, Key: key}, d.Data)
+	if err != nil {
+		return nil, fmt.Errorf("outbox of shard %d: %w", d.Source, err)
+	}
+	return m, nil
+}

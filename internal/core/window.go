@@ -1,0 +1,41 @@
+package core
+
+import (
+	"github.com/zeebo/xxh3"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// window remembers a hash of every identity seen since some time, so that most
+// lookups of a new identity never reach the store: an identity that it does
+// not contain was not seen since. A false match only costs a read. It keeps
+// two halves and forgets the older one when the younger is full.
+type window struct {
+	limit      int // hashes in a half
+	young, old map[uint64]struct{}
+	youngSince message.Time
+	since      message.Time // every identity seen at or after it is contained
+}
+
+func newWindow(limit int, since message.Time) *window {
+	return &window{limit: limit, young: make(map[uint64]struct{}), old: nil, since: since, youngSince: since}
+}
+
+// hash of an identity of an agent, both already in key form.
+func hashIdentity(key []byte) uint64 { return xxh3.Hash(key) }
+
+func (w *window) contains(h uint64) bool {
+	if _, ok := w.young[h]; ok {
+		return true
+	}
+	_, ok := w.old[h]
+	return ok
+}
+
+func (w *window) add(h uint64, now message.Time) {
+	if len(w.young) >= w.limit {
+		w.old, w.young = w.young, make(map[uint64]struct{}, w.limit/8)
+		w.since, w.youngSince = w.youngSince, now+1 // what was seen at now itself is in the half that goes first
+	}
+	w.young[h] = struct{}{}
+}

@@ -1,0 +1,113 @@
+package core
+
+import (
+	"time"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// Work is what the machine wants done. Nothing in it may be done earlier than
+// it says: an answer or a call with After set leaves only when the unit of
+// that sequence, and so every unit before it, is durable.
+type Work struct {
+	Loads   []*Load     // rows to read; give each back by Loaded
+	Answers []AnswerTo  // to callers
+	Calls   []EffectJob // effects to call or probe; give each back by EffectDone
+	Pulls   []message.Cursor
+	Wakes   []message.Shard // shards to which the open unit sends: tell them when it is visible
+	Retire  *Retire
+	Alarms  []Alarm
+	Trial   bool // a suspect waits for its turn: call TrialGranted when no other shard has one
+}
+
+// Load asks for rows, or for timers that are due.
+type Load struct {
+	Keys []message.RowKey
+	// Due, when set, asks for up to Limit rows of TableDue below it instead.
+	Due   []byte
+	Limit int
+
+	issued message.Seq
+	done   bool
+	env    *envelope
+	cell   *cell
+	keys   int // of the envelope, after the cell's
+	fire   []dueTimer
+	apply  func(values [][]byte) error
+}
+
+// Caller stands for whoever waits for an answer. The driver makes one for each
+// request and gets it back exactly once, unless Cancel took it back.
+type Caller struct {
+	Data   any  // the driver's own
+	Accept bool // it wants to know that the message is accepted, not its outcome
+
+	env  *envelope // waits with it
+	open string    // waits for the outcome of this open row
+}
+
+// Answer is what a caller is told: an outcome, or a fault.
+type Answer struct {
+	Outcome  *message.Outcome
+	Replayed bool
+	Version  uint64 // of the agent, for reads
+	Fault    *message.Fault
+	Err      error // what the handler returned, behind a handler_failed fault
+}
+
+// AnswerTo is an answer on its way.
+type AnswerTo struct {
+	After  message.Seq
+	Caller *Caller
+	Answer Answer
+}
+
+// EffectJob is one call, or one probe, of an effect.
+type EffectJob struct {
+	After   message.Seq
+	Probe   bool
+	ID      message.ID
+	Name    string
+	Agent   message.Agent
+	Attempt int
+	Body    []byte
+	Timeout time.Duration
+}
+
+// EffectResult is how a call or probe ended. Of a probe, Done and Rejected mean
+// that the call is known to have happened with that answer.
+type EffectResult struct {
+	ID      message.ID
+	Probe   bool
+	Attempt int
+	Status  message.Status // done, rejected, not done, unknown
+	Body    []byte
+	Code    string
+	Detail  string
+}
+
+// Retire is the leave to forget, for the store.
+type Retire struct {
+	Below    message.Generation
+	Consumed []message.Cursor
+}
+
+// AlarmKind names what an operator should know.
+type AlarmKind string
+
+// The alarms.
+const (
+	AlarmDoubt     AlarmKind = "effect_in_doubt"
+	AlarmConflict  AlarmKind = "late_answer_contradicts"
+	AlarmDead      AlarmKind = "dead_letter"
+	AlarmClockJump AlarmKind = "clock_jump"
+	AlarmCorrupt   AlarmKind = "corrupt_row"
+)
+
+// Alarm is something that a person should look at.
+type Alarm struct {
+	Kind   AlarmKind
+	Agent  message.Agent
+	ID     message.ID
+	Detail string
+}
