@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -34,6 +35,9 @@ func (a Agent) Validate() error {
 	if err := CheckName("tenant", a.Tenant); err != nil {
 		return err
 	}
+	if strings.ContainsAny(a.Tenant, "/:") {
+		return fmt.Errorf("tenant %q must not contain '/' or ':'", a.Tenant)
+	}
 	if err := CheckName("agent type", a.Type); err != nil {
 		return err
 	}
@@ -65,7 +69,7 @@ func ParseAgentKey(key []byte) (Agent, []byte, error) {
 	var names [3]string
 	rest := key
 	for i := range names {
-		n := strings.IndexByte(string(rest), 0)
+		n := bytes.IndexByte(rest, 0)
 		if n < 0 {
 			return Agent{}, nil, fmt.Errorf("row key %q does not name an agent", key)
 		}

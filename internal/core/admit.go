@@ -25,6 +25,10 @@ func (s *Shard) admit(env *envelope) {
 	if !env.accepted() && !env.remove && s.replay(env) {
 		return
 	}
+	if !env.accepted() && env.callers[0].ReplayOnly {
+		s.refuseAll(env, 0, message.CodeOverloaded, "there is no room for new work now; nothing of this call was accepted, try again later")
+		return
+	}
 	if s.blocked(c, env) {
 		switch {
 		case env == c.taking:

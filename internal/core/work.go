@@ -41,6 +41,9 @@ type Load struct {
 type Caller struct {
 	Data   any  // the driver's own
 	Accept bool // it wants to know that the message is accepted, not its outcome
+	// ReplayOnly: there is no room for new work, but what was executed before
+	// is answered.
+	ReplayOnly bool
 
 	env  *envelope // waits with it
 	open string    // waits for the outcome of this open row

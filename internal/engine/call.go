@@ -1,0 +1,253 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/message"
+)
+
+// call is a request that waits for its answer. It is answered once: by the
+// machine, or by whoever gives up for it.
+type call struct {
+	caller   core.Caller
+	answer   core.Answer
+	answered atomic.Bool
+	counted  bool       // it counts against the work in flight
+	group    *callGroup // whom to tell
+
+	prev, next *call // among the calls that a loop's machine has
+	listed     bool
+}
+
+// callGroup is one or more calls that are waited for together.
+type callGroup struct {
+	engine  *Engine
+	waiting atomic.Int64
+	done    chan struct{}
+}
+
+// single is a call with its group, reused when its answer came the normal way:
+// then nothing else refers to it any more.
+type single struct {
+	call  call
+	group callGroup
+}
+
+var singles = sync.Pool{New: func() any {
+	s := &single{group: callGroup{done: make(chan struct{}, 1)}}
+	s.call.group = &s.group
+	s.call.caller.Data = &s.call
+	return s
+}}
+
+// finish answers the call, unless it was answered before.
+func (c *call) finish(a core.Answer) {
+	if !c.answered.CompareAndSwap(false, true) {
+		return
+	}
+	c.answer = a
+	g := c.group
+	if c.counted {
+		g.engine.leave(1)
+	}
+	if g.waiting.Add(-1) == 0 {
+		g.done <- struct{}{}
+	}
+}
+
+func callOf(c *core.Caller) *call { return c.Data.(*call) }
+
+// do runs one request on a shard's loop and waits for its answer. enqueue
+// makes the event for it.
+func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c *call) event) core.Answer {
+	replayOnly, fault := e.admit(1)
+	if fault != nil {
+		return core.Answer{Fault: fault}
+	}
+	s := singles.Get().(*single)
+	c := &s.call
+	c.caller.Accept, c.caller.ReplayOnly, c.counted = accept, replayOnly, true
+	c.answered.Store(false)
+	s.group.engine = e
+	s.group.waiting.Store(1)
+	sh.queue.push(enqueue(c))
+	select {
+	case <-s.group.done:
+		a := c.answer
+		c.answer = core.Answer{}
+		singles.Put(s)
+		return a
+	case <-ctx.Done():
+		sh.queue.push(event{run: func(*core.Shard) { sh.cancel(c) }})
+		<-s.group.done
+		return c.answer
+	case <-e.ctx.Done():
+		c.finish(core.Answer{Fault: &message.Fault{Code: message.CodeCommitUnknown, Detail: "the engine stopped while the call was under way; ask again with the same key"}})
+		<-s.group.done
+		return c.answer
+	}
+}
+
+// admit counts calls in, or refuses them before anything of them is accepted.
+// When there is too much work, messages that were executed before are still
+// answered: that takes no room.
+func (e *Engine) admit(n int) (replayOnly bool, fault *message.Fault) {
+	e.enter(n)
+	switch {
+	case e.failed.Load():
+		fault = &message.Fault{Code: message.CodeStoreUnavailable, Detail: "the storage device failed; the process is about to end"}
+	case e.state.Load() != stateStarted:
+		fault = &message.Fault{Code: message.CodeClosed, Detail: "the engine does not run: it is shutting down, or was not started"}
+	case e.inFlight.Load() > int64(2*e.cfg.MaxInFlight+n):
+		fault = overloaded
+	}
+	if fault != nil {
+		e.leave(n)
+		return false, fault
+	}
+	return e.full.Load() || e.inFlight.Load()-int64(n) >= int64(e.cfg.MaxInFlight), nil
+}
+
+var overloaded = &message.Fault{Code: message.CodeOverloaded, Detail: "too many calls are in flight; nothing of this one was accepted, try again later"}
+
+// Submit brings a message and waits for its outcome, or, with accept, until it
+// is durably accepted. When ctx ends first, the fault says what is known:
+// canceled means that it was not and will not be executed.
+func (e *Engine) Submit(ctx context.Context, m *message.Message, accept bool) core.Answer {
+	if e.state.Load() == stateOpen {
+		return core.Answer{Fault: &message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"}}
+	}
+	return e.do(ctx, e.shardOf(m.To), accept, func(c *call) event { return event{call: c, msg: m} })
+}
+
+// SubmitAll brings many messages at once and waits for all of their outcomes,
+// which are in the order of the messages. One wake-up serves them all.
+func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bool) []core.Answer {
+	answers := make([]core.Answer, len(ms))
+	refuse := func(f *message.Fault) []core.Answer {
+		for i := range answers {
+			answers[i].Fault = f
+		}
+		return answers
+	}
+	if len(ms) == 0 {
+		return answers
+	}
+	if e.state.Load() == stateOpen {
+		return refuse(&message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"})
+	}
+	replayOnly, fault := e.admit(len(ms))
+	if fault != nil {
+		return refuse(fault)
+	}
+	g := &callGroup{engine: e, done: make(chan struct{}, 1)}
+	g.waiting.Store(int64(len(ms)))
+	calls := make([]call, len(ms))
+	perShard := make([][]event, len(e.shards))
+	for i, m := range ms {
+		c := &calls[i]
+		c.group, c.counted = g, true
+		c.caller = core.Caller{Data: c, Accept: accept, ReplayOnly: replayOnly}
+		sh := message.ShardOf(m.To, len(e.shards))
+		perShard[sh] = append(perShard[sh], event{call: c, msg: m})
+	}
+	for i, events := range perShard {
+		if len(events) > 0 {
+			e.shards[i].queue.push(events...)
+		}
+	}
+	select {
+	case <-g.done:
+	case <-ctx.Done():
+		for i, m := range ms {
+			c, sh := &calls[i], e.shardOf(m.To)
+			sh.queue.push(event{run: func(*core.Shard) { sh.cancel(c) }})
+		}
+		<-g.done
+	case <-e.ctx.Done():
+		for i := range calls {
+			calls[i].finish(core.Answer{Fault: &message.Fault{Code: message.CodeCommitUnknown, Detail: "the engine stopped while the call was under way; ask again with the same key"}})
+		}
+		<-g.done
+	}
+	for i := range calls {
+		answers[i] = calls[i].answer
+	}
+	return answers
+}
+
+// Query reads an agent on its loop: fn sees the state, the agent's version and
+// whether it exists, and must change nothing. The answer waits until what it
+// saw is durable.
+func (e *Engine) Query(ctx context.Context, a message.Agent, fn func(core.State, uint64, bool) core.Answer) core.Answer {
+	return e.onLoop(ctx, e.shardFor(a), func(m *core.Shard, now message.Time, c *core.Caller) { m.Query(now, c, a, fn) })
+}
+
+// Remove deletes an agent.
+func (e *Engine) Remove(ctx context.Context, a message.Agent) core.Answer {
+	return e.onLoop(ctx, e.shardFor(a), func(m *core.Shard, now message.Time, c *core.Caller) { m.Remove(now, c, a) })
+}
+
+// Resolve settles a doubt by a person's word.
+func (e *Engine) Resolve(ctx context.Context, id message.ID, r core.Resolution) core.Answer {
+	return e.anyShard(ctx, message.CodeUnknownDoubt, func(m *core.Shard, now message.Time, c *core.Caller) { m.Resolve(now, c, id, r) })
+}
+
+// RetryDead takes a message back from the dead letters and tries it again.
+func (e *Engine) RetryDead(ctx context.Context, id message.ID) core.Answer {
+	return e.anyShard(ctx, message.CodeUnknownDead, func(m *core.Shard, now message.Time, c *core.Caller) { m.RetryDead(now, c, id) })
+}
+
+// DiscardDead gives a dead letter up.
+func (e *Engine) DiscardDead(ctx context.Context, id message.ID) core.Answer {
+	return e.anyShard(ctx, message.CodeUnknownDead, func(m *core.Shard, now message.Time, c *core.Caller) { m.DiscardDead(now, c, id) })
+}
+
+// ResumeRetention says that the clock is right after a leap.
+func (e *Engine) ResumeRetention(ctx context.Context) error {
+	for _, sh := range e.shards {
+		a := e.onLoop(ctx, sh, func(m *core.Shard, now message.Time, c *core.Caller) {
+			m.ResumeRetention(now)
+			sh.answerAt(m.Sealed(), callOf(c), core.Answer{})
+		})
+		if a.Fault != nil {
+			return a.Fault
+		}
+	}
+	return nil
+}
+
+func (e *Engine) shardFor(a message.Agent) *shard {
+	if e.state.Load() == stateOpen {
+		return nil
+	}
+	return e.shardOf(a)
+}
+
+// onLoop runs a request on a shard's loop.
+func (e *Engine) onLoop(ctx context.Context, sh *shard, run func(m *core.Shard, now message.Time, c *core.Caller)) core.Answer {
+	if sh == nil {
+		return core.Answer{Fault: &message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"}}
+	}
+	return e.do(ctx, sh, false, func(c *call) event {
+		return event{call: c, run: func(m *core.Shard) { run(m, e.clock.now(), &c.caller) }}
+	})
+}
+
+// anyShard asks one shard after the other, for what an identity alone does not
+// say where it is.
+func (e *Engine) anyShard(ctx context.Context, unknown message.Code, run func(m *core.Shard, now message.Time, c *core.Caller)) (a core.Answer) {
+	if e.state.Load() == stateOpen {
+		return core.Answer{Fault: &message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"}}
+	}
+	for _, sh := range e.shards {
+		a = e.onLoop(ctx, sh, run)
+		if a.Fault == nil || a.Fault.Code != unknown {
+			return a
+		}
+	}
+	return a
+}

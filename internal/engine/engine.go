@@ -1,0 +1,275 @@
+// Package engine drives the pure core: it owns the goroutines, the clock, the
+// sessions with the store, the effects under way and the backpressure. Each
+// shard has one loop that feeds its machine and commits its units, and one
+// acker that waits for commits in order and lets go of what waited for them.
+//
+// Start reading at shard.go; call.go is the way in.
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+// Config tunes an engine. A zero field means its default.
+type Config struct {
+	Retention      time.Duration // how long a settled outcome is kept, at least; 24 h
+	Skew           time.Duration // how far ahead of our clock a key's own time may be; 5 min
+	MaxClockJump   time.Duration // a longer leap across a restart pauses retention; as Retention
+	CacheBytes     int           // of decoded states, over all shards; 256 MiB
+	WindowKeys     int           // identities remembered in memory, over all shards; 2 Mi
+	MaxInFlight    int           // calls accepted and not answered; 16384
+	MaxState       int           // bytes of an agent's encoded state; 1 MiB
+	MaxAttempts    int           // of an accepted message before it is a dead letter; 10
+	EffectsRunning int           // effects called at once, over all shards; 256
+	BackoffBase    time.Duration // of retries; 50 ms
+	BackoffMax     time.Duration // 30 s
+	FreeFloor      uint64        // bytes below which new work is refused; 256 MiB
+	Owner          string        // who we are, for the store's record
+	Logger         *slog.Logger
+	Now            func() time.Time
+	Fatal          func(error)      // the device failed: the process must end; prints and exits with 74
+	OnAlarm        func(core.Alarm) // besides the log
+}
+
+func (c Config) withDefaults() Config {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	num := func(d *int, v int) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&c.Retention, 24*time.Hour)
+	def(&c.Skew, 5*time.Minute)
+	def(&c.MaxClockJump, c.Retention)
+	def(&c.BackoffBase, 50*time.Millisecond)
+	def(&c.BackoffMax, 30*time.Second)
+	num(&c.CacheBytes, 256<<20)
+	num(&c.WindowKeys, 2<<20)
+	num(&c.MaxInFlight, 16384)
+	num(&c.MaxState, 1<<20)
+	num(&c.MaxAttempts, 10)
+	num(&c.EffectsRunning, 256)
+	if c.FreeFloor == 0 {
+		c.FreeFloor = 256 << 20
+	}
+	if c.Owner == "" {
+		host, _ := os.Hostname()
+		c.Owner = fmt.Sprintf("%s/%d", host, os.Getpid())
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Fatal == nil {
+		c.Fatal = func(err error) {
+			fmt.Fprintf(os.Stderr, "semel: %v\nsemel: what was acknowledged is safe; the process ends so that recovery can say what the device holds\n", err)
+			os.Exit(74)
+		}
+	}
+	return c
+}
+
+// Outside is how an effect reaches the outside world. Call and Probe may run
+// concurrently and must respect ctx; Probe is nil unless the policy has one.
+type Outside struct {
+	Call, Probe func(ctx context.Context, job core.EffectJob) core.EffectResult
+}
+
+// Engine is an open store with the shards that run on it. It is safe for
+// concurrent use.
+type Engine struct {
+	cfg      Config
+	store    store.Store
+	profile  store.Profile
+	behavior core.Behavior
+	outside  map[string]Outside
+	clock    clock
+	shards   []*shard
+
+	ctx     context.Context // of everything that the engine runs
+	stop    context.CancelFunc
+	running sync.WaitGroup // loops, ackers, effects, maintenance
+	retire  chan store.Retention
+
+	state    atomic.Int32 // opened, started, closing
+	inFlight atomic.Int64 // calls accepted and not answered
+	idle     chan struct{}
+	full     atomic.Bool // the device is nearly full
+	fatal    sync.Once
+	failed   atomic.Bool
+
+	trialMu sync.Mutex
+	trial   *shard   // whose suspect is on trial
+	trials  []*shard // who waits for it
+}
+
+const (
+	stateOpen = iota
+	stateStarted
+	stateClosing
+)
+
+// Open opens the store. Nothing runs until Start.
+func Open(ctx context.Context, o store.Opener, cfg Config) (*Engine, error) {
+	cfg = cfg.withDefaults()
+	st, err := o.OpenStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: cfg, store: st, profile: st.Profile(), retire: make(chan store.Retention, 64), idle: make(chan struct{}, 1)}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	return e, nil
+}
+
+// Start recovers every shard and begins to process. It is called once.
+func (e *Engine) Start(b core.Behavior, outside map[string]Outside) error {
+	if !e.state.CompareAndSwap(stateOpen, stateStarted) {
+		return errors.New("the engine was started or closed before")
+	}
+	e.behavior, e.outside = b, outside
+	n := e.store.Shards()
+	recovered := make([]core.Recovered, n)
+	var furthest message.Time
+	for i := range n {
+		sh := newShard(e, message.Shard(i))
+		e.shards = append(e.shards, sh)
+		rec, err := sh.openSession(e.ctx)
+		if err != nil {
+			return fmt.Errorf("shard %d: %w", i, err)
+		}
+		rec.Unclean = !e.store.CleanStart()
+		recovered[i] = rec
+		at, err := core.ClockOf(rec.Meta)
+		if err != nil {
+			return fmt.Errorf("shard %d: %w", i, err)
+		}
+		furthest = max(furthest, at)
+	}
+	e.clock.start(e.cfg.Now(), furthest)
+	for i, sh := range e.shards {
+		if err := sh.begin(recovered[i]); err != nil {
+			return fmt.Errorf("shard %d: %w", i, err)
+		}
+	}
+	for _, sh := range e.shards {
+		e.running.Add(1)
+		go sh.loop()
+	}
+	e.running.Add(1)
+	go e.maintain()
+	return nil
+}
+
+// Ready says whether calls are taken, and if not, why.
+func (e *Engine) Ready() error {
+	switch {
+	case e.failed.Load():
+		return errors.New("the storage device failed")
+	case e.state.Load() == stateClosing:
+		return errors.New("shutting down")
+	case e.state.Load() != stateStarted:
+		return errors.New("not started")
+	case e.full.Load():
+		return errors.New("the storage device is nearly full: only replays are answered")
+	}
+	for _, sh := range e.shards {
+		if err := sh.down(); err != nil {
+			return fmt.Errorf("shard %d: %w", sh.id, err)
+		}
+	}
+	return nil
+}
+
+// Close stops taking calls, waits until those under way are answered and the
+// effects under way have returned, or ctx ends, and closes the store.
+func (e *Engine) Close(ctx context.Context) error {
+	was := e.state.Swap(stateClosing)
+	if was == stateClosing {
+		return nil
+	}
+	if was == stateStarted {
+		e.drain(ctx)
+	}
+	e.stop()
+	for _, sh := range e.shards {
+		sh.queue.wakeUp()
+	}
+	e.running.Wait()
+	var errs []error
+	for _, sh := range e.shards {
+		if s := sh.session(); s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		errs = append(errs, fmt.Errorf("closed before everything under way was finished: %w", err))
+	}
+	errs = append(errs, e.store.Close())
+	return errors.Join(errs...)
+}
+
+// drain waits until nothing is under way.
+func (e *Engine) drain(ctx context.Context) {
+	for e.inFlight.Load() > 0 {
+		select {
+		case <-e.idle:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// enter and leave count what must be finished before the store is closed.
+func (e *Engine) enter(n int) { e.inFlight.Add(int64(n)) }
+
+func (e *Engine) leave(n int) {
+	if e.inFlight.Add(-int64(n)) <= 0 && e.state.Load() == stateClosing {
+		select {
+		case e.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// broken ends the process: nothing may be acknowledged any more.
+func (e *Engine) broken(err error) {
+	e.failed.Store(true)
+	e.fatal.Do(func() { e.cfg.Fatal(err) })
+}
+
+// alarm tells the operator.
+func (e *Engine) alarm(a core.Alarm) {
+	e.cfg.Logger.Error("alarm", "kind", string(a.Kind), "agent", a.Agent.String(), "id", a.ID.String(), "detail", a.Detail)
+	if e.cfg.OnAlarm != nil {
+		e.cfg.OnAlarm(a)
+	}
+}
+
+// randomID is the identity of a message that has none of its own.
+func randomID() (id message.ID) {
+	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the process instead
+	return id
+}
+
+// shardOf is the shard that runs an agent.
+func (e *Engine) shardOf(a message.Agent) *shard {
+	return e.shards[message.ShardOf(a, len(e.shards))]
+}

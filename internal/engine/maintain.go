@@ -1,0 +1,57 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/semel-dev/semel/store"
+)
+
+// spaceEvery is how often the room on the device is looked at.
+const spaceEvery = time.Second
+
+// retireLater hands a shard's leave to forget to the maintenance goroutine. If
+// that is behind, the leave is dropped: the next one covers it.
+func (e *Engine) retireLater(r store.Retention) {
+	select {
+	case e.retire <- r:
+	default:
+	}
+}
+
+// maintain drops what retention does not need any more, and watches the room.
+func (e *Engine) maintain() {
+	defer e.running.Done()
+	ticker := time.NewTicker(spaceEvery)
+	defer ticker.Stop()
+	e.checkSpace()
+	for {
+		select {
+		case r := <-e.retire:
+			if err := e.store.Maintain(e.ctx, r); err != nil && e.ctx.Err() == nil {
+				e.cfg.Logger.Error("what is not needed any more cannot be dropped; it is tried again later", "shard", r.Shard, "error", err)
+			}
+		case <-ticker.C:
+			e.checkSpace()
+		case <-e.ctx.Done():
+			return
+		}
+	}
+}
+
+// checkSpace refuses new work while the device is nearly full, before the
+// store itself would fail for good (FAULTS 10).
+func (e *Engine) checkSpace() {
+	sp, ok := e.store.(store.Spacer)
+	if !ok {
+		return
+	}
+	free, err := sp.Free()
+	if err != nil {
+		e.cfg.Logger.Warn("the room on the device is not known", "error", err)
+		return
+	}
+	full := free < e.cfg.FreeFloor
+	if e.full.Swap(full) != full {
+		e.cfg.Logger.Warn("room on the device", "free_bytes", free, "floor_bytes", e.cfg.FreeFloor, "refusing", full)
+	}
+}

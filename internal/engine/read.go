@@ -1,0 +1,134 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+// read answers the machine's loads and pulls: on the loop where the store's
+// reads are local, else beside it, as events.
+func (sh *shard) read(loads []*core.Load, pulls []message.Cursor) error {
+	if sh.engine.profile.LocalReads {
+		feed, err := sh.readNow(loads, pulls)
+		if err != nil {
+			return err
+		}
+		return feed(sh.machine)
+	}
+	// The work's slices are the machine's: they change with the next Take.
+	loads = append([]*core.Load(nil), loads...)
+	pulls = append([]message.Cursor(nil), pulls...)
+	life := sh.life
+	sh.engine.running.Add(1)
+	go func() {
+		defer sh.engine.running.Done()
+		feed, err := sh.readNow(loads, pulls)
+		sh.queue.push(event{run: func(m *core.Shard) {
+			if life != sh.life {
+				return // another machine runs by now; it asks for itself
+			}
+			if err == nil {
+				err = feed(m)
+			}
+			if err != nil {
+				sh.readFailed(err)
+			}
+		}})
+	}()
+	return nil
+}
+
+// readNow reads, and returns how the machine is to be told.
+func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core.Shard) error, error) {
+	ctx, s := sh.engine.ctx, sh.session()
+	var keys []message.RowKey
+	for _, l := range loads {
+		keys = append(keys, l.Keys...)
+	}
+	var values [][]byte
+	if len(keys) > 0 {
+		var err error
+		if values, err = s.Get(ctx, keys); err != nil {
+			return nil, fmt.Errorf("read %d rows: %w", len(keys), err)
+		}
+	}
+	due := make(map[*core.Load][]message.Row)
+	for _, l := range loads {
+		if l.Due == nil {
+			continue
+		}
+		// One row more than is due, so that the machine knows when to come again.
+		rows, err := s.Scan(ctx, store.Range{Table: message.TableDue}, l.Limit+1)
+		if err != nil {
+			return nil, fmt.Errorf("read timers: %w", err)
+		}
+		due[l] = rows
+	}
+	inbox := make([][]message.Delivery, len(pulls))
+	for i, c := range pulls {
+		var err error
+		if inbox[i], err = s.Inbox(ctx, []message.Cursor{c}, inboxBatch); err != nil {
+			return nil, fmt.Errorf("read the outbox of shard %d: %w", c.Source, err)
+		}
+	}
+	return func(m *core.Shard) error {
+		now := sh.engine.clock.now()
+		for _, l := range loads {
+			if l.Due != nil {
+				rows, following := splitDue(l, due[l])
+				if err := m.DueLoaded(now, l, rows, following); err != nil {
+					return err
+				}
+				continue
+			}
+			n := len(l.Keys)
+			if err := m.Loaded(now, l, values[:n:n]); err != nil {
+				return err
+			}
+			values = values[n:]
+		}
+		for i, c := range pulls {
+			if err := m.Delivered(now, c.Source, inbox[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+// splitDue parts the rows that are due from the first that is not, or that did
+// not fit.
+func splitDue(l *core.Load, rows []message.Row) (due []message.Row, following *message.Row) {
+	for i := range rows {
+		if i == l.Limit || string(rows[i].Key) >= string(l.Due) {
+			return rows[:i], &rows[i]
+		}
+	}
+	return rows, nil
+}
+
+// readFailed makes the loop open the shard again.
+func (sh *shard) readFailed(err error) {
+	sh.ackMu.Lock()
+	defer sh.ackMu.Unlock()
+	if sh.broke == nil {
+		sh.broke = err
+	}
+}
+
+// hint tells shards that another's outbox grew.
+func (e *Engine) hint(from message.Shard, to []message.Shard) {
+	for _, dst := range to {
+		sh := e.shards[dst]
+		if sh.hinted[from].Swap(true) {
+			continue // one is in its queue already
+		}
+		sh.queue.push(event{run: func(m *core.Shard) {
+			sh.hinted[from].Store(false)
+			m.Hint(from)
+		}})
+	}
+}

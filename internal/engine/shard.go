@@ -1,0 +1,417 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+// shard runs one shard: its loop owns the machine; its acker waits for
+// commits. They share only flights (a channel, in the order of commit) and
+// what ackMu guards.
+type shard struct {
+	engine  *Engine
+	id      message.Shard
+	queue   queue
+	sess    atomic.Pointer[store.Session]
+	failure atomic.Pointer[error] // why the shard is down; nil while it runs
+
+	// Of the loop alone.
+	machine *core.Shard
+	life    uint64   // counts machines: what an older one asked for is not given to a newer
+	calls   callList // those that the machine has
+	held    held     // waits for the open unit
+	batch   []event
+
+	// Between loop and acker.
+	flights  chan *flight
+	acked    chan struct{} // closed when the acker has ended
+	durable  atomic.Uint64 // the last unit acknowledged
+	wantsAck atomic.Bool   // the loop sleeps until an acknowledgement
+	ackMu    sync.Mutex
+	inFlight []*flight // in the order of commit
+	broke    error     // why an acknowledgement failed
+
+	hinted []atomic.Bool // by source: a hint is in the queue
+}
+
+// held is what waits for a unit to be durable.
+type held struct {
+	answers []core.AnswerTo
+	jobs    []core.EffectJob
+	wakes   []message.Shard // to tell when the unit is durable, if the store shows it no earlier
+}
+
+// flight is a unit on its way to being durable.
+type flight struct {
+	seq     message.Seq
+	pending store.Pending
+	held    held
+}
+
+func newShard(e *Engine, id message.Shard) *shard {
+	sh := &shard{engine: e, id: id, flights: make(chan *flight, e.profile.UnitsInFlight)}
+	sh.queue.wake = make(chan struct{}, 1)
+	sh.hinted = make([]atomic.Bool, e.store.Shards())
+	sh.calls.init()
+	return sh
+}
+
+func (sh *shard) session() store.Session {
+	if p := sh.sess.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (sh *shard) down() error {
+	if p := sh.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// openSession takes the shard over and reads what its machine starts from.
+func (sh *shard) openSession(ctx context.Context) (rec core.Recovered, err error) {
+	s, err := sh.engine.store.Open(ctx, sh.id, sh.engine.cfg.Owner)
+	if err != nil {
+		return rec, err
+	}
+	sh.sess.Store(&s)
+	rec.Version = s.Version()
+	rec.New = rec.Version.Seq == 0
+	scan := func(t message.Table, limit int, prefix string) (rows []message.Row) {
+		for from := []byte(prefix); err == nil; {
+			var page []message.Row
+			page, err = s.Scan(ctx, store.Range{Table: t, From: from, To: store.PrefixEnd([]byte(prefix))}, min(limit, scanPage))
+			rows = append(rows, page...)
+			if len(page) < scanPage || len(rows) >= limit {
+				return rows
+			}
+			from = append(append([]byte(nil), page[len(page)-1].Key...), 0)
+		}
+		return nil
+	}
+	const all = int(^uint(0) >> 1)
+	rec.Meta = scan(message.TableMeta, all, "")
+	rec.Controls = scan(message.TableControl, all, "")
+	rec.Effects = scan(message.TableEffect, all, "")
+	rec.Cursors = scan(message.TableCursor, all, "c")
+	rec.NextDue = scan(message.TableDue, 1, "")
+	return rec, err
+}
+
+const scanPage = 1024
+
+// begin makes the machine and, with it, a new life of the shard.
+func (sh *shard) begin(rec core.Recovered) error {
+	e := sh.engine
+	n := len(e.shards)
+	cfg := core.Config{
+		Shard: sh.id, Shards: n, MaxUnitBytes: e.profile.MaxUnitBytes, Exclusive: e.profile.Exclusive, Lease: e.profile.Lease,
+		Retention: e.cfg.Retention, Skew: e.cfg.Skew, MaxJump: e.cfg.MaxClockJump,
+		CacheBytes: e.cfg.CacheBytes / n, WindowKeys: max(e.cfg.WindowKeys/n/2, 1024), MaxState: e.cfg.MaxState,
+		BackoffBase: e.cfg.BackoffBase, BackoffMax: e.cfg.BackoffMax, MaxAttempts: e.cfg.MaxAttempts,
+		Running: max(e.cfg.EffectsRunning/n, 1), InboxBatch: inboxBatch,
+		// What may have been under way: the units in flight and the one that
+		// was open, each with at most the messages that were fetched.
+		Suspects: inboxBatch * (e.profile.UnitsInFlight + 1),
+	}
+	m, err := core.New(cfg, e.behavior, e.clock.now(), rec)
+	if err != nil {
+		return err
+	}
+	sh.machine = m
+	sh.life++
+	sh.durable.Store(uint64(rec.Version.Seq))
+	sh.flights = make(chan *flight, e.profile.UnitsInFlight)
+	sh.held, sh.inFlight, sh.broke = held{}, nil, nil
+	sh.acked = make(chan struct{})
+	e.running.Add(1)
+	go sh.ack(sh.flights, sh.acked)
+	return nil
+}
+
+const inboxBatch = 128
+
+// loop feeds the machine until the engine stops. Every event is handled, then
+// the open unit is committed if another may be in flight: while it is not,
+// events gather into the next one, so the sync under way is the batching
+// window and there is no timer.
+func (sh *shard) loop() {
+	defer sh.engine.running.Done()
+	defer func() { close(sh.flights) }()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for sh.engine.ctx.Err() == nil {
+		err := sh.turn()
+		if err == nil {
+			err = sh.ackFailure()
+		}
+		if err != nil {
+			if !sh.reopen(err) {
+				return
+			}
+			continue
+		}
+		sh.sleep(timer)
+	}
+}
+
+// turn takes what has gathered through the machine once.
+func (sh *shard) turn() error {
+	m := sh.machine
+	now := sh.engine.clock.now()
+	if d := message.Seq(sh.durable.Load()); d > m.Durable() {
+		m.Committed(d)
+	}
+	sh.batch = sh.queue.take(sh.batch)
+	for i := range sh.batch {
+		ev := &sh.batch[i]
+		if ev.call != nil {
+			sh.calls.add(ev.call)
+		}
+		if ev.msg != nil {
+			m.Submit(now, &ev.call.caller, ev.msg)
+		} else {
+			ev.run(m)
+		}
+		if m.Full() {
+			if err := sh.commitFull(); err != nil {
+				clear(sh.batch[:i+1])
+				sh.queue.putBack(sh.batch[i+1:])
+				return err
+			}
+		}
+	}
+	clear(sh.batch)
+	m.Tick(now)
+	for {
+		if err := sh.perform(); err != nil {
+			return err
+		}
+		if !m.HasUnit() || sh.inFlightUnits() >= sh.engine.profile.UnitsInFlight {
+			break
+		}
+		sh.commit()
+	}
+	sh.engine.releaseTrial(sh)
+	return nil
+}
+
+// commitFull commits a unit that has grown to its bound, after waiting for
+// room in flight: what is in the queue waits too, and new calls are refused
+// when too many do.
+func (sh *shard) commitFull() error {
+	if err := sh.perform(); err != nil {
+		return err
+	}
+	for sh.inFlightUnits() >= sh.engine.profile.UnitsInFlight {
+		if err := sh.awaitAck(); err != nil {
+			return err
+		}
+	}
+	if sh.machine.HasUnit() {
+		sh.commit()
+	}
+	return nil
+}
+
+func (sh *shard) inFlightUnits() int {
+	return int(sh.machine.Sealed() - message.Seq(sh.durable.Load()))
+}
+
+// awaitAck waits until a unit was acknowledged or failed.
+func (sh *shard) awaitAck() error {
+	before := sh.durable.Load()
+	for sh.durable.Load() == before {
+		if err := sh.ackFailure(); err != nil {
+			return err
+		}
+		if err := sh.engine.ctx.Err(); err != nil {
+			return err
+		}
+		sh.wantsAck.Store(true)
+		if sh.durable.Load() != before {
+			break
+		}
+		select {
+		case <-sh.queue.wake:
+		case <-sh.engine.ctx.Done():
+		}
+	}
+	sh.machine.Committed(message.Seq(sh.durable.Load()))
+	return nil
+}
+
+// perform does the machine's work until there is none left.
+func (sh *shard) perform() error {
+	m := sh.machine
+	for {
+		w := m.Take()
+		for i := range w.Answers {
+			a := &w.Answers[i]
+			sh.calls.remove(callOf(a.Caller))
+			sh.letGo(a.After, held{answers: w.Answers[i : i+1]})
+		}
+		for i := range w.Calls {
+			sh.letGo(w.Calls[i].After, held{jobs: w.Calls[i : i+1]})
+		}
+		if w.Retire != nil {
+			sh.engine.retireLater(store.Retention{Shard: sh.id, Below: w.Retire.Below, Consumed: w.Retire.Consumed})
+		}
+		for _, a := range w.Alarms {
+			sh.engine.alarm(a)
+		}
+		if w.Trial {
+			sh.engine.wantTrial(sh)
+		}
+		if len(w.Loads) == 0 && len(w.Pulls) == 0 {
+			return nil
+		}
+		if err := sh.read(w.Loads, w.Pulls); err != nil {
+			return err
+		}
+	}
+}
+
+// letGo lets answers and effect calls go at once if the unit that they wait
+// for is durable, else with its acknowledgement.
+func (sh *shard) letGo(after message.Seq, h held) {
+	if after > sh.machine.Sealed() {
+		sh.held.add(h)
+		return
+	}
+	if after > message.Seq(sh.durable.Load()) {
+		sh.ackMu.Lock()
+		for _, f := range sh.inFlight {
+			if f.seq >= after {
+				f.held.add(h)
+				sh.ackMu.Unlock()
+				return
+			}
+		}
+		sh.ackMu.Unlock() // it was acknowledged meanwhile
+	}
+	sh.release(&h)
+}
+
+func (h *held) add(more held) {
+	h.answers = append(h.answers, more.answers...)
+	h.jobs = append(h.jobs, more.jobs...)
+}
+
+// answerAt answers a call that the machine knows nothing of.
+func (sh *shard) answerAt(after message.Seq, c *call, a core.Answer) {
+	sh.calls.remove(c)
+	sh.letGo(after, held{answers: []core.AnswerTo{{After: after, Caller: &c.caller, Answer: a}}})
+}
+
+// commit seals the open unit and submits it.
+func (sh *shard) commit() {
+	f := &flight{held: sh.held}
+	u := sh.machine.Seal()
+	f.seq = u.Version.Seq
+	wakes := sh.machine.TakeWakes()
+	sh.held = held{}
+	f.pending = sh.session().Commit(sh.engine.ctx, u)
+	if sh.engine.profile.LocalReads {
+		sh.engine.hint(sh.id, wakes) // a unit is visible once it was submitted
+	} else {
+		f.held.wakes = append(f.held.wakes, wakes...)
+	}
+	sh.ackMu.Lock()
+	sh.inFlight = append(sh.inFlight, f)
+	sh.ackMu.Unlock()
+	sh.flights <- f
+}
+
+// ack waits for commits in their order and lets go of what waited for them.
+func (sh *shard) ack(flights <-chan *flight, done chan<- struct{}) {
+	defer sh.engine.running.Done()
+	defer close(done)
+	for f := range flights {
+		err := f.pending.Wait()
+		sh.ackMu.Lock()
+		if err != nil && sh.broke == nil {
+			sh.broke = fmt.Errorf("unit %d: %w", f.seq, err)
+		}
+		if sh.broke != nil {
+			sh.ackMu.Unlock() // no later unit can be durable without this one
+			sh.queue.wakeUp()
+			continue
+		}
+		sh.durable.Store(uint64(f.seq))
+		sh.inFlight = sh.inFlight[1:]
+		sh.ackMu.Unlock()
+		if sh.wantsAck.Swap(false) {
+			sh.queue.wakeUp()
+		}
+		sh.release(&f.held)
+	}
+}
+
+func (sh *shard) ackFailure() error {
+	sh.ackMu.Lock()
+	defer sh.ackMu.Unlock()
+	return sh.broke
+}
+
+// release lets go: everything in h is allowed now.
+func (sh *shard) release(h *held) {
+	for i := range h.answers {
+		callOf(h.answers[i].Caller).finish(h.answers[i].Answer)
+	}
+	for i := range h.jobs {
+		sh.startEffect(h.jobs[i])
+	}
+	if len(h.wakes) > 0 {
+		sh.engine.hint(sh.id, h.wakes)
+	}
+}
+
+// sleep waits until there is something to do.
+func (sh *shard) sleep(timer *time.Timer) {
+	m := sh.machine
+	blocked := m.HasUnit() && sh.inFlightUnits() >= sh.engine.profile.UnitsInFlight
+	if blocked || m.OnTrial() {
+		sh.wantsAck.Store(true)
+		if message.Seq(sh.durable.Load()) > m.Durable() || sh.ackFailure() != nil {
+			return
+		}
+	}
+	if !sh.queue.sleep(!blocked) {
+		return
+	}
+	wait := time.Second
+	if next := m.NextTick(); next != 0 {
+		wait = min(wait, time.Duration(next-sh.engine.clock.now()))
+	}
+	timer.Reset(max(wait, 0))
+	select {
+	case <-sh.queue.wake:
+	case <-timer.C:
+	case <-sh.engine.ctx.Done():
+	}
+}
+
+// cancel gives a call up whose caller does not want to wait any longer. It
+// runs on the loop.
+func (sh *shard) cancel(c *call) {
+	if c.listed {
+		sh.machine.Cancel(sh.engine.clock.now(), &c.caller)
+		if err := sh.perform(); err != nil || !c.listed {
+			return
+		}
+		sh.calls.remove(c)
+	}
+	c.finish(core.Answer{Fault: &message.Fault{
+		Code: message.CodeCommitUnknown, Detail: "it was executed, but the caller gave up before it was known to be durable; ask again with the same key",
+	}})
+}

@@ -1,0 +1,153 @@
+package pebble
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+// Backup copies the store into a directory that must not exist yet. On the
+// same file system tables are linked, not copied. The context is looked at
+// before the copy begins. A backup that did not end has no file SEMEL, and
+// Restore refuses it. A backup cannot be opened: it is to be restored.
+func (st *Store) Backup(ctx context.Context, dir string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := st.enter(); err != nil {
+		return fmt.Errorf("back up %s: %w", st.dir, err)
+	}
+	defer st.leave()
+	// Read before the copy, so that the copy has at least this.
+	m := st.watermark(stateBackup)
+	if err := st.failed.write(func() error { return nil }); err != nil {
+		return fmt.Errorf("back up %s: %w", st.dir, err)
+	}
+	err := st.db.Checkpoint(dir, pebble.WithFlushedWAL())
+	if err == nil {
+		err = writeMark(st.opt.fs(), dir, m)
+	}
+	if err != nil {
+		return fmt.Errorf("back up %s into %s: %w; choose a directory that does not exist yet, on a device with room", st.dir, dir, corruption(err))
+	}
+	return nil
+}
+
+// Restore makes a new store of a backup, in a directory that is empty or does
+// not exist. It is a new incarnation: what was handed out before is not valid
+// in it. The first start is not a clean one, since what was copied was
+// running. A restore that did not end leaves a directory that is refused. Of
+// the options, FS and those about memory matter.
+func Restore(ctx context.Context, backupDir, dataDir string, options ...Options) error {
+	var opt Options
+	if len(options) > 0 {
+		opt = options[0]
+	}
+	if err := restore(ctx, backupDir, dataDir, opt); err != nil {
+		return fmt.Errorf("restore %s into %s: %w", backupDir, dataDir, err)
+	}
+	return nil
+}
+
+func restore(ctx context.Context, backupDir, dataDir string, opt Options) (err error) {
+	if err := opt.validate(); err != nil {
+		return err
+	}
+	opt = opt.withDefaults()
+	fsys := opt.fs()
+	m, found, err := readMark(fsys, backupDir)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return fmt.Errorf("%s is not a whole backup: it has no file %s; take another one", backupDir, markName)
+	case m.state != stateBackup:
+		return fmt.Errorf("%s is not a backup but a store; back it up first", backupDir)
+	}
+	dataDir, lock, err := lockDir(dataDir, opt)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := requireEmpty(fsys, dataDir); err != nil {
+		return err
+	}
+	var fresh message.Incarnation
+	if _, err := rand.Read(fresh[:]); err != nil {
+		return err
+	}
+	n := mark{state: stateRestoring, incarnation: fresh, versions: m.versions}
+	if err := writeMark(fsys, dataDir, n); err != nil {
+		return err
+	}
+	if err := copyFiles(ctx, fsys, backupDir, dataDir); err != nil {
+		return err
+	}
+	if err := rename(dataDir, lock, opt, m, fresh); err != nil {
+		return err
+	}
+	n.state = stateRunning
+	return writeMark(fsys, dataDir, n)
+}
+
+func requireEmpty(fsys vfs.FS, dir string) error {
+	names, err := foreign(fsys, dir)
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("the directory is not empty: it contains %s; choose an empty or a new one", names[0])
+	}
+	return err
+}
+
+// copyFiles copies a backup's files, which are all in one directory.
+func copyFiles(ctx context.Context, fsys vfs.FS, from, to string) error {
+	names, err := foreign(fsys, from)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if name == markName {
+			continue
+		}
+		if err := vfs.Copy(fsys, fsys.PathJoin(from, name), fsys.PathJoin(to, name)); err != nil {
+			return fmt.Errorf("copy %s: %w", name, err)
+		}
+	}
+	return syncDir(fsys, to)
+}
+
+// rename opens the copy, checks that it is what the backup's mark says, and
+// gives it its new incarnation.
+func rename(dir string, lock *pebble.Lock, opt Options, m mark, fresh message.Incarnation) (err error) {
+	st := &Store{opt: opt, dir: dir, lock: lock, failed: newFailure(opt.Fatal)}
+	if err := st.openDB(); err != nil {
+		return err
+	}
+	defer func() {
+		if st.failed.broken() == nil {
+			err = errors.Join(err, st.failed.attempt(st.db.Close))
+		}
+	}()
+	head, versions, err := readRows(st.db)
+	if err != nil {
+		return err
+	}
+	if head.incarnation != m.incarnation || head.shards != len(m.versions) {
+		return fmt.Errorf("%w: the backup's header row is not of the store that its file %s names", store.ErrCorrupt, markName)
+	}
+	if err := m.missing(versions); err != nil {
+		return err
+	}
+	st.head = head
+	st.head.incarnation = fresh
+	return st.writeHeader()
+}

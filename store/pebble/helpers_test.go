@@ -1,0 +1,134 @@
+package pebble
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+var background = context.Background()
+
+// testOptions are options in which a failure of the device fails the test.
+func testOptions(t testing.TB, fsys vfs.FS) Options {
+	return Options{
+		FS:            fsys,
+		CacheBytes:    1 << 20,
+		MemTableBytes: 256 << 10,
+		MaxUnitBytes:  1 << 20,
+		Logger:        slog.New(slog.DiscardHandler),
+		Fatal:         func(err error) { t.Errorf("the device failed: %v", err) },
+		markEvery:     time.Millisecond,
+	}
+}
+
+// machine opens one directory on a file system that may be changed for another.
+type machine struct{ opt Options }
+
+func (m *machine) OpenStore(ctx context.Context) (store.Store, error) {
+	return At("data", m.opt).OpenStore(ctx)
+}
+
+// crash is what a power failure leaves of a file system: all that was synced
+// and about so much of what was not. A seed makes it repeatable.
+func crash(fsys *vfs.MemFS, unsyncedPercent int, seed uint64) *vfs.MemFS {
+	return fsys.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsyncedPercent, RNG: rand.New(rand.NewPCG(seed, seed))})
+}
+
+func backupAndRestore(t testing.TB, st store.Store, opt Options, backup, data string) store.Opener {
+	t.Helper()
+	if err := st.(store.Backuper).Backup(background, backup); err != nil {
+		t.Fatalf("Backup: %v", err)
+	}
+	if err := Restore(background, backup, data, opt); err != nil {
+		t.Fatalf("Restore: %v", err)
+	}
+	return At(data, opt)
+}
+
+func mustOpen(t testing.TB, o store.Opener) *Store {
+	t.Helper()
+	st, err := o.OpenStore(background)
+	if err != nil {
+		t.Fatalf("OpenStore: %v", err)
+	}
+	return st.(*Store)
+}
+
+func mustClose(t testing.TB, st *Store) {
+	t.Helper()
+	if err := st.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+}
+
+// owner commits units of a known shape: unit n of a shard puts n rows-to-be
+// under "unit", n, and n itself under "last".
+type owner struct {
+	store.Session
+	at message.Version
+}
+
+func own(t testing.TB, st store.Store, shard message.Shard) *owner {
+	t.Helper()
+	s, err := st.Open(background, shard, "test")
+	if err != nil {
+		t.Fatalf("Open shard %d: %v", shard, err)
+	}
+	return &owner{Session: s, at: s.Version()}
+}
+
+func (o *owner) submit(size int) store.Pending {
+	o.at.Seq++
+	n := fmt.Sprintf("%08d", o.at.Seq)
+	return o.Commit(background, &message.Unit{Version: o.at, Writes: []message.Write{
+		{RowKey: stateKey("unit/" + n), Value: make([]byte, size)},
+		{RowKey: stateKey("last"), Value: []byte(n)},
+		{RowKey: message.RowKey{Table: message.TableDedup, Gen: 1, Key: []byte(n)}, Value: []byte(n)},
+	}})
+}
+
+func stateKey(key string) message.RowKey {
+	return message.RowKey{Table: message.TableState, Key: []byte(key)}
+}
+
+// verify checks that a shard is exactly its first units: whole, in order and
+// without gaps, at least as many as were acknowledged.
+func verify(s store.Session, acked message.Seq) error {
+	at := s.Version()
+	if at.Seq < acked {
+		return fmt.Errorf("unit %d was acknowledged, and the shard is at %+v", acked, at)
+	}
+	units, err := s.Scan(background, store.Range{Table: message.TableState, From: []byte("unit/")}, 1<<20)
+	if err != nil {
+		return err
+	}
+	dedup, err := s.Scan(background, store.Range{Table: message.TableDedup, Gen: 1}, 1<<20)
+	if err != nil {
+		return err
+	}
+	if len(units) != int(at.Seq) || len(dedup) != int(at.Seq) {
+		return fmt.Errorf("at %+v the shard has %d and %d units", at, len(units), len(dedup))
+	}
+	for i := range units {
+		n := fmt.Sprintf("%08d", i+1)
+		if string(units[i].Key) != "unit/"+n || string(dedup[i].Key) != n {
+			return fmt.Errorf("unit %d is missing: found %q, %q", i+1, units[i].Key, dedup[i].Key)
+		}
+	}
+	last, err := s.Get(background, []message.RowKey{stateKey("last")})
+	if err != nil {
+		return err
+	}
+	if want := fmt.Sprintf("%08d", at.Seq); at.Seq > 0 && string(last[0]) != want {
+		return fmt.Errorf("the last unit is %q, and the shard is at %+v", last[0], at)
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+// device fails the n-th operation that changes it, and all later ones too if
+// it is dead.
+type device struct {
+	n    int64
+	dead bool
+	ops  atomic.Int64
+	hit  atomic.Bool
+	mend atomic.Bool
+	what atomic.Value
+}
+
+func (d *device) inject(op errorfs.Op) error {
+	if !changes(op) || op.Kind == errorfs.OpFileClose || d.mend.Load() {
+		return nil
+	}
+	if at := d.ops.Add(1); at == d.n || d.dead && at > d.n {
+		if d.hit.CompareAndSwap(false, true) {
+			d.what.Store(fmt.Sprintf("%v %s", op.Kind, op.Path))
+		}
+		return errorfs.ErrInjected
+	}
+	return nil
+}
+
+// FAULTS 9, 10: one operation of the device fails, at every place in turn.
+// Nothing is acknowledged that a crash right afterwards would lose, and after
+// the failure nothing is acknowledged at all.
+func TestFailAtEveryOperation(t *testing.T) {
+	t.Parallel()
+	for _, dead := range []bool{false, true} {
+		t.Run(fmt.Sprintf("dead=%v", dead), func(t *testing.T) {
+			t.Parallel()
+			step, failed := every(5), 0
+			for n := 1; ; n += step {
+				if !failOnce(t, int64(n), dead) {
+					break
+				}
+				failed++
+			}
+			if failed < 20 {
+				t.Errorf("only %d operations could fail", failed)
+			}
+			t.Logf("failed %d operations", failed)
+		})
+	}
+}
+
+// failOnce runs the workload on a device that fails at operation n. It is
+// false when the workload has fewer operations.
+func failOnce(t *testing.T, n int64, dead bool) bool {
+	d := &device{n: n, dead: dead}
+	disk := vfs.NewCrashableMem()
+	fatal := make(chan error, 2)
+	m := &machine{opt: testOptions(t, errorfs.Wrap(disk, errorfs.InjectorFunc(d.inject)))}
+	m.opt.Shards, m.opt.MemTableBytes, m.opt.CacheBytes = crashShards, 64<<10, 64<<10
+	m.opt.Fatal = func(err error) {
+		fatal <- err
+		select {} // as good as the end of the process: nothing behind it goes on
+	}
+	var acked [crashShards]atomic.Uint64
+	done := make(chan error, 1)
+	go func() { done <- workload(m, &acked) }()
+	var err error
+	select {
+	case err = <-done:
+	case err = <-fatal:
+		if !errors.Is(err, store.ErrBroken) {
+			t.Errorf("operation %d (%v): Fatal was told %v, which is not ErrBroken", n, d.what.Load(), err)
+		}
+	}
+	after := load(&acked)
+	clone := crash(disk, 0, 1)
+	d.mend.Store(true)
+	if !d.hit.Load() {
+		if err != nil {
+			t.Errorf("nothing failed, and the workload: %v", err)
+		}
+		return false
+	}
+	if err := recovered(clone, after, testOptions(t, nil)); err != nil {
+		t.Errorf("operation %d (%v) failed, and then a crash: %v", n, d.what.Load(), err)
+	}
+	return true
+}
+
+// FAULTS 9: after a failed sync of the log nothing is acknowledged, not even
+// what comes to be written and synced well; Fatal hears of it once; reads and
+// the order of Close go on without a panic.
+func TestFailedSyncIsFinal(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewCrashableMem()
+	var fail atomic.Bool
+	inject := func(op errorfs.Op) error {
+		if isLog(op.Path) && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && fail.Swap(false) {
+			return errorfs.ErrInjected // once: the next sync of the device would succeed
+		}
+		return nil
+	}
+	m := &machine{opt: testOptions(t, errorfs.Wrap(disk, errorfs.InjectorFunc(inject)))}
+	var told atomic.Int64
+	m.opt.Fatal = func(error) { told.Add(1) }
+	st := mustOpen(t, m)
+	o := own(t, st, 0)
+	if err := o.submit(10).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	good := o.at.Seq
+	fail.Store(true)
+	first, second := o.submit(10), o.submit(10)
+	for i, p := range []store.Pending{first, second, o.submit(10)} {
+		if err := p.Wait(); !errors.Is(err, store.ErrBroken) {
+			t.Errorf("commit %d after the failed sync: %v, want ErrBroken", i, err)
+		}
+	}
+	if _, err := st.Open(background, 1, "test"); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("Open: %v, want ErrBroken", err)
+	}
+	if err := st.Backup(background, "backup"); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("Backup: %v, want ErrBroken", err)
+	}
+	if err := st.Close(); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("Close: %v, want ErrBroken", err)
+	}
+	if n := told.Load(); n != 1 {
+		t.Errorf("Fatal was called %d times, want once", n)
+	}
+	m.opt = testOptions(t, crash(disk, 0, 1))
+	again := mustOpen(t, m)
+	if again.CleanStart() {
+		t.Error("the start after a failure is clean")
+	}
+	if err := verify(own(t, again, 0), good); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, again)
+}
+
+// A commit under way when the device fails is not acknowledged, though its own
+// sync succeeded: the process is to end.
+func TestNoAcknowledgementAfterFailure(t *testing.T) {
+	t.Parallel()
+	opt := testOptions(t, vfs.NewMem())
+	opt.Fatal = func(error) {}
+	st := mustOpen(t, &machine{opt: opt})
+	o := own(t, st, 0)
+	p := o.submit(10)
+	_ = st.failed.fail(errors.New("the disk is on fire"))
+	if err := p.Wait(); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("Wait: %v, want ErrBroken", err)
+	}
+	if got := st.shards[0].durable.load(); got != (message.Version{Epoch: o.at.Epoch}) {
+		t.Errorf("the watermark would say %+v", got)
+	}
+}
