@@ -13,3 +13,15 @@ func (s *Shard) TakeWakes() []message.Shard {
 // InFlight says whether the caller waits for an outcome whose message was
 // accepted: it goes on whatever becomes of the machine.
 func (c *Caller) InFlight() bool { return c.open != "" }
+
+// Generations are those whose outcomes are still known, newest first.
+func (s *Shard) Generations() []message.Generation { return s.retention.since(0) }
+
+// ReadStateVersion reads the version of an agent from a row of TableState.
+func ReadStateVersion(k message.RowKey, value []byte) (uint64, error) {
+	r, err := readState(k, value)
+	return r.version, err
+}
+
+// SplitKeyIdentity reads what message.AppendKeyIdentity wrote.
+func SplitKeyIdentity(identity []byte) (principal, key string) { return splitKeyIdentity(identity) }

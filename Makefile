@@ -1,0 +1,51 @@
+# The targets that people and continuous integration share. `make help` lists them.
+
+GO       ?= go
+FUZZTIME ?= 30s
+SOAK     ?= 10m
+SEED     ?=
+
+# Packages with goroutines of their own; the race detector slows the others for nothing.
+RACE = . ./internal/engine/... ./store/... ./server/... ./agents/... ./cmd/...
+
+.PHONY: help build serve test race lint fmt-check fuzz sim soak bench
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: ## build the semel binary into ./semel
+	$(GO) build -o semel ./cmd/semel
+
+serve: ## serve from ./semel-data on 127.0.0.1:7075
+	$(GO) run ./cmd/semel serve
+
+test: ## run every test
+	$(GO) test ./...
+
+race: ## run the tests of everything concurrent under the race detector
+	$(GO) test -race -short $(RACE)
+
+lint: ## go vet and staticcheck
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fmt-check: ## fail if a file is not gofmt-ed
+	@files=$$(git ls-files '*.go' | xargs gofmt -l); if [ -n "$$files" ]; then echo "not gofmt-ed:"; echo "$$files"; exit 1; fi
+
+fuzz: ## run every fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg || exit 1; \
+		done; \
+	done
+
+sim: ## drive the core through seeded faults; SEED=n repeats one run
+	$(GO) test ./internal/core -run TestSeeds $(if $(SEED),-seed=$(SEED)) -v
+
+soak: ## the long searches, and memory over SOAK
+	SEMEL_SOAK=1 $(GO) test -timeout 120m ./internal/core ./store/... ./cmd/...
+	$(GO) run ./bench/cmd -soak $(SOAK)
+
+bench: ## measure this machine: engine, raw store and disk, in one run
+	$(GO) run ./bench/cmd

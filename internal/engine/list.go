@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+// Listings read the store page by page beside the loops. A page is handed out
+// only when everything in it is durable. What changes while a listing is under
+// way may be seen or not; what does not is seen once.
+
+// Outcome looks up what is recorded of a keyed message; nil if nothing is.
+func (e *Engine) Outcome(ctx context.Context, a message.Agent, principal, key string) (*message.Outcome, error) {
+	ans := e.onLoop(ctx, e.shardFor(a), func(m *core.Shard, now message.Time, c *core.Caller) { m.Lookup(now, c, a, principal, key) })
+	switch {
+	case ans.Fault == nil:
+		return ans.Outcome, nil
+	case ans.Fault.Code == message.CodeUnknownKey:
+		return nil, nil
+	}
+	return nil, ans.Fault
+}
+
+// OutcomeEntry is one recorded outcome of an agent.
+type OutcomeEntry struct {
+	Principal, Key string
+	Outcome        *message.Outcome
+}
+
+// Outcomes lists what is recorded of an agent's keyed messages: first those
+// that are not settled, then by generation, newest first, and by key.
+func (e *Engine) Outcomes(ctx context.Context, a message.Agent) iter.Seq2[OutcomeEntry, error] {
+	return func(yield func(OutcomeEntry, error) bool) {
+		sh := e.shardFor(a)
+		prefix := append(a.AppendKey(nil), 'k')
+		ranges := []store.Range{{Table: message.TableOpen, From: prefix, To: store.PrefixEnd(prefix)}}
+		ans := e.onLoop(ctx, sh, func(m *core.Shard, _ message.Time, c *core.Caller) {
+			for _, g := range m.Generations() {
+				ranges = append(ranges, store.Range{Table: message.TableDedup, Gen: g, From: prefix, To: store.PrefixEnd(prefix)})
+			}
+			sh.answerAt(0, callOf(c), core.Answer{})
+		})
+		if ans.Fault != nil {
+			yield(OutcomeEntry{}, ans.Fault)
+			return
+		}
+		for _, r := range ranges {
+			for row, err := range e.scan(ctx, sh, r) {
+				var entry OutcomeEntry
+				if err == nil {
+					k := message.RowKey{Table: r.Table, Gen: r.Gen, Key: row.Key}
+					entry.Principal, entry.Key = core.SplitKeyIdentity(row.Key[len(prefix)-1:])
+					entry.Outcome, err = core.ReadOutcome(k, row.Value)
+				}
+				if !yield(entry, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// AgentEntry is one agent that exists.
+type AgentEntry struct {
+	Agent   message.Agent
+	Version uint64
+}
+
+// Agents lists the agents of a tenant and type, shard by shard and by id
+// within a shard.
+func (e *Engine) Agents(ctx context.Context, tenant, typ string) iter.Seq2[AgentEntry, error] {
+	prefix := message.Agent{Tenant: tenant, Type: typ}.AppendKey(nil)
+	prefix = prefix[:len(prefix)-1] // without the end of the empty id
+	return rows(e, ctx, store.Range{Table: message.TableState, From: prefix, To: store.PrefixEnd(prefix)},
+		func(row message.Row) (entry AgentEntry, err error) {
+			if entry.Agent, _, err = message.ParseAgentKey(row.Key); err != nil {
+				return entry, err
+			}
+			entry.Version, err = core.ReadStateVersion(message.RowKey{Table: message.TableState, Key: row.Key}, row.Value)
+			return entry, err
+		})
+}
+
+// Effects lists the effects that are not settled.
+func (e *Engine) Effects(ctx context.Context) iter.Seq2[core.EffectView, error] {
+	return rows(e, ctx, store.Range{Table: message.TableEffect}, func(row message.Row) (core.EffectView, error) {
+		return core.ReadEffect(message.RowKey{Table: message.TableEffect, Key: row.Key}, row.Value)
+	})
+}
+
+// DeadLetters lists the messages that were accepted and failed for good.
+func (e *Engine) DeadLetters(ctx context.Context) iter.Seq2[*core.DeadLetter, error] {
+	return rows(e, ctx, store.Range{Table: message.TableDead}, func(row message.Row) (*core.DeadLetter, error) {
+		return core.ReadDead(message.RowKey{Table: message.TableDead, Key: row.Key}, row.Value)
+	})
+}
+
+// rows lists a range of every shard.
+func rows[T any](e *Engine, ctx context.Context, r store.Range, read func(message.Row) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		if e.state.Load() == stateOpen {
+			var none T
+			yield(none, &message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"})
+			return
+		}
+		for _, sh := range e.shards {
+			for row, err := range e.scan(ctx, sh, r) {
+				var item T
+				if err == nil {
+					item, err = read(row)
+				}
+				if !yield(item, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// scan reads a range of one shard, a page at a time.
+func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[message.Row, error] {
+	return func(yield func(message.Row, error) bool) {
+		for {
+			page, err := sh.session().Scan(ctx, r, scanPage)
+			if err != nil {
+				yield(message.Row{}, fmt.Errorf("list shard %d: %w", sh.id, err))
+				return
+			}
+			// The page may show units that are not durable yet.
+			ans := e.onLoop(ctx, sh, func(m *core.Shard, _ message.Time, c *core.Caller) {
+				sh.answerAt(m.Sealed(), callOf(c), core.Answer{})
+			})
+			if ans.Fault != nil {
+				yield(message.Row{}, ans.Fault)
+				return
+			}
+			for _, row := range page {
+				if !yield(row, nil) {
+					return
+				}
+			}
+			if len(page) < scanPage {
+				return
+			}
+			r.From = append(append([]byte(nil), page[len(page)-1].Key...), 0)
+		}
+	}
+}
+
+// Backup copies the store, while it is in use, into a directory that must not
+// exist or be empty. The copy has everything that was acknowledged before.
+func (e *Engine) Backup(ctx context.Context, dir string) error {
+	b, ok := e.store.(store.Backuper)
+	if !ok {
+		return errors.New("this store cannot copy itself while it is in use; use its own tools")
+	}
+	return b.Backup(ctx, dir)
+}
