@@ -45,6 +45,11 @@ func (s *session) submit(u *message.Unit) (*pebble.Batch, error) {
 func (s *session) apply(b *pebble.Batch, v message.Version) error {
 	s.shard.mu.Lock()
 	defer s.shard.mu.Unlock()
+	// First, because a unit that failed may be in the log or not: the version
+	// in memory says nothing any more.
+	if err := s.store.failed.broken(); err != nil {
+		return err
+	}
 	if at := s.shard.version; v.Epoch != at.Epoch || v.Seq != at.Seq+1 {
 		// Never in the log, so nothing else holds the batch: recycle it.
 		_ = b.Close() // can only fail for a batch that was closed before

@@ -137,7 +137,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				ops++
-				if t.Failed() || (ops+unsynced/50)%every(7) != 0 {
+				if t.Failed() || (ops+unsynced/50)%every(3) != 0 {
 					return nil
 				}
 				checked++

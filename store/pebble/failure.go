@@ -28,11 +28,11 @@ func newFailure(fatal func(error)) *failure {
 // fail records the first failure, ends the process because of it, and returns
 // it. Later failures are mere consequences.
 func (f *failure) fail(cause error) error {
-	err := fmt.Errorf("%w: %w", store.ErrBroken, cause)
-	if f.err.CompareAndSwap(nil, &err) {
+	own := fmt.Errorf("%w: %w", store.ErrBroken, cause)
+	if f.err.CompareAndSwap(nil, &own) {
 		close(f.happened)
 	}
-	err = *f.err.Load()
+	err := *f.err.Load()
 	if f.armed.Load() {
 		// Whoever fails while the process is being ended waits here, lest
 		// Pebble's panic be quicker than the message.
@@ -41,9 +41,9 @@ func (f *failure) fail(cause error) error {
 	return err
 }
 
-// hold is fail for the errors that Pebble answers with a panic in some
-// goroutine of its own. As long as nobody is to end the process, that
-// goroutine stays here for ever instead, and attempt goes on without it.
+// hold is fail for where Pebble would do worse than fail, see deviceFS. As
+// long as nobody is to end the process, its goroutine stays here for ever
+// instead, and attempt goes on without it.
 func (f *failure) hold(cause error) {
 	_ = f.fail(cause)
 	if !f.armed.Load() {

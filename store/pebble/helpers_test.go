@@ -69,8 +69,8 @@ func mustClose(t testing.TB, st *Store) {
 	}
 }
 
-// owner commits units of a known shape: unit n of a shard puts n rows-to-be
-// under "unit", n, and n itself under "last".
+// owner commits units of a known shape, which verify checks: unit n adds a row
+// "unit/n" and a dedup row n, and overwrites the row "last" with n.
 type owner struct {
 	store.Session
 	at message.Version

@@ -3,6 +3,7 @@ package pebble
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -45,7 +46,7 @@ func TestFailAtEveryOperation(t *testing.T) {
 	for _, dead := range []bool{false, true} {
 		t.Run(fmt.Sprintf("dead=%v", dead), func(t *testing.T) {
 			t.Parallel()
-			step, failed := every(5), 0
+			step, failed := every(2), 0
 			for n := 1; ; n += step {
 				if !failOnce(t, int64(n), dead) {
 					break
@@ -106,7 +107,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	disk := vfs.NewCrashableMem()
 	var fail atomic.Bool
 	inject := func(op errorfs.Op) error {
-		if isLog(op.Path) && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && fail.Swap(false) {
+		if strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && fail.Swap(false) {
 			return errorfs.ErrInjected // once: the next sync of the device would succeed
 		}
 		return nil

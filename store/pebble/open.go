@@ -218,7 +218,8 @@ func foreign(fsys vfs.FS, dir string) ([]string, error) {
 }
 
 // create makes a new store. Its order makes every crash harmless: the mark
-// that says "creating" comes first and is taken off last.
+// that says "creating" comes first and is taken off last, and what lies beside
+// it is thrown away, since a crash may have kept any part of it.
 func (st *Store) create() (mark, error) {
 	st.head = header{shards: st.opt.Shards, created: time.Now()}
 	if st.head.shards == 0 {
@@ -231,6 +232,9 @@ func (st *Store) create() (mark, error) {
 	if err := writeMark(st.opt.fs(), st.dir, mark{state: stateCreating, incarnation: st.head.incarnation}); err != nil {
 		return mark{}, err
 	}
+	if err := clean(st.opt.fs(), st.dir); err != nil {
+		return mark{}, err
+	}
 	if err := st.openDB(); err != nil {
 		return mark{}, err
 	}
@@ -238,6 +242,23 @@ func (st *Store) create() (mark, error) {
 		return mark{}, err
 	}
 	return mark{state: stateClosed}, nil // new is clean
+}
+
+// clean removes what an earlier attempt at making the store left.
+func clean(fsys vfs.FS, dir string) error {
+	names, err := foreign(fsys, dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name == markName {
+			continue
+		}
+		if err := fsys.Remove(fsys.PathJoin(dir, name)); err != nil {
+			return fmt.Errorf("remove what an earlier start left: %w", err)
+		}
+	}
+	return syncDir(fsys, dir)
 }
 
 func (st *Store) writeHeader() error {
@@ -250,6 +271,9 @@ func (st *Store) recover(m mark) error {
 		return fmt.Errorf("the store has %d shards, for ever, and the options ask for %d; ask for none to take what it has", n, st.opt.Shards)
 	}
 	if err := st.openDB(); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: a file is missing: %w; restore a backup", store.ErrCorrupt, err)
+		}
 		return err
 	}
 	head, versions, err := readRows(st.db)
@@ -279,7 +303,7 @@ func (st *Store) openDB() error {
 	t.Logger = logger{log: st.opt.Logger, fail: st.failed.fail}
 	t.EventListener = listen(st.opt.Logger, st.failed.fail)
 	t.Lock = st.lock
-	t.FS = logFS{FS: st.opt.fs(), failed: st.failed}
+	t.FS = deviceFS{FS: st.opt.fs(), dir: st.dir, failed: st.failed}
 	if st.opt.FS == nil {
 		t.WithFSDefaults() // watches how slow the disk is
 	}

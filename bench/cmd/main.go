@@ -1,0 +1,91 @@
+// Command cmd measures this machine: the engine beside raw Pebble and the bare
+// disk, in one run. See docs/benchmarks.md.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"runtime/pprof"
+	"time"
+
+	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/bench"
+)
+
+func main() {
+	if err := measure(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func measure() error {
+	p := bench.Plan{Progress: func(s string) { fmt.Fprintln(os.Stderr, s) }}
+	flag.StringVar(&p.Dir, "dir", "", "where stores are made and removed; the system's temporary directory")
+	flag.DurationVar(&p.Round, "round", 4*time.Second, "length of one measurement")
+	flag.IntVar(&p.Rounds, "rounds", 3, "measurements of each row, in turns with its baseline")
+	flag.IntVar(&p.Agents, "agents", 10000, "agents, chosen uniformly")
+	flag.IntVar(&p.Store.Shards, "shards", 0, "shards of the stores that are made; the store's default")
+	flag.IntVar(&p.Store.UnitsInFlight, "units", 0, "units in flight of a shard; the store's default")
+	only := flag.String("only", "", "measure only the rows whose name contains this")
+	keys := flag.Int("keys", 0, "instead: fill the dedup log with this many keys, then measure lookups")
+	soak := flag.Duration("soak", 0, "instead: call for this long and sample memory")
+	asJSON := flag.Bool("json", false, "print JSON")
+	profile := flag.String("cpuprofile", "", "write a CPU profile of the process to this file")
+	flag.Parse()
+
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	switch {
+	case *soak > 0:
+		return measureSoak(p, *soak, *asJSON)
+	case *keys > 0:
+		return print(p.Dedup, *keys, *asJSON)
+	}
+	return print(func(int) ([]bench.Row, error) { return p.Compare(*only) }, 0, *asJSON)
+}
+
+func print(rows func(int) ([]bench.Row, error), n int, asJSON bool) error {
+	table, err := rows(n)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(table)
+	}
+	return bench.Table(os.Stdout, table)
+}
+
+func measureSoak(p bench.Plan, total time.Duration, asJSON bool) error {
+	dir, err := os.MkdirTemp(p.Dir, "semel-soak-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b, err := bench.Open(dir, p.Store, &semel.Config{Retention: max(total/4, time.Minute)})
+	if err != nil {
+		return err
+	}
+	samples, err := p.Soak(b, total)
+	if e := b.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(samples)
+	}
+	return nil
+}

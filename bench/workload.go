@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/store/pebble"
+)
+
+// payload is the size in bytes of a body and of a state.
+const payload = 100
+
+// Account is the state that is measured: about payload bytes of JSON, with a
+// string, so that it is encoded after every step as most states are.
+type Account struct {
+	Cents int64  `json:"cents"`
+	Owner string `json:"owner"`
+}
+
+// Credit is the body: about payload bytes of JSON.
+type Credit struct {
+	Cents int64  `json:"cents"`
+	Memo  string `json:"memo"`
+}
+
+// Receipt is the reply.
+type Receipt struct {
+	Cents int64 `json:"cents"`
+}
+
+var (
+	memo  = strings.Repeat("m", payload-22)
+	owner = strings.Repeat("o", payload-30)
+)
+
+// Credit adds to the account.
+func (a *Account) Credit(_ *semel.Step, in Credit) (Receipt, error) {
+	a.Cents += in.Cents
+	a.Owner = owner
+	return Receipt{Cents: a.Cents}, nil
+}
+
+// Bench is an open App with the measured actions, one for each guarantee.
+type Bench struct {
+	App        *semel.App
+	Exactly    *semel.Action[Credit, Receipt]
+	AtLeast    *semel.Action[Credit, Receipt]
+	AtMost     *semel.Action[Credit, Receipt]
+	CallerKeys func() string // makes the key of a new call
+}
+
+// Open opens an App on a Pebble store in dir, with the given options.
+func Open(dir string, o pebble.Options, cfg *semel.Config) (*Bench, error) {
+	o.Logger = slog.New(slog.DiscardHandler)
+	app, err := semel.Open(context.Background(), pebble.At(dir, o), cfg)
+	if err != nil {
+		return nil, err
+	}
+	accounts := semel.NewAgent[Account](app, "account")
+	return &Bench{
+		App:        app,
+		Exactly:    semel.On(accounts, "credit", (*Account).Credit),
+		AtLeast:    semel.On(accounts, "credit-at-least-once", (*Account).Credit, semel.AtLeastOnce),
+		AtMost:     semel.On(accounts, "credit-at-most-once", (*Account).Credit, semel.AtMostOnce),
+		CallerKeys: func() string { return uuid.Must(uuid.NewV7()).String() },
+	}, app.Start(context.Background())
+}
+
+// Close closes the App.
+func (b *Bench) Close() error { return b.App.Close(context.Background()) }
+
+// Run offers a load of one action: single calls, or groups by CallAll.
+func (b *Bench) Run(l Load, action *semel.Action[Credit, Receipt]) (Result, error) {
+	ctx := context.Background()
+	agent := func() string { return fmt.Sprintf("a%d", rand.IntN(l.Agents)) }
+	return run(l, func(_, n int) error {
+		in := Credit{Cents: int64(n%100 + 1), Memo: memo}
+		if l.Group == 1 {
+			_, err := action.Call(ctx, agent(), in, semel.Key(b.CallerKeys()))
+			return err
+		}
+		requests := make([]semel.Request, l.Group)
+		for i := range requests {
+			requests[i] = action.Request(agent(), in, semel.Key(b.CallerKeys()))
+		}
+		for _, a := range b.App.CallAll(ctx, requests) {
+			if _, err := action.Reply(a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,160 @@
+package pebble
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+// A backup has every unit that was durable when it was begun, while commits go
+// on.
+func TestBackupBesideCommits(t *testing.T) {
+	t.Parallel()
+	fsys := vfs.NewMem()
+	opt := testOptions(t, fsys)
+	opt.MemTableBytes = 64 << 10
+	st := mustOpen(t, At("data", opt))
+	o := own(t, st, 0)
+	var mu sync.Mutex
+	var acked message.Seq
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := o.submit(3000).Wait(); err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			acked = o.at.Seq
+			mu.Unlock()
+		}
+	}()
+	for i := range 5 {
+		backup, data := "backup"+string(rune('0'+i)), "restored"+string(rune('0'+i))
+		mu.Lock()
+		want := acked
+		mu.Unlock()
+		restored := mustOpen(t, backupAndRestore(t, st, opt, backup, data))
+		if err := verify(own(t, restored, 0), want); err != nil {
+			t.Errorf("backup %d: %v", i, err)
+		}
+		mustClose(t, restored)
+	}
+	close(stop)
+	<-ended
+	mustClose(t, st)
+}
+
+func TestRestoreRefuses(t *testing.T) {
+	t.Parallel()
+	fsys := vfs.NewMem()
+	opt := testOptions(t, fsys)
+	st := mustOpen(t, At("data", opt))
+	if err := st.Backup(background, "backup"); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "a backup over a backup", st.Backup(background, "backup"), nil, "backup", "does not exist yet")
+	wantError(t, "opening a backup", openError(t, At("backup", opt)), nil, "is a backup; restore it")
+	wantError(t, "restoring over the store", Restore(background, "backup", "data", opt), store.ErrLocked)
+	mustClose(t, st)
+	wantError(t, "restoring over the closed store", Restore(background, "backup", "data", opt), nil, "data", "not empty")
+	wantError(t, "restoring a store", Restore(background, "data", "new", opt), nil, "not a backup")
+	wantError(t, "restoring nothing", Restore(background, "nowhere", "new", opt), nil, "no file SEMEL")
+	canceled, cancel := context.WithCancel(background)
+	cancel()
+	if err := Restore(canceled, "backup", "half", opt); !errors.Is(err, context.Canceled) {
+		t.Errorf("a canceled restore: %v", err)
+	}
+	wantError(t, "opening a restore that did not end", openError(t, At("half", opt)), nil, "restore again")
+	wantError(t, "restoring over it", Restore(background, "backup", "half", opt), nil, "not empty")
+}
+
+// FAULTS 6, 14: whenever a restore is cut short, what it leaves is refused, or
+// is nothing, or is the whole store; and a backup that was cut short is never
+// restored.
+func TestCrashWhileRestoring(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewCrashableMem()
+	opt := testOptions(t, disk)
+	st := mustOpen(t, At("data", opt))
+	o := own(t, st, 0)
+	for range 10 {
+		if err := o.submit(100).Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ops, whole := 0, 0
+	var mu sync.Mutex
+	restorable := func(fsys *vfs.MemFS, data string) {
+		restored, err := At(data, testOptions(t, fsys)).OpenStore(background)
+		if err != nil {
+			return
+		}
+		whole++
+		if err := verify(own(t, restored, 0), 10); err != nil {
+			t.Errorf("at operation %d: %v", ops, err)
+		}
+		if restored.Incarnation() == st.Incarnation() {
+			t.Errorf("at operation %d the restored store has the old incarnation", ops)
+		}
+		mustClose(t, restored.(*Store))
+	}
+	each := func(check func(clone *vfs.MemFS)) errorfs.Injector {
+		return errorfs.InjectorFunc(func(op errorfs.Op) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if ops++; changes(op) {
+				for _, unsynced := range []int{0, 50, 100} {
+					check(crash(disk, unsynced, uint64(ops)))
+				}
+			}
+			return nil
+		})
+	}
+	if err := st.Backup(background, "backup"); err != nil {
+		t.Fatal(err)
+	}
+	restoring := opt
+	restoring.FS = errorfs.Wrap(disk, each(func(clone *vfs.MemFS) {
+		if _, found, _ := readMark(clone, "restored"); found { // without a mark there is nothing yet
+			restorable(clone, "restored")
+		}
+	}))
+	if err := Restore(background, "backup", "restored", restoring); err != nil {
+		t.Fatal(err)
+	}
+	if whole != 0 {
+		t.Logf("%d of the crashes came after the end", whole)
+	}
+	restorable(crash(disk, 0, 1), "restored")
+	if whole == 0 {
+		t.Error("the restore that ended is refused")
+	}
+	mustClose(t, st)
+
+	// The same of the backup itself, taken from a store on a watched device.
+	watched := opt
+	watched.FS = errorfs.Wrap(disk, each(func(clone *vfs.MemFS) {
+		if err := Restore(background, "backup2", "restored2", testOptions(t, clone)); err == nil {
+			restorable(clone, "restored2")
+		}
+	}))
+	again := mustOpen(t, At("data", watched))
+	if err := again.Backup(background, "backup2"); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, again)
+}

@@ -1,0 +1,18 @@
+package pebble
+
+import "testing"
+
+func TestSpace(t *testing.T) {
+	t.Parallel()
+	st := mustOpen(t, At(t.TempDir(), testOptions(t, nil)))
+	if free, err := st.Free(); err != nil || free == 0 {
+		t.Errorf("Free: %d, %v", free, err)
+	}
+	if st.Size() == 0 {
+		t.Error("an open store occupies nothing")
+	}
+	mustClose(t, st)
+	if st.Size() != 0 {
+		t.Error("a closed store tells its size")
+	}
+}
