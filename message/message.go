@@ -46,6 +46,10 @@ type Message struct {
 	Sent    Time
 	ReplyTo *ReplyTo
 	Answer  *Answer // set when this message is the answer to something the agent asked
+
+	// Value may be the body, decoded by who submitted it within this process.
+	// It is a hint of the moment: it is not stored, and the body decodes to it.
+	Value any
 }
 
 // ReplyTo says who receives a message's outcome.

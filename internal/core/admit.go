@@ -7,15 +7,18 @@ import (
 // admit decides what happens to an envelope of which everything is known: it
 // is answered from the record, refused, made to wait, or run.
 func (s *Shard) admit(env *envelope) {
-	c := env.cell
-	if c.broken != nil && !env.accepted() {
-		s.refuseAll(env, 0, message.CodeStoreUnavailable, c.broken.Error())
+	if s.Full() && env.query == nil {
+		s.full = append(s.full, env) // one event can bring more than a unit holds
 		return
 	}
-	if env.query != nil {
+	c := env.cell
+	if env.query != nil && c.broken == nil {
 		a := env.query(c.state, c.version, c.exists)
 		s.answerAll(env, c.dirtyIn, a)
-		s.use(c)
+		c.used = true
+		return
+	}
+	if s.overtaken(env) {
 		return
 	}
 	if env.discard {
@@ -23,6 +26,10 @@ func (s *Shard) admit(env *envelope) {
 		return
 	}
 	if !env.accepted() && !env.remove && s.replay(env) {
+		return
+	}
+	if !env.accepted() && c.broken != nil {
+		s.refuseAll(env, 0, message.CodeStoreUnavailable, c.broken.Error())
 		return
 	}
 	if !env.accepted() && env.callers[0].ReplayOnly {
@@ -51,6 +58,15 @@ func (s *Shard) admit(env *envelope) {
 		return
 	}
 	s.run(env)
+}
+
+// resumeFull goes on with what found the last unit full.
+func (s *Shard) resumeFull() {
+	waiting := s.full
+	s.full = nil
+	for _, env := range waiting {
+		s.advance(env)
+	}
 }
 
 // blocked says whether something keeps the message from its agent.

@@ -59,6 +59,7 @@ const (
 type Result struct {
 	Verdict Verdict
 	Body    []byte
+	Value   any // may be what Body decodes to, for callers within the process
 	Code    string
 	Detail  string
 	Keep    bool // of Refused: the answer is no, but what the step wrote stands

@@ -33,8 +33,10 @@ type cell struct {
 	loaders  []*envelope // wait until it is loaded
 	volatile []*envelope // not accepted, wait until it is free
 
-	prev, next *cell // in the order of use, while evictable
+	prev, next *cell // in the ring of those that may be forgotten
 	listed     bool
+	used       bool // since eviction last looked at it
+	evicted    bool // another cell may stand for the agent by now
 }
 
 // cellOf returns the agent's cell, making one that is not loaded if need be.
@@ -55,6 +57,7 @@ func (s *Shard) cellOf(a message.Agent, typ *Type) *cell {
 // install gives a cell its stored state.
 func (s *Shard) install(c *cell, value []byte) {
 	c.loading, c.loaded = false, true
+	s.cached += c.weight()
 	row := stateRow{}
 	if value != nil {
 		var err error
@@ -70,7 +73,7 @@ func (s *Shard) install(c *cell, value []byte) {
 		return
 	}
 	c.state, c.version, c.size = st, row.version, len(row.data)
-	s.cached += c.weight()
+	s.cached += 2 * c.size
 }
 
 // breakCell makes every message of the agent fail with err until the shard is
@@ -115,7 +118,6 @@ func (s *Shard) writeCell(c *cell) {
 			s.write(message.TableControl, 0, message.Put, key, s.value(appendControl(a, key, c.control), start))
 		}
 	}
-	s.release(c)
 }
 
 func (s *Shard) writeState(c *cell, key []byte) {
@@ -139,30 +141,29 @@ func (s *Shard) idle(c *cell) bool {
 		len(c.loaders) == 0 && len(c.volatile) == 0 && c.dirtyIn <= s.trimmed
 }
 
-// use moves a cell to the young end of the eviction list; release puts it
-// there again after its unit was sealed.
-func (s *Shard) use(c *cell)     { s.lru.toFront(c) }
-func (s *Shard) release(c *cell) { s.lru.toFront(c) }
-
-// evict forgets idle cells, oldest first, until the cache fits its bound. It
-// looks at a bounded number of cells, so that pinned ones cost little.
+// evict forgets idle cells that were not used since it last looked at them,
+// until the cache fits its bound (the CLOCK policy: Corbató 1968). Using a cell
+// costs one bit. It looks at a bounded number of cells, so that pinned ones
+// cost little.
 func (s *Shard) evict() {
 	for tries := 0; s.cached > s.cfg.CacheBytes && tries < 64; tries++ {
-		c := s.lru.last()
+		c := s.ring.last()
 		if c == nil {
 			return
 		}
-		if !s.idle(c) {
-			s.lru.toFront(c)
+		if c.used || !s.idle(c) {
+			c.used = false
+			s.ring.toFront(c)
 			continue
 		}
-		s.lru.remove(c)
+		s.ring.remove(c)
 		s.cached -= c.weight()
+		c.evicted = true
 		delete(s.cells, c.key)
 	}
 }
 
-// cellList is a ring of cells in the order of use.
+// cellList is a ring of cells.
 type cellList struct{ root cell }
 
 func (l *cellList) init() { l.root.prev, l.root.next = &l.root, &l.root }

@@ -29,9 +29,9 @@ func (s *Shard) die(env *envelope, attempts int, reason string) {
 		Status: message.StatusDead, Action: m.Action, Fingerprint: m.Fingerprint, FirstSeen: m.Sent,
 		Attempts: attempts, Doubt: m.ID, ReplyTo: m.ReplyTo,
 	}
-	open := s.key([]byte(env.cell.key), m.Identity())
+	open := s.outcomeKey(env.cell, m)
 	s.putOpen(open, o)
-	s.answerWaiters(string(open), s.openSeq(), o)
+	s.answerWaiters(open, s.openSeq(), o)
 }
 
 // markOpen changes the status of an open outcome, if it is still open, and
@@ -50,13 +50,20 @@ func (s *Shard) markOpen(c *cell, k message.RowKey, env *envelope, status messag
 	key := s.key(k.Key)
 	s.putOpen(key, o)
 	if status != message.StatusInFlight {
-		s.answerWaiters(string(key), s.openSeq(), o)
+		s.answerWaiters(key, s.openSeq(), o)
 	}
 }
 
-// reopen makes the outcome of a dead letter that is tried again in flight.
+// reopen makes the outcome of a dead letter that is tried again in flight. A
+// message of the inside that waits or runs has no open row; it had one only
+// because it was dead.
 func (s *Shard) reopen(env *envelope) {
-	if len(env.rows) > 0 {
+	m := env.msg
+	switch {
+	case len(env.rows) == 0:
+	case m.Answer == nil && m.Key == "":
+		s.write(message.TableOpen, 0, message.Delete, s.key(env.rows[0].key.Key), nil)
+	default:
 		s.markOpen(env.cell, env.rows[0].key, env, message.StatusInFlight, message.ID{})
 	}
 	if env.operator != nil {
@@ -91,7 +98,7 @@ func (s *Shard) discardDead(env *envelope) {
 	}
 	if len(env.rows) > 0 {
 		if value, _ := s.row(env, 0); value != nil {
-			s.settleOpen(env.cell, env.rows[0].key, value, o)
+			s.settleOpen(env, value, o)
 		}
 	}
 	s.answer(env.operator, s.openSeq(), Answer{Outcome: &message.Outcome{Status: message.StatusDone}})
@@ -104,11 +111,11 @@ func (s *Shard) withDead(now message.Time, c *Caller, id message.ID, then func(*
 	k := message.RowKey{Table: message.TableDead, Key: id[:]}
 	s.issue(&Load{Keys: []message.RowKey{k}, apply: func(values [][]byte) error {
 		value := values[0]
-		if v, known := s.overlay.get(k.Table, k.Key); known {
-			value = v
+		if r := s.overlay.get(k.Table, k.Key); r != nil {
+			value = r.value
 		}
 		if value == nil || s.reviving[id] {
-			s.refuse(c, s.sealed, message.CodeUnknownDead, "there is no dead letter %s", id)
+			s.refuse(c, s.latest(), message.CodeUnknownDead, "there is no dead letter %s", id)
 			return nil
 		}
 		d, err := ReadDead(k, value)

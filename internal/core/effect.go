@@ -14,6 +14,7 @@ type effectMemory struct {
 	retryAt  message.Time // when to call or probe again; zero if nothing is planned
 	probes   int          // probes that could not tell, since the last call
 	settling *envelope    // its result is on its way to the agent
+	maybe    bool         // keyed: a call before the last may have happened
 	suspect  bool
 	seq      message.Seq // the unit that asked
 }
@@ -140,6 +141,10 @@ func (s *Shard) EffectDone(now message.Time, r EffectResult) {
 func (s *Shard) calledNotDone(e *effectRecord, r EffectResult) {
 	e.reason = truncate(r.Detail)
 	if p := s.policy(e); e.attempts >= p.MaxAttempts {
+		if e.mem.maybe { // this call was not done, but one before it may have been
+			s.doubt(e)
+			return
+		}
 		r.Code, r.Detail = "gave_up", fmt.Sprintf("not done in %d attempts: %s", e.attempts, e.reason)
 		s.settleEffect(e, r)
 		return
@@ -155,6 +160,7 @@ func (s *Shard) calledUnknown(e *effectRecord, r EffectResult) {
 	e.reason = truncate(r.Detail)
 	switch p := s.policy(e); p.Policy {
 	case ReadOnly, Keyed:
+		e.mem.maybe = p.Policy == Keyed
 		if e.attempts < p.MaxAttempts {
 			s.effectLater(e, s.backoff(e.id, e.attempts))
 			return
@@ -193,12 +199,16 @@ func (s *Shard) settleTime(e *effectRecord) message.Time {
 	if p.ProbeCloses && p.Policy == Probe || s.cfg.Exclusive && e.epoch != s.epoch {
 		return 0
 	}
-	return e.started + message.Time(p.Timeout+s.cfg.Lease)
+	began := e.started
+	if e.epoch != s.epoch {
+		began = s.began // a former owner may have let its call go as late as this
+	}
+	return began + message.Time(p.Timeout+s.cfg.Lease)
 }
 
 // again makes an effect that did not happen ready to be called.
 func (s *Shard) again(e *effectRecord) {
-	e.status, e.notDone = effectAsked, false
+	e.status, e.notDone, e.mem.maybe = effectAsked, false, false
 	s.putEffect(e)
 	e.mem.seq = s.openSeq()
 	s.clearDoubt(e)
@@ -209,6 +219,9 @@ func (s *Shard) again(e *effectRecord) {
 // goes on.
 func (s *Shard) probedUnknown(e *effectRecord, r EffectResult) {
 	e.reason = truncate(r.Detail)
+	if e.notDone {
+		return // a person knew; the call waits for its time
+	}
 	e.mem.probes++
 	if p := s.policy(e); e.mem.probes >= p.MaxAttempts && e.status != effectDoubt {
 		s.doubt(e)
@@ -234,15 +247,15 @@ func (s *Shard) markOrigin(e *effectRecord, status message.Status, ref message.I
 	c := s.cellOf(e.agent, s.typeOf(e.agent))
 	k := message.RowKey{Table: message.TableOpen, Key: identityKey(c, e.link.Origin)}
 	mark := func(value []byte) error {
-		if status == message.StatusInDoubt && (s.effects[e.id] != e || e.status != effectDoubt) {
-			return nil // settled while the row was read
+		if inDoubt := s.effects[e.id] == e && e.status == effectDoubt; inDoubt != (status == message.StatusInDoubt) {
+			return nil // it went on while the row was read
 		}
 		env := &envelope{cell: c, rows: []needed{{key: k, value: value}}, issued: s.sealed, read: true}
 		s.markOpen(c, k, env, status, ref)
 		return nil
 	}
-	if v, known := s.overlay.get(k.Table, k.Key); known {
-		_ = mark(v)
+	if r := s.overlay.get(k.Table, k.Key); r != nil {
+		_ = mark(r.value)
 		return
 	}
 	s.issue(&Load{Keys: []message.RowKey{k}, apply: func(values [][]byte) error { return mark(values[0]) }})
@@ -308,12 +321,16 @@ func (s *Shard) recoverEffect(r message.Row, unclean bool) error {
 	e.mem.suspect = unclean && s.trial.spend()
 	e.mem.seq = s.sealed
 	if e.status == effectAsked {
+		e.mem.maybe = s.policy(e).Policy == Keyed // no record says whether it was called
 		s.enqueue(e)
 		return nil
 	}
 	if e.notDone {
 		s.effectLater(e, time.Duration(max(s.settleTime(e)-s.now, 0)))
 		return nil
+	}
+	if e.status == effectDoubt {
+		s.recoverResolution(e)
 	}
 	switch s.policy(e).Policy {
 	case Probe:

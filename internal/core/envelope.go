@@ -25,9 +25,11 @@ type envelope struct {
 	action *Action
 	origin origin
 
-	callers []*Caller // who waits, all with the same fingerprint
-	joined  []joiner  // others with the same identity and another fingerprint
+	callers []*Caller  // who waits, all with the same fingerprint
+	first   [1]*Caller // room for the usual number of them
+	joined  []joiner   // others with the same identity and another fingerprint
 	query   func(State, uint64, bool) Answer
+	value   any    // of the reply, decoded
 	remove  bool   // delete the agent
 	discard bool   // fromDead: give it up
 	active  string // its identity's row key, while it is the one alive for it
@@ -61,6 +63,14 @@ type needed struct {
 type joiner struct {
 	caller *Caller
 	msg    *message.Message
+}
+
+// wait adds a caller.
+func (e *envelope) wait(c *Caller) {
+	if e.callers == nil {
+		e.callers = e.first[:0]
+	}
+	e.callers = append(e.callers, c)
 }
 
 // accepted says whether the message is durable already: then it must be

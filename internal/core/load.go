@@ -21,6 +21,9 @@ func (s *Shard) advance(env *envelope) {
 // whether the envelope must wait.
 func (s *Shard) load(env *envelope) bool {
 	var l *Load
+	if env.cell.evicted { // while the envelope waited for other rows: its state is of the past
+		env.cell = s.cellOf(env.cell.agent, env.cell.typ)
+	}
 	if c := env.cell; !c.loaded {
 		env.pending++
 		c.loaders = append(c.loaders, env)
@@ -55,8 +58,7 @@ func (s *Shard) fresh(env *envelope) bool { return env.read && s.trimmed <= env.
 // if there is none, and the unit that must be durable before anybody hears it.
 func (s *Shard) row(env *envelope, i int) (value []byte, after message.Seq) {
 	n := &env.rows[i]
-	id := rowID{n.key.Table, string(n.key.Key)}
-	if r, ok := s.overlay.rows[id]; ok {
+	if r := s.overlay.get(n.key.Table, n.key.Key); r != nil {
 		return r.value, r.seq
 	}
 	return n.value, env.issued
@@ -85,18 +87,15 @@ func (s *Shard) Loaded(now message.Time, l *Load, values [][]byte) error {
 	}
 	if l.cell != nil {
 		s.install(l.cell, values[0])
-		s.use(l.cell)
+		s.ring.toFront(l.cell)
 		loaders := l.cell.loaders
 		l.cell.loaders = nil
 		for _, env := range loaders {
 			env.pending--
-			if env != l.env {
-				s.advance(env)
-			}
+			s.advance(env)
 		}
-	}
-	if l.env != nil {
-		s.advance(l.env)
+	} else if l.env != nil {
+		s.advance(l.env) // once only: an envelope that loads its cell is among the loaders
 	}
 	s.evict()
 	return nil

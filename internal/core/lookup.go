@@ -17,7 +17,7 @@ func (s *Shard) Lookup(now message.Time, c *Caller, a message.Agent, principal, 
 	l.apply = func(values [][]byte) error {
 		for i, k := range l.Keys {
 			value, after := values[i], s.sealed
-			if r, known := s.overlay.rows[rowID{k.Table, string(k.Key)}]; known {
+			if r := s.overlay.get(k.Table, k.Key); r != nil {
 				value, after = r.value, r.seq
 			}
 			if value == nil {

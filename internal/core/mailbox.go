@@ -61,7 +61,6 @@ func (s *Shard) drainOne(c *cell) bool {
 			if r.until <= s.now && (k.until == 0 || k.passes(r.msg)) {
 				env := s.accepted(r.msg, fromRetry)
 				env.retry, env.suspect = r, r.suspect
-				r.suspect = false
 				return s.takeNext(c, env)
 			}
 		}
@@ -107,8 +106,8 @@ func (s *Shard) fetchMail(c *cell) {
 	l.apply = func(values [][]byte) error {
 		c.fetching = false
 		for i, value := range values {
-			if v, known := s.overlay.get(message.TableMailbox, l.Keys[i].Key); known {
-				value = v
+			if r := s.overlay.get(message.TableMailbox, l.Keys[i].Key); r != nil {
+				value = r.value
 			}
 			if value == nil {
 				s.breakCell(c, &CorruptError{rowName(l.Keys[i]), "a parked message is missing"})
@@ -159,7 +158,7 @@ func (s *Shard) acceptNow(env *envelope, attempts int) {
 		return
 	}
 	if m.Key != "" {
-		s.openOutcome(env, m.Identity(), message.StatusInFlight, message.ID{}, attempts)
+		s.openOutcome(env, message.StatusInFlight, message.ID{}, attempts)
 		return
 	}
 	if m.Source != "" {

@@ -21,11 +21,11 @@ func (s *Shard) Resolve(now message.Time, c *Caller, id message.ID, r Resolution
 			case err != nil:
 				s.refuse(c, 0, message.CodeStoreUnavailable, "%v", err)
 			case was == nil:
-				s.refuse(c, s.sealed, message.CodeUnknownDoubt, "no effect %s is in doubt", id)
+				s.refuse(c, s.latest(), message.CodeUnknownDoubt, "no effect %s is in doubt", id)
 			case was.Status == r.Status && string(was.Body) == string(r.Body) && was.Code == r.Code:
-				s.answer(c, s.openSeq(), Answer{Outcome: resolvedOutcome(was), Replayed: true})
+				s.answer(c, s.latest(), Answer{Outcome: resolvedOutcome(was), Replayed: true})
 			default:
-				s.answer(c, s.openSeq(), Answer{Fault: &message.Fault{
+				s.answer(c, s.latest(), Answer{Fault: &message.Fault{
 					Code: message.CodeAlreadyResolved, Ref: id,
 					Detail: fmt.Sprintf("%s settled this doubt as %s", was.By, was.Status),
 				}})
@@ -49,6 +49,16 @@ func (s *Shard) Resolve(now message.Time, c *Caller, id message.ID, r Resolution
 	s.pumpEffects()
 }
 
+// recoverResolution takes up a doubt that a person settled, of which the
+// agent had not heard when the last session ended: the first word stands.
+func (s *Shard) recoverResolution(e *effectRecord) {
+	s.resolvedBefore(e.id, func(was *Resolution, err error) {
+		if err == nil && was != nil && was.Status != message.StatusNotDone && s.effects[e.id] == e && e.mem.settling == nil {
+			s.settleEffect(e, EffectResult{ID: e.id, Status: was.Status, Body: was.Body, Code: was.Code, Detail: was.Detail})
+		}
+	})
+}
+
 func resolvedOutcome(r *Resolution) *message.Outcome {
 	return &message.Outcome{Status: r.Status, Body: r.Body, Code: r.Code, Detail: r.Detail, Settled: r.At}
 }
@@ -63,8 +73,8 @@ func (s *Shard) putResolution(id message.ID, r *Resolution) {
 // resolvedBefore reads how a doubt was resolved, nil if it was not.
 func (s *Shard) resolvedBefore(id message.ID, then func(*Resolution, error)) {
 	key := ResolutionKey(id)
-	if v, known := s.overlay.get(message.TableDedup, key); known {
-		then(ReadResolution(message.RowKey{Table: message.TableDedup, Key: key}, v))
+	if r := s.overlay.get(message.TableDedup, key); r != nil {
+		then(ReadResolution(message.RowKey{Table: message.TableDedup, Key: key}, r.value))
 		return
 	}
 	l := &Load{}
@@ -72,8 +82,8 @@ func (s *Shard) resolvedBefore(id message.ID, then func(*Resolution, error)) {
 		l.Keys = append(l.Keys, message.RowKey{Table: message.TableDedup, Gen: g, Key: key})
 	}
 	l.apply = func(values [][]byte) error {
-		if v, known := s.overlay.get(message.TableDedup, key); known {
-			then(ReadResolution(message.RowKey{Table: message.TableDedup, Key: key}, v))
+		if r := s.overlay.get(message.TableDedup, key); r != nil {
+			then(ReadResolution(message.RowKey{Table: message.TableDedup, Key: key}, r.value))
 			return nil
 		}
 		for i, v := range values {

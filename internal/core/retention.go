@@ -14,8 +14,34 @@ const (
 	generationsKey = "generations"
 )
 
-// clockStep is how far the clock may run ahead of its durable row.
-const clockStep = message.Time(1e9)
+// clockStep is how far the clock may run ahead of its durable row. A session
+// begins at least that far behind the row, so that time never runs backwards.
+const clockStep = message.Time(50e6)
+
+// clockRow is the time as the store has it. A clock that leapt across a
+// restart is seen, but not trusted until a person says that it is right.
+type clockRow struct{ trusted, seen message.Time }
+
+// begin is where a session may begin: no time that was trusted came after it.
+func (c clockRow) begin() message.Time {
+	if c.trusted == 0 {
+		return 0
+	}
+	return c.trusted + clockStep
+}
+
+func readClock(k message.RowKey, value []byte) (c clockRow, err error) {
+	err = decode(k, value, func(f field) error {
+		switch f.num {
+		case 1:
+			c.trusted = message.Time(f.val)
+		case 2:
+			c.seen = message.Time(f.val)
+		}
+		return nil
+	})
+	return c, err
+}
 
 // generation is a time bucket of the dedup log: outcomes settled from start
 // until the next generation's start.
@@ -30,8 +56,9 @@ type retention struct {
 	window      message.Time // how long an outcome is kept
 	turn        message.Time // how long a generation lasts
 	paused      bool         // the clock leapt: nothing is forgotten until a person says so
+	disputed    message.Time // a session with a clock that nobody trusts came up to it; zero if none did
 
-	clock  message.Time  // as the store has it
+	clock  clockRow      // as the store has it
 	drops  []pendingDrop // horizons on their way to being durable
 	toDrop *Retire
 }
@@ -46,6 +73,9 @@ func (r *retention) current() message.Generation { return r.generations[len(r.ge
 // since returns the generations that may hold what was settled at or after a
 // time, newest first: what is asked for is most often recent.
 func (r *retention) since(at message.Time) []message.Generation {
+	if at < r.disputed {
+		at = math.MinInt64 // generations do not tell the order of what such a session recorded
+	}
 	var out []message.Generation
 	for i := len(r.generations) - 1; i >= 0; i-- {
 		out = append(out, r.generations[i].number)
@@ -99,17 +129,22 @@ func (r *retention) read(k message.RowKey, value []byte) error {
 
 // recoverClock compares the clock with where the last session left it, and
 // makes sure that there is a generation.
-func (s *Shard) recoverClock(clock message.Time) {
+func (s *Shard) recoverClock(was clockRow) {
 	r := &s.retention
 	r.window = message.Time(s.cfg.Retention)
 	r.turn = max(r.window/generationsPerWindow, 1)
-	r.clock = clock
-	if jump := s.now - clock; clock != 0 && jump > message.Time(s.cfg.MaxJump) {
+	r.clock = was
+	if seen := was.seen + clockStep; seen > s.now && seen > was.begin() {
+		r.disputed, r.paused = seen, true
+		s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmClockJump, Detail: fmt.Sprintf(
+			"the clock is %d s behind what the last session took for the time and was not sure of; nothing is forgotten until retention is resumed", int64(seen-s.now)/1e9)})
+	}
+	if jump := s.now - was.trusted; was.trusted != 0 && jump > message.Time(s.cfg.MaxJump) {
 		r.paused = true
 		s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmClockJump, Detail: fmt.Sprintf(
 			"the clock is %d s ahead of where the last session ended: a long downtime, or a wrong clock; nothing is forgotten until retention is resumed", int64(jump)/1e9)})
 	}
-	s.now = max(s.now, clock)
+	s.now = max(s.now, was.begin())
 	if len(r.generations) == 0 {
 		r.generations = []generation{{number: 1, start: s.now}}
 		s.writeGenerations()
@@ -164,15 +199,21 @@ func (s *Shard) writeGenerations() {
 }
 
 // writeClock records the time with a unit, now and then. A clock that is in
-// question is not recorded, so that the next start questions it again.
+// question is not trusted, so that the next start questions it again.
 func (s *Shard) writeClock() {
 	r := &s.retention
-	if r.paused || s.now < r.clock+clockStep {
+	if s.now < r.clock.seen+clockStep && (r.paused || s.now < r.clock.trusted+clockStep) {
 		return
 	}
-	r.clock = s.now
+	r.clock.seen = max(r.clock.seen, s.now)
+	if !r.paused {
+		r.clock.trusted = s.now
+	}
 	key := s.key([]byte(clockKey))
-	s.write(message.TableMeta, 0, message.Put, key, s.numberRow(key, uint64(s.now)))
+	a := s.open.arena
+	start := len(a)
+	a = putUint(putUint(begin(a), 1, uint64(r.clock.trusted)), 2, uint64(r.clock.seen))
+	s.write(message.TableMeta, 0, message.Put, key, s.value(seal(a, start, key), start))
 }
 
 // afterDurable lets go what waited for a unit to be durable.

@@ -24,11 +24,8 @@ var (
 // run executes one step and puts all of its consequences into the open unit.
 func (s *Shard) run(env *envelope) {
 	c, m := env.cell, env.msg
-	var identity []byte
-	if m.Answer != nil || m.Key != "" || m.ReplyTo != nil || len(env.callers) > 0 {
-		identity = outcomeOf(m)
-	}
-	s.step.reset(s.now, m, identity, c.version)
+	awaited := m.Answer != nil || m.Key != "" || m.ReplyTo != nil || len(env.callers) > 0
+	s.step.reset(s.now, m, awaited, c.version)
 	c.state.Mark()
 	res := s.invoke(env)
 	if res.Verdict != Failed {
@@ -48,17 +45,20 @@ func (s *Shard) run(env *envelope) {
 	if keep {
 		s.commitStep(env)
 	}
+	env.value = res.Value
 	switch res.Verdict {
 	case Replied:
-		s.settle(env, identity, &message.Outcome{Status: message.StatusDone, Body: res.Body})
+		s.settle(env, &message.Outcome{Status: message.StatusDone, Body: res.Body})
 	case Refused:
-		s.settle(env, identity, &message.Outcome{Status: message.StatusRejected, Code: res.Code, Detail: res.Detail, Body: res.Body})
+		s.settle(env, &message.Outcome{Status: message.StatusRejected, Code: res.Code, Detail: res.Detail, Body: res.Body})
 	case Lost:
-		s.settle(env, identity, &message.Outcome{Status: message.StatusUnknown, Code: res.Code, Detail: res.Detail})
+		s.settle(env, &message.Outcome{Status: message.StatusUnknown, Code: res.Code, Detail: res.Detail})
 	case Deferred:
-		s.deferOutcome(env, identity)
+		if awaited {
+			s.deferOutcome(env)
+		}
 	}
-	s.use(c)
+	c.used = true
 	s.finish(env)
 	if c.control != nil || len(c.volatile) > 0 {
 		s.drain(c)
@@ -146,6 +146,9 @@ func (s *Shard) commitStep(env *envelope) {
 	c.version++
 	c.exists, c.changed = true, true
 	s.touch(c)
+	if !c.state.Flat() {
+		s.open.bytes += len(s.scratch) // as checkStep encoded it; Seal writes it once
+	}
 	for _, m := range s.step.sends {
 		s.send(m)
 	}
@@ -187,24 +190,23 @@ func (s *Shard) stepFailed(env *envelope, res Result) {
 }
 
 // settle records an outcome and tells everyone who waits for it.
-func (s *Shard) settle(env *envelope, identity []byte, o *message.Outcome) {
-	m := env.msg
-	if m.Answer == nil {
-		s.settleDirect(env, identity, o)
+func (s *Shard) settle(env *envelope, o *message.Outcome) {
+	if env.msg.Answer == nil {
+		s.settleDirect(env, o)
 		return
 	}
-	if len(identity) == 0 {
-		return
+	if len(env.rows) == 0 {
+		return // nobody waits for what it would settle
 	}
 	// The step received an answer: what it returns settles the message that
 	// asked first, if that still waits.
 	if value, _ := s.row(env, 0); value != nil {
-		s.settleOpen(env.cell, env.rows[0].key, value, o)
+		s.settleOpen(env, value, o)
 	}
 }
 
-func (s *Shard) settleDirect(env *envelope, identity []byte, o *message.Outcome) {
-	m := env.msg
+func (s *Shard) settleDirect(env *envelope, o *message.Outcome) {
+	m, c := env.msg, env.cell
 	guarantee := message.ExactlyOnce
 	if env.action != nil {
 		guarantee = env.action.Guarantee
@@ -214,14 +216,13 @@ func (s *Shard) settleDirect(env *envelope, identity []byte, o *message.Outcome)
 	if env.retry != nil {
 		o.Attempts += env.retry.attempts
 	}
-	if m.Key != "" || env.origin == fromDead && len(env.rows) > 0 {
-		key := s.key([]byte(env.cell.key), m.Identity())
+	var key []byte
+	if m.Key != "" {
+		key = s.outcomeKey(c, m)
 		if env.accepted() {
 			s.write(message.TableOpen, 0, message.Delete, key, nil)
 		}
-		if m.Key != "" {
-			s.recordOutcome(key, o)
-		}
+		s.recordOutcome(key, o)
 	}
 	if m.Source != "" && !env.accepted() {
 		s.takeSequence(env)
@@ -229,16 +230,33 @@ func (s *Shard) settleDirect(env *envelope, identity []byte, o *message.Outcome)
 	if m.ReplyTo != nil {
 		s.reply(m, m.ReplyTo, o)
 	}
-	after := s.openSeq()
+	after := s.latest()
 	if guarantee == message.AtMostOnce {
 		after = 0
 	}
-	s.answerAll(env, after, Answer{Outcome: o, Version: env.cell.version})
-	s.answerWaiters(string(env.cell.key)+string(identity), after, o)
+	s.answerAll(env, after, Answer{Outcome: o, Value: env.value, Version: c.version})
+	if key != nil {
+		s.answerWaiters(key, after, o)
+	}
 }
 
-// settleOpen settles a message that was deferred or given up on.
-func (s *Shard) settleOpen(c *cell, open message.RowKey, value []byte, o *message.Outcome) {
+// outcomeKey is the row key of a message's own outcome.
+func (s *Shard) outcomeKey(c *cell, m *message.Message) []byte {
+	a := s.open.arena
+	start := len(a)
+	a = append(a, c.key...)
+	if m.Key != "" {
+		a = message.AppendKeyIdentity(a, m.Principal, m.Key)
+	} else {
+		a = append(a, m.Identity()...)
+	}
+	return s.value(a, start)
+}
+
+// settleOpen settles, by the envelope's message, one that was deferred or
+// given up on. Both are of one principal: what a step asks for inherits it.
+func (s *Shard) settleOpen(env *envelope, value []byte, o *message.Outcome) {
+	c, open := env.cell, env.rows[0].key
 	was, err := ReadOutcome(open, value)
 	if err != nil {
 		s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmCorrupt, Agent: c.agent, Detail: err.Error()})
@@ -251,9 +269,9 @@ func (s *Shard) settleOpen(c *cell, open message.RowKey, value []byte, o *messag
 		s.recordOutcome(key, o)
 	}
 	if was.ReplyTo != nil {
-		s.reply(&message.Message{ID: s.idOfOpen(c, open.Key)}, was.ReplyTo, o)
+		s.reply(&message.Message{ID: s.idOfOpen(c, open.Key), Principal: env.msg.Principal}, was.ReplyTo, o)
 	}
-	s.answerWaiters(string(key), s.openSeq(), o)
+	s.answerWaiters(key, s.openSeq(), o)
 }
 
 // recordOutcome writes a settled outcome into the dedup log.
@@ -265,25 +283,26 @@ func (s *Shard) recordOutcome(key []byte, o *message.Outcome) {
 }
 
 // deferOutcome records that a message was accepted and is not finished.
-func (s *Shard) deferOutcome(env *envelope, identity []byte) {
+func (s *Shard) deferOutcome(env *envelope) {
 	m := env.msg
-	if m.Answer != nil || identity == nil {
-		return // the open row is there already, or nobody waits
+	if m.Answer != nil {
+		return // the open row is there already
 	}
-	s.openOutcome(env, identity, message.StatusInFlight, message.ID{}, 1)
+	s.openOutcome(env, message.StatusInFlight, message.ID{}, 1)
 	if m.Source != "" && !env.accepted() {
 		s.takeSequence(env)
 	}
 }
 
 // openOutcome writes an unsettled outcome; the envelope's callers wait for it.
-func (s *Shard) openOutcome(env *envelope, identity []byte, status message.Status, ref message.ID, attempts int) {
+func (s *Shard) openOutcome(env *envelope, status message.Status, ref message.ID, attempts int) {
 	m := env.msg
 	o := &message.Outcome{
 		Status: status, Action: m.Action, Fingerprint: m.Fingerprint, FirstSeen: m.Sent,
 		Attempts: attempts, Doubt: ref, ReplyTo: m.ReplyTo,
 	}
-	key := s.key([]byte(env.cell.key), identity)
+	identify(m)
+	key := s.outcomeKey(env.cell, m)
 	s.putOpen(key, o)
 	if m.Key != "" {
 		s.window.add(hashIdentity(key), s.now)
@@ -312,11 +331,14 @@ func (s *Shard) reply(m *message.Message, to *message.ReplyTo, o *message.Outcom
 	})
 }
 
-func (s *Shard) answerWaiters(key string, after message.Seq, o *message.Outcome) {
-	for _, c := range s.waits[key] {
+func (s *Shard) answerWaiters(key []byte, after message.Seq, o *message.Outcome) {
+	if len(s.waits) == 0 {
+		return
+	}
+	for _, c := range s.waits[string(key)] {
 		s.answer(c, after, Answer{Outcome: o})
 	}
-	delete(s.waits, key)
+	delete(s.waits, string(key))
 }
 
 // idOfOpen recovers the ID of a message from the row key of its open outcome.

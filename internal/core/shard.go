@@ -39,12 +39,14 @@ type Shard struct {
 	cfg      Config
 	behavior Behavior
 	epoch    message.Epoch
+	began    message.Time // this session
 	now      message.Time
 
 	sealed   message.Seq // the last unit sealed
 	durable  message.Seq // the last unit known to be durable
 	trimmed  message.Seq // the last unit that the overlay forgot
 	open     *openUnit
+	full     []*envelope // wait for the next unit
 	inFlight []*openUnit // sealed, not trimmed, in order
 	spare    []*openUnit
 	scratch  []byte
@@ -55,7 +57,7 @@ type Shard struct {
 	taken       Work
 
 	cells  map[string]*cell
-	lru    cellList
+	ring   cellList
 	cached int
 
 	active map[string]*envelope // agent key + identity → the envelope alive for it
@@ -77,7 +79,8 @@ type Shard struct {
 	retention retention
 	trial     trialState
 
-	step Step
+	step     Step
+	identity []byte // scratch
 }
 
 // Take returns the work gathered since the last Take. It is valid until the
@@ -147,13 +150,13 @@ type Recovered struct {
 	Unclean  bool          // the last process did not end in order
 }
 
-// ClockOf reads the time up to which a shard had come, so that a driver can
+// ClockOf reads a time that the shard had not passed, so that a driver can
 // begin there if its own clock went back.
 func ClockOf(meta []message.Row) (message.Time, error) {
 	for _, r := range meta {
 		if string(r.Key) == clockKey {
-			n, err := readNumber(message.RowKey{Table: message.TableMeta, Key: r.Key}, r.Value)
-			return message.Time(n), err
+			c, err := readClock(message.RowKey{Table: message.TableMeta, Key: r.Key}, r.Value)
+			return c.begin(), err
 		}
 	}
 	return 0, nil
@@ -165,19 +168,14 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 	s := &Shard{
 		cfg: cfg, behavior: b, epoch: rec.Version.Epoch, now: now,
 		sealed: rec.Version.Seq, durable: rec.Version.Seq, trimmed: rec.Version.Seq,
-		overlay: overlay{rows: make(map[rowID]overlayRow)},
+		overlay: overlay{rows: make(map[uint64]*overlayRow)},
 		cells:   make(map[string]*cell), active: make(map[string]*envelope), waits: make(map[string][]*Caller),
 		outEnds: make([]uint64, cfg.Shards), outMoved: make([]bool, cfg.Shards),
 		effects: make(map[message.ID]*effectRecord), reviving: make(map[message.ID]bool),
 		firing: make(map[string]message.Time),
 	}
 	s.open = s.newUnit()
-	s.lru.init()
-	since := now
-	if rec.New {
-		since = 0
-	}
-	s.window = newWindow(cfg.WindowKeys, since)
+	s.ring.init()
 	s.sources = make([]*source, cfg.Shards)
 	for i := range s.sources {
 		s.sources[i] = &source{shard: message.Shard(i), key: inboxCursorKey(message.Shard(i))}
@@ -186,6 +184,11 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 	if err := s.recoverMeta(rec.Meta); err != nil {
 		return nil, err
 	}
+	since := max(s.now, s.retention.disputed) + 1 // what was seen before, at whatever the clock said, the window does not know
+	if rec.New {
+		since = 0
+	}
+	s.window = newWindow(cfg.WindowKeys, since)
 	for _, r := range rec.Cursors {
 		if err := s.recoverCursor(r); err != nil {
 			return nil, err
@@ -202,7 +205,11 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 		}
 	}
 	if len(rec.NextDue) > 0 {
-		s.timers.next = message.Time(binary.BigEndian.Uint64(rec.NextDue[0].Key))
+		due, err := readDue(rec.NextDue[0].Key)
+		if err != nil {
+			return nil, err
+		}
+		s.timers.next = due.due
 	}
 	if rec.Unclean {
 		s.timers.suspectBelow = now
@@ -218,16 +225,15 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 }
 
 func (s *Shard) recoverMeta(rows []message.Row) error {
-	var clock message.Time
+	var clock clockRow
 	for _, r := range rows {
 		k := message.RowKey{Table: message.TableMeta, Key: r.Key}
 		switch {
 		case string(r.Key) == clockKey:
-			n, err := readNumber(k, r.Value)
-			if err != nil {
+			var err error
+			if clock, err = readClock(k, r.Value); err != nil {
 				return err
 			}
-			clock = message.Time(n)
 		case string(r.Key) == generationsKey:
 			if err := s.retention.read(k, r.Value); err != nil {
 				return err
@@ -251,6 +257,7 @@ func (s *Shard) recoverMeta(rows []message.Row) error {
 		}
 	}
 	s.recoverClock(clock)
+	s.began = s.now
 	return nil
 }
 

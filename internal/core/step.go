@@ -12,7 +12,7 @@ import (
 type Step struct {
 	now     message.Time
 	msg     *message.Message
-	origin  []byte // identity whose outcome a later step may settle; nil if nobody waits
+	awaited bool // somebody waits for the outcome, which a later step may settle
 	version uint64
 
 	ordinal uint32
@@ -36,8 +36,8 @@ type holdChange struct {
 	until        message.Time
 }
 
-func (s *Step) reset(now message.Time, m *message.Message, origin []byte, version uint64) {
-	*s = Step{now: now, msg: m, origin: origin, version: version,
+func (s *Step) reset(now message.Time, m *message.Message, awaited bool, version uint64) {
+	*s = Step{now: now, msg: m, awaited: awaited, version: version,
 		sends: s.sends[:0], effects: s.effects[:0], timers: s.timers[:0]}
 }
 
@@ -53,7 +53,9 @@ func (s *Step) Version() uint64 { return s.version }
 // NewID returns an identity that no other call returns, and that a repetition
 // of this step returns again.
 func (s *Step) NewID() message.ID {
+	identify(s.msg)
 	s.ordinal++
+	identify(s.msg)
 	return s.msg.ID.Child(s.ordinal)
 }
 
@@ -103,8 +105,9 @@ type Call struct {
 // Ask appends an effect, and returns the key under which the outside world
 // will see it.
 func (s *Step) Ask(c Call) message.ID {
+	id := s.NewID()
 	e := &effectRecord{
-		id: s.NewID(), name: c.Effect, agent: s.msg.To, cause: s.msg.ID, principal: s.msg.Principal,
+		id: id, name: c.Effect, agent: s.msg.To, cause: s.msg.ID, principal: s.msg.Principal,
 		body: c.Body, then: c.Then, link: s.link(c.Context), asked: s.now, status: effectAsked,
 	}
 	s.effects = append(s.effects, e)
@@ -139,7 +142,11 @@ func (s *Step) Release() { s.hold = holdChange{release: true} }
 // link ties an answer to this step. An asker that nobody waits for passes on
 // what it inherited: the answer of an answer still settles the first message.
 func (s *Step) link(context []byte) message.Link {
-	return message.Link{Context: context, Origin: s.origin}
+	l := message.Link{Context: context}
+	if s.awaited {
+		l.Origin = outcomeOf(s.msg)
+	}
+	return l
 }
 
 // fail makes the step fail whatever the handler returns.

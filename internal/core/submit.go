@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/semel-dev/semel/message"
 )
@@ -20,20 +21,24 @@ func (s *Shard) Submit(now message.Time, c *Caller, m *message.Message) {
 		s.refuse(c, 0, message.CodeUnknownAction, "agents of type %q have no action %q", m.To.Type, m.Action)
 		return
 	}
-	env := &envelope{msg: m, cell: s.cellOf(m.To, typ), action: action, callers: []*Caller{c}}
+	env := &envelope{msg: m, cell: s.cellOf(m.To, typ), action: action}
+	env.wait(c)
 	if m.Sent == 0 {
 		m.Sent = s.now
 	}
 	switch {
 	case m.Key != "":
-		if s.join(env, identityKey(env.cell, m.Identity())) {
+		s.identity = message.AppendKeyIdentity(append(s.identity[:0], env.cell.key...), m.Principal, m.Key)
+		if s.join(env, s.identity) {
 			return
 		}
-		s.needOutcome(env)
+		s.needOutcome(env, s.identity)
 	case m.Source != "":
-		if s.join(env, identityKey(env.cell, append([]byte{'s'}, m.Source...))) {
+		s.identity = append(append(append(s.identity[:0], env.cell.key...), 's'), m.Source...)
+		if s.join(env, s.identity) {
 			return
 		}
+		s.live(env, s.identity)
 		env.rows = append(env.rows, needed{key: message.RowKey{Table: message.TableCursor, Key: sequenceKey(env.cell, m.Source)}})
 	}
 	c.env = env
@@ -60,18 +65,17 @@ func (s *Shard) admin(now message.Time, c *Caller, env *envelope) {
 		s.refuse(c, 0, message.CodeUnknownAgentType, "there is no agent type %q", a.Type)
 		return
 	}
-	env.cell, env.callers = s.cellOf(a, typ), []*Caller{c}
+	env.cell = s.cellOf(a, typ)
+	env.wait(c)
 	c.env = env
 	s.advance(env)
 }
 
 // join attaches the envelope's caller to the envelope that is alive for the
-// same identity, or makes this one the one that is alive.
+// same identity, if there is one.
 func (s *Shard) join(env *envelope, identity []byte) bool {
 	other := s.active[string(identity)]
 	if other == nil {
-		env.active = string(identity)
-		s.active[env.active] = env
 		return false
 	}
 	c := env.callers[0]
@@ -84,17 +88,29 @@ func (s *Shard) join(env *envelope, identity []byte) bool {
 	return true
 }
 
+// live makes the envelope the one that is alive for its identity.
+func (s *Shard) live(env *envelope, identity []byte) {
+	env.active = string(identity)
+	s.active[env.active] = env
+}
+
 // needOutcome says which rows decide whether a keyed message is new: none, if
 // the window proves that its identity was not seen since before it could be.
-func (s *Shard) needOutcome(env *envelope) {
-	key := []byte(env.active)
+// Then, if nothing keeps it, the message runs within this event, and need not
+// be found by duplicates before its outcome is.
+func (s *Shard) needOutcome(env *envelope, identity []byte) {
 	first := message.Time(0) // the earliest that the identity can have been seen
 	if t, ok := message.KeyTime(env.msg.Key); ok {
 		first = message.Time(t) - message.Time(s.cfg.Skew)
 	}
-	if first >= s.window.since && !s.window.contains(hashIdentity(key)) {
+	if first >= s.window.since && !s.window.contains(hashIdentity(identity)) {
+		if c := env.cell; !c.loaded || c.control != nil || s.trial.env != nil {
+			s.live(env, identity)
+		}
 		return
 	}
+	s.live(env, identity)
+	key := []byte(env.active)
 	env.rows = append(env.rows, needed{key: message.RowKey{Table: message.TableOpen, Key: key}})
 	for _, g := range s.retention.since(first) {
 		env.rows = append(env.rows, needed{key: message.RowKey{Table: message.TableDedup, Gen: g, Key: key}})
@@ -239,6 +255,11 @@ func (s *Shard) Cancel(now message.Time, c *Caller) {
 		s.refuse(c, 0, message.CodeInFlight, "it was accepted and goes on; ask again with the same key")
 	case c.env != nil:
 		env := c.env
+		if i := slices.Index(env.callers, c); i >= 0 && len(env.callers) > 1 {
+			env.callers = slices.Delete(env.callers, i, i+1)
+			s.refuse(c, 0, message.CodeInFlight, "others asked for the same and wait; ask again with the same key")
+			return
+		}
 		env.callers = without(env.callers, c)
 		for i, j := range env.joined {
 			if j.caller == c {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/semel-dev/semel/message"
@@ -12,7 +13,8 @@ import (
 // reads: it leaves a due row behind that no longer matches, and firing drops
 // such rows.
 type timerState struct {
-	next    message.Time // no timer is due before; zero if there is none
+	next    message.Time // no sealed timer is due before; zero if there is none
+	opened  message.Time // the same of the timers in the open unit, which no read can see
 	loading bool
 
 	suspectBelow message.Time // timers due before it were due when the last process died
@@ -20,8 +22,9 @@ type timerState struct {
 
 // dueTimer is one row of TableDue.
 type dueTimer struct {
-	due message.Time
-	row []byte // the key of its TableTimer row
+	due   message.Time
+	row   []byte // the key of its TableTimer row
+	value []byte // of that row when it fired
 }
 
 // delayedPrefix begins the timer rows of delayed sends, which belong to no
@@ -44,6 +47,13 @@ func dueKey(due message.Time, row []byte) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(due)), row...)
 }
 
+func readDue(key []byte) (dueTimer, error) {
+	if len(key) < 9 {
+		return dueTimer{}, &CorruptError{rowName(message.RowKey{Table: message.TableDue, Key: key}), "the key is too short"}
+	}
+	return dueTimer{due: message.Time(binary.BigEndian.Uint64(key)), row: key[8:]}, nil
+}
+
 // changeTimer sets or cancels a timer.
 func (s *Shard) changeTimer(c *cell, t timerChange) {
 	row := s.timerRowKey(c, t.name)
@@ -55,8 +65,22 @@ func (s *Shard) changeTimer(c *cell, t timerChange) {
 	start := len(a)
 	s.write(message.TableTimer, 0, message.Put, row, s.value(appendTimer(a, row, timerRow{due: t.due, msg: t.msg}), start))
 	s.write(message.TableDue, 0, message.Put, s.key(dueKey(t.due, row)), nil)
-	if s.timers.next == 0 || t.due < s.timers.next {
-		s.timers.next = t.due
+	if s.timers.opened == 0 || t.due < s.timers.opened {
+		s.timers.opened = t.due
+	}
+}
+
+// seal lets the timers of the unit that was sealed be found.
+func (t *timerState) seal() {
+	if t.opened != 0 {
+		t.lower(t.opened)
+		t.opened = 0
+	}
+}
+
+func (t *timerState) lower(at message.Time) {
+	if t.next == 0 || at < t.next {
+		t.next = at
 	}
 }
 
@@ -64,12 +88,9 @@ func (s *Shard) changeTimer(c *cell, t timerChange) {
 func (s *Shard) removeTimers(c *cell) {
 	prefix := []byte(c.key)
 	s.write(message.TableTimer, 0, message.DeletePrefix, s.key(prefix), nil)
-	// The overlay knows single rows only: those of the open units must go too.
-	for _, u := range append(s.inFlight, s.open) {
-		for _, id := range u.touched {
-			if id.table == message.TableTimer && len(id.key) > len(prefix) && id.key[:len(prefix)] == c.key {
-				s.write(message.TableTimer, 0, message.Delete, s.key([]byte(id.key)), nil)
-			}
+	for _, w := range s.open.unit.Writes {
+		if w.Table == message.TableTimer && w.Op == message.Put && bytes.HasPrefix(w.Key, prefix) {
+			s.write(message.TableTimer, 0, message.Delete, s.key(w.Key), nil)
 		}
 	}
 }
@@ -94,17 +115,21 @@ func (s *Shard) DueLoaded(now message.Time, l *Load, rows []message.Row, followi
 	defer s.trim()
 	s.timers.loading = false
 	if following != nil {
-		s.lowerNext(message.Time(binary.BigEndian.Uint64(following.Key)))
+		d, err := readDue(following.Key)
+		if err != nil {
+			return err
+		}
+		s.timers.lower(d.due)
 	}
 	if len(rows) == 0 {
 		return nil
 	}
 	load := &Load{}
 	for _, r := range rows {
-		if len(r.Key) < 9 {
-			return &CorruptError{rowName(message.RowKey{Table: message.TableDue, Key: r.Key}), "the key is too short"}
+		d, err := readDue(r.Key)
+		if err != nil {
+			return err
 		}
-		d := dueTimer{due: message.Time(binary.BigEndian.Uint64(r.Key)), row: r.Key[8:]}
 		load.fire = append(load.fire, d)
 		load.Keys = append(load.Keys, message.RowKey{Table: message.TableTimer, Key: d.row})
 	}
@@ -114,19 +139,13 @@ func (s *Shard) DueLoaded(now message.Time, l *Load, rows []message.Row, followi
 	return nil
 }
 
-func (s *Shard) lowerNext(at message.Time) {
-	if s.timers.next == 0 || at < s.timers.next {
-		s.timers.next = at
-	}
-}
-
 // fireTimers makes messages of the timers that are due.
 func (s *Shard) fireTimers(l *Load, values [][]byte) error {
 	s.timers.loading = false
 	for i, d := range l.fire {
 		value := values[i]
-		if v, known := s.overlay.get(message.TableTimer, d.row); known {
-			value = v
+		if r := s.overlay.get(message.TableTimer, d.row); r != nil {
+			value = r.value
 		}
 		if value == nil {
 			s.dropDue(d)
@@ -140,6 +159,10 @@ func (s *Shard) fireTimers(l *Load, values [][]byte) error {
 			s.dropDue(d)
 			continue
 		}
+		if d.row[0] == delayedPrefix && s.Full() {
+			s.timers.lower(d.due) // after the next unit
+			continue
+		}
 		if d.row[0] == delayedPrefix {
 			s.consumeTimer(d)
 			s.send(t.msg)
@@ -149,8 +172,11 @@ func (s *Shard) fireTimers(l *Load, values [][]byte) error {
 			continue // its message waits already
 		}
 		s.firing[string(d.row)] = d.due
+		d.value = clone(value)
 		env := s.accepted(t.msg, fromTimer)
 		env.timer = d
+		env.rows = []needed{{key: l.Keys[i], value: values[i]}}
+		env.read, env.issued = true, l.issued
 		env.suspect = d.due < s.timers.suspectBelow && s.trial.spend()
 		s.advance(env)
 	}
@@ -161,9 +187,32 @@ func (s *Shard) dropDue(d dueTimer) {
 	s.write(message.TableDue, 0, message.Delete, s.key(dueKey(d.due, d.row)), nil)
 }
 
+// overtaken says whether a timer that fired was replaced or cancelled while
+// its message waited; then the message is dropped.
+func (s *Shard) overtaken(env *envelope) bool {
+	if env.origin != fromTimer {
+		return false
+	}
+	d := env.timer
+	if value, _ := s.row(env, 0); bytes.Equal(value, d.value) {
+		return false
+	}
+	s.doneFiring(d)
+	s.dropDue(d)
+	s.endTrial(env)
+	s.finish(env)
+	return true
+}
+
+func (s *Shard) doneFiring(d dueTimer) {
+	if s.firing[string(d.row)] == d.due {
+		delete(s.firing, string(d.row))
+	}
+}
+
 // consumeTimer removes a timer that fired.
 func (s *Shard) consumeTimer(d dueTimer) {
-	delete(s.firing, string(d.row))
+	s.doneFiring(d)
 	row := s.key(d.row)
 	s.write(message.TableTimer, 0, message.Delete, row, nil)
 	s.dropDue(d)

@@ -43,6 +43,10 @@ func (s *Shard) recoverTrial(k message.RowKey, value []byte) error {
 	if err != nil {
 		return &CorruptError{rowName(k), err.Error()}
 	}
+	if !s.trial.unclean {
+		s.write(message.TableMeta, 0, message.Delete, s.key(k.Key), nil) // nothing killed the last process
+		return nil
+	}
 	s.trial.counts[id] = int(n)
 	return nil
 }
@@ -105,15 +109,17 @@ func (s *Shard) TrialGranted(now message.Time) {
 	t.begun = s.openSeq()
 }
 
-// endTrial notes, when the envelope on trial was consumed, in which unit.
+// endTrial forgets, when a message is consumed, that it was begun, and notes
+// in which unit if it was on trial.
 func (s *Shard) endTrial(env *envelope) {
 	t := &s.trial
-	if t.env != env || t.ended != 0 {
-		return
+	if len(t.counts) > 0 && t.counts[env.msg.ID] > 0 { // by this session or one before
+		delete(t.counts, env.msg.ID)
+		s.write(message.TableMeta, 0, message.Delete, s.key(trialRowKey(env.msg.ID)), nil)
 	}
-	delete(t.counts, env.msg.ID)
-	s.write(message.TableMeta, 0, message.Delete, s.key(trialRowKey(env.msg.ID)), nil)
-	t.ended = s.openSeq()
+	if t.env == env && t.ended == 0 {
+		t.ended = s.openSeq()
+	}
 }
 
 // trialDurable moves the trial on when its units are durable.

@@ -13,8 +13,8 @@ type openUnit struct {
 	seq     message.Seq
 	unit    message.Unit
 	arena   []byte
-	dirty   []*cell // states and controls, written once at Seal
-	touched []rowID // rows in the overlay
+	dirty   []*cell        // states and controls, written once at Seal
+	touched [][]overlayRow // what the overlay points at: chunks, which never move
 	wakes   []message.Shard
 	ends    []message.Shard // outboxes that grew
 	cursors []*source       // inboxes that advanced
@@ -24,10 +24,16 @@ type openUnit struct {
 func (u *openUnit) reset() {
 	clear(u.unit.Writes)
 	clear(u.dirty)
-	clear(u.touched)
+	for i := range u.touched {
+		clear(u.touched[i])
+		u.touched[i] = u.touched[i][:0]
+	}
+	if len(u.touched) > 1 {
+		u.touched = u.touched[:1]
+	}
 	*u = openUnit{
 		unit: message.Unit{Writes: u.unit.Writes[:0]}, arena: u.arena[:0], dirty: u.dirty[:0],
-		touched: u.touched[:0], wakes: u.wakes[:0], ends: u.ends[:0], cursors: u.cursors[:0],
+		touched: u.touched, wakes: u.wakes[:0], ends: u.ends[:0], cursors: u.cursors[:0],
 	}
 }
 
@@ -41,10 +47,26 @@ func (s *Shard) write(t message.Table, gen message.Generation, op message.Op, ke
 	u.unit.Writes = append(u.unit.Writes, message.Write{RowKey: message.RowKey{Table: t, Gen: gen, Key: key}, Op: op, Value: value})
 	u.bytes += len(key) + len(value)
 	if overlaid(t) {
-		id := rowID{t, string(key)}
-		s.overlay.rows[id] = overlayRow{value: value, seq: s.openSeq()}
-		u.touched = append(u.touched, id)
+		row := u.touch()
+		*row = overlayRow{table: t, key: key, value: value, seq: s.openSeq()}
+		if op == message.DeletePrefix {
+			s.overlay.clear(row)
+		} else {
+			s.overlay.put(row)
+		}
 	}
+}
+
+// touch returns room for one more row of the overlay.
+func (u *openUnit) touch() *overlayRow {
+	n := len(u.touched)
+	if n == 0 || len(u.touched[n-1]) == cap(u.touched[n-1]) {
+		u.touched = append(u.touched, make([]overlayRow, 0, 256))
+		n++
+	}
+	chunk := &u.touched[n-1]
+	*chunk = (*chunk)[:len(*chunk)+1]
+	return &(*chunk)[len(*chunk)-1]
 }
 
 // overlaid says whether rows of the table are looked up while units are in
@@ -86,6 +108,16 @@ func (s *Shard) touch(c *cell) {
 // openSeq is the sequence that the open unit will have.
 func (s *Shard) openSeq() message.Seq { return s.sealed + 1 }
 
+// latest is the last unit that what is known now may depend on. It is the
+// open one only if that will be sealed: an answer must not wait for a unit
+// that need not come.
+func (s *Shard) latest() message.Seq {
+	if s.open.empty() {
+		return s.sealed
+	}
+	return s.openSeq()
+}
+
 // HasUnit says whether there is something to commit.
 func (s *Shard) HasUnit() bool { return !s.open.empty() }
 
@@ -124,7 +156,9 @@ func (s *Shard) Seal() *message.Unit {
 	s.work.Wakes = append(s.work.Wakes, u.wakes...)
 	s.inFlight = append(s.inFlight, u)
 	s.open = s.newUnit()
+	s.timers.seal()
 	s.pumpEffects()
+	s.resumeFull()
 	s.resumeSources()
 	return &u.unit
 }
@@ -158,7 +192,9 @@ func (s *Shard) trim() {
 		u := s.inFlight[0]
 		s.inFlight = s.inFlight[1:]
 		s.trimmed = u.seq
-		s.overlay.trim(u.touched, u.seq)
+		for _, chunk := range u.touched {
+			s.overlay.trim(chunk)
+		}
 		if cap(u.arena) <= 4<<20 && len(s.spare) < 8 {
 			u.reset()
 			s.spare = append(s.spare, u)

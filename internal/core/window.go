@@ -35,7 +35,7 @@ func (w *window) contains(h uint64) bool {
 func (w *window) add(h uint64, now message.Time) {
 	if len(w.young) >= w.limit {
 		w.old, w.young = w.young, make(map[uint64]struct{}, w.limit/8)
-		w.since, w.youngSince = w.youngSince, now+1 // what was seen at now itself is in the half that goes first
+		w.since, w.youngSince = w.youngSince, max(w.youngSince, now+1) // what was seen at now itself is in the half that goes first
 	}
 	w.young[h] = struct{}{}
 }

@@ -1,0 +1,113 @@
+package semel
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/message"
+)
+
+// PendingEffect is an effect that is not settled.
+type PendingEffect struct {
+	ID        ID // its String is EffectCall.Key
+	Effect    string
+	Agent     AgentName // who asked
+	Principal string
+	Request   json.RawMessage
+	InDoubt   bool // it may have happened, and waits for a person or a probe
+	Started   bool // it may have been called
+	Attempts  int
+	AskedAt   time.Time
+	StartedAt time.Time // of the last call; zero if there was none
+	Reason    string    // why the last attempt did not settle it
+}
+
+// Effects lists the effects that are not settled. It ends with an error, if
+// there is one.
+func (app *App) Effects(ctx context.Context) iter.Seq2[PendingEffect, error] {
+	return app.pending(ctx, func(core.EffectView) bool { return true })
+}
+
+// Doubts lists the effects that are in doubt.
+func (app *App) Doubts(ctx context.Context) iter.Seq2[PendingEffect, error] {
+	return app.pending(ctx, func(e core.EffectView) bool { return e.InDoubt })
+}
+
+func (app *App) pending(ctx context.Context, wanted func(core.EffectView) bool) iter.Seq2[PendingEffect, error] {
+	return func(yield func(PendingEffect, error) bool) {
+		if err := app.use(ctx); err != nil {
+			yield(PendingEffect{}, err)
+			return
+		}
+		for e, err := range app.engine.Effects(ctx) {
+			if err != nil {
+				yield(PendingEffect{}, fmt.Errorf("semel: list effects: %w", err))
+				return
+			}
+			if wanted(e) && !yield(pendingEffect(e), nil) {
+				return
+			}
+		}
+	}
+}
+
+func pendingEffect(e core.EffectView) PendingEffect {
+	return PendingEffect{
+		ID: e.ID, Effect: e.Name, Agent: e.Agent, Principal: e.Principal, Request: orNull(e.Body),
+		InDoubt: e.InDoubt, Started: e.Started, Attempts: e.Attempts,
+		AskedAt: timeOf(e.AskedAt), StartedAt: timeOf(e.StartedAt), Reason: e.Reason,
+	}
+}
+
+// Resolution is how a person settles a doubt.
+type Resolution struct {
+	status       message.Status
+	reply        any
+	code, detail string
+}
+
+// ResolveDone says that the effect happened, with this reply. A
+// json.RawMessage is taken as it is.
+func ResolveDone(reply any) Resolution {
+	return Resolution{status: message.StatusDone, reply: reply}
+}
+
+// ResolveNotDone says that the effect did not happen. It is called again, with
+// the same key, once a call that began before cannot arrive any more.
+func ResolveNotDone() Resolution { return Resolution{status: message.StatusNotDone} }
+
+// ResolveFailed says that the answer of the effect is no.
+func ResolveFailed(code, detail string) Resolution {
+	return Resolution{status: message.StatusRejected, code: code, detail: detail}
+}
+
+// Resolve settles an effect that is in doubt. By says who did; it is recorded.
+// The first resolution wins: the same one again changes nothing, and another
+// one is ErrAlreadyResolved. ErrUnknownDoubt says that no such effect is in doubt.
+func (app *App) Resolve(ctx context.Context, id ID, r Resolution, by string) error {
+	if err := app.use(ctx); err != nil {
+		return err
+	}
+	if err := message.CheckName("name of who resolves", by); err != nil {
+		return refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest, "%v", err)
+	}
+	if r.status == 0 {
+		return refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest, "the resolution says nothing; use ResolveDone, ResolveNotDone or ResolveFailed")
+	}
+	res := core.Resolution{Status: r.status, Code: r.code, Detail: r.detail, By: by}
+	if r.status == message.StatusDone {
+		body, err := encode(r.reply)
+		if err != nil {
+			return refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest, "the reply cannot be encoded: %v", err)
+		}
+		res.Body = body
+	}
+	if a := app.engine.Resolve(ctx, id, res); a.Fault != nil {
+		return faultError(AgentName{}, "resolve "+id.String(), a.Fault, a.Err)
+	}
+	return nil
+}

@@ -1,0 +1,41 @@
+package semel
+
+import (
+	"encoding/json"
+)
+
+// encode makes the JSON of a body, a reply or a context, which shares nothing
+// with v. What carries nothing (a struct{}) is empty, which means null; of a
+// json.RawMessage the bytes are kept, because json.Marshal would rewrite them.
+func encode(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case struct{}:
+		return nil, nil
+	case json.RawMessage:
+		if len(v) > 0 && !json.Valid(v) {
+			return nil, errNotJSON
+		}
+		return append([]byte(nil), v...), nil
+	}
+	return json.Marshal(v)
+}
+
+// decode reads what encode wrote. It keeps no reference to data.
+func decode[T any](data []byte, v *T) error {
+	if len(data) == 0 {
+		return nil
+	}
+	if _, nothing := any(v).(*struct{}); nothing {
+		return nil
+	}
+	return json.Unmarshal(data, v)
+}
+
+type notJSONError struct{}
+
+func (notJSONError) Error() string { return "the json.RawMessage is not JSON" }
+
+var errNotJSON error = notJSONError{}
+
+// null is the reply of an action that says nothing.
+var null = json.RawMessage("null")

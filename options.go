@@ -1,0 +1,106 @@
+package semel
+
+import (
+	"time"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// CallOption is a choice made for one call from outside.
+type CallOption interface{ applyCall(*callOptions) }
+
+// SendOption is a choice made for one message that a step sends.
+type SendOption interface{ applySend(*sendOptions) }
+
+type callOptions struct {
+	tenant, principal, key, token string
+	sequence                      Sequence
+}
+
+func callOptionsOf(opts []CallOption) callOptions {
+	o := callOptions{tenant: message.DefaultTenant}
+	for _, opt := range opts {
+		opt.applyCall(&o)
+	}
+	return o
+}
+
+type sendOptions struct {
+	delay time.Duration
+	token string
+}
+
+func sendOptionsOf(opts []SendOption) sendOptions {
+	var o sendOptions
+	for _, opt := range opts {
+		opt.applySend(&o)
+	}
+	return o
+}
+
+type keyOption string
+
+func (k keyOption) applyCall(o *callOptions) { o.key = string(k) }
+
+// Key is the call's idempotency key: calls of one agent, by one principal,
+// with one key are one call. Choose it so that a retry has it again, even by
+// another process: derive it from what the call is about, or store it first. At
+// most 255 bytes. A key that is a UUIDv7 or a ULID carries its time, so that a
+// retry after the retention is refused (ErrExpired); any other key may run
+// again then.
+func Key(key string) CallOption { return keyOption(key) }
+
+type principalOption string
+
+func (p principalOption) applyCall(o *callOptions) { o.principal = string(p) }
+
+// As says on whose behalf the call is made: a stable name, whose keys are its
+// own. The default is "anonymous".
+func As(principal string) CallOption { return principalOption(principal) }
+
+type tenantOption string
+
+func (t tenantOption) applyCall(o *callOptions) { o.tenant = string(t) }
+
+// Tenant says whose agent is meant. The default is "default".
+func Tenant(tenant string) CallOption { return tenantOption(tenant) }
+
+// Sequence is a message's place in a source that numbers its messages: a
+// partition of a topic, a session of a producer. The agent keeps one cursor per
+// source, for ever. Unordered sources use keys.
+type Sequence struct {
+	Source string
+	// Incarnation tells the source from another of its name: the id of a
+	// topic, the time of a stream's creation.
+	Incarnation string
+	Position    uint64 // at least 1, growing; gaps are allowed
+}
+
+type sequenceOption Sequence
+
+func (s sequenceOption) applyCall(o *callOptions) { o.sequence = Sequence(s) }
+
+// From identifies the message by its place in a sequence, instead of by a key.
+// What the agent consumed at or below the position is not consumed again. No
+// reply is kept for it: use it with Submit.
+func From(source, incarnation string, position uint64) CallOption {
+	return sequenceOption{Source: source, Incarnation: incarnation, Position: position}
+}
+
+// TokenOption passes a hold.
+type TokenOption string
+
+func (t TokenOption) applyCall(o *callOptions) { o.token = string(t) }
+func (t TokenOption) applySend(o *sendOptions) { o.token = string(t) }
+
+// Token lets the message through to an agent that is held with the token
+// (Step.Hold). It is a CallOption and a SendOption.
+func Token(token string) TokenOption { return TokenOption(token) }
+
+type delayOption time.Duration
+
+func (d delayOption) applySend(o *sendOptions) { o.delay = time.Duration(d) }
+
+// Delay makes a message wait durably before it is sent. The wait begins at
+// Step.Now.
+func Delay(d time.Duration) SendOption { return delayOption(d) }

@@ -1,0 +1,66 @@
+package semel
+
+import (
+	"fmt"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// A Rejection is the answer no. It is an outcome like any other: recorded, and
+// repeated to whoever asks again with the same key. A handler makes one with
+// [Reject]; a caller finds it with errors.As.
+type Rejection struct {
+	Agent  AgentName // set for the caller
+	Action string    // set for the caller
+	Code   string    // the handler's own, for programs: "insufficient_funds"
+	Detail string    // for people
+
+	keep bool
+}
+
+// Reject makes a handler's answer no, with a code for programs and a text for
+// people. In an action, the step then leaves no trace but this answer, unless
+// Keep says otherwise. In a continuation, which brings an answer to the message
+// that asked first, what the step wrote always stands: what it was told did
+// happen, and must not be lost. An empty code means "rejected".
+func Reject(code, format string, args ...any) *Rejection {
+	if code == "" {
+		code = "rejected"
+	}
+	return &Rejection{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Keep makes the step stand although its answer is no: a refund, a counter of
+// failed attempts. It returns r.
+func (r *Rejection) Keep() *Rejection {
+	r.keep = true
+	return r
+}
+
+// Error implements error.
+func (r *Rejection) Error() string {
+	return describe(r.Agent, r.Action, "rejected", r.Code, r.Detail)
+}
+
+// OutcomeUnknown is what a handler returns when nobody can know whether what
+// was asked of it took effect, and it shall not be tried again. That is
+// recorded as the final outcome; what the step wrote stands.
+func OutcomeUnknown(format string, args ...any) *UnknownError {
+	return &UnknownError{Code: message.CodeOutcomeUnknown, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Defer is what a handler returns when the outcome comes later: from a
+// continuation that receives the answer of something that this step asks for.
+//
+//	return semel.Defer[Receipt]()
+func Defer[Out any]() (Out, error) {
+	var none Out
+	return none, errDeferred
+}
+
+// deferred is not a failure: it is how Defer travels through an error result.
+type deferred struct{}
+
+func (deferred) Error() string { return "semel: the reply is deferred" }
+
+var errDeferred error = deferred{}

@@ -1,0 +1,210 @@
+package semel
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"unsafe"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// Request is a call without types: what a server makes of a request, and what
+// Action.Request makes for a batch.
+type Request struct {
+	Tenant    string // empty means "default"
+	Principal string // empty means "anonymous"
+	Type      string
+	ID        string
+	Action    string
+	Key       string
+	Sequence  Sequence // instead of Key
+	Token     string   // of the hold that it may pass
+	// Body is JSON; empty means null. It belongs to the App from the call on:
+	// it must not be changed any more.
+	Body json.RawMessage
+
+	err   error // why it cannot be sent
+	value any   // the body, if it can be handed over within the process,
+	of    *byte // and has not been replaced since: where its encoding begins
+}
+
+func (r *Request) agent() AgentName {
+	a := AgentName{Tenant: r.Tenant, Type: r.Type, ID: r.ID}
+	if a.Tenant == "" {
+		a.Tenant = message.DefaultTenant
+	}
+	return a
+}
+
+// Do asks for an action and waits for its outcome. It is Action.Call without
+// types: the reply is the recorded bytes. If the error is a rejection, or says
+// where the outcome stands, the Outcome says so too. A repeated message with a
+// Sequence gets a null reply: none is kept for it.
+//
+// What can be wrong is looked at in this order: type and action, names, key,
+// size and syntax of the body, what is recorded under the key, the shape of the
+// body. So a repeated call is answered even if the program would refuse its
+// body by now.
+func (app *App) Do(ctx context.Context, r Request) (Outcome, error) {
+	a := app.call(ctx, &r)
+	return a.Outcome, a.Err
+}
+
+// Submit hands a message over and returns when it is durably accepted. It is
+// Action.Submit without types.
+func (app *App) Submit(ctx context.Context, r Request) error {
+	m, err := app.prepare(ctx, &r)
+	if err != nil {
+		return err
+	}
+	return accepted(answerOf(m.To, m.Action, app.engine.Submit(ctx, m, true)))
+}
+
+// CallAll makes many calls at once and waits for all of their outcomes, which
+// are in the order of the requests. It is the cheapest way to make many. They
+// are independent: each takes effect, or not, by itself. Read a reply with
+// Action.Reply.
+func (app *App) CallAll(ctx context.Context, requests []Request) []Answer {
+	return app.all(ctx, requests, false)
+}
+
+// SubmitAll hands many messages over and returns when all are durably
+// accepted, with an error for each, nil if it is.
+func (app *App) SubmitAll(ctx context.Context, requests []Request) []error {
+	errs := make([]error, len(requests))
+	for i, a := range app.all(ctx, requests, true) {
+		errs[i] = accepted(a)
+	}
+	return errs
+}
+
+// accepted says whether a message was accepted: it has an outcome, whatever
+// that is.
+func accepted(a Answer) error {
+	if a.Status != 0 {
+		return nil
+	}
+	return a.Err
+}
+
+func (app *App) all(ctx context.Context, requests []Request, accept bool) []Answer {
+	answers := make([]Answer, len(requests))
+	messages := make([]*message.Message, 0, len(requests))
+	index := make([]int, 0, len(requests))
+	for i := range requests {
+		r := &requests[i]
+		m, err := app.prepare(ctx, r)
+		if err != nil {
+			answers[i].Err = err
+			continue
+		}
+		messages, index = append(messages, m), append(index, i)
+	}
+	if len(messages) == 0 {
+		return answers
+	}
+	for i, a := range app.engine.SubmitAll(ctx, messages, accept) {
+		m := messages[i]
+		answers[index[i]] = answerOf(m.To, m.Action, a)
+	}
+	return answers
+}
+
+func (app *App) call(ctx context.Context, r *Request) Answer {
+	m, err := app.prepare(ctx, r)
+	if err != nil {
+		return Answer{Err: err}
+	}
+	return answerOf(m.To, m.Action, app.engine.Submit(ctx, m, false))
+}
+
+// prepare checks a request and makes its message.
+func (app *App) prepare(ctx context.Context, r *Request) (*message.Message, error) {
+	if err := app.use(ctx); err != nil {
+		return nil, err
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	to := r.agent()
+	no := func(code message.Code, detail string) (*message.Message, error) {
+		return nil, refuse(to, r.Action, code, "%s", detail)
+	}
+	action, fault := app.lookup(r.Type, r.Action)
+	if fault != nil {
+		return nil, faultError(AgentName{}, "", fault, nil)
+	}
+	if err := to.Validate(); err != nil {
+		return no(message.CodeInvalidRequest, err.Error())
+	}
+	m := &message.Message{To: to, Action: r.Action, Principal: r.Principal, Body: r.Body, Token: r.Token}
+	if r.value != nil && unsafe.SliceData(r.Body) == r.of {
+		m.Value = r.value
+	}
+	if m.Principal == "" {
+		m.Principal = message.Anonymous
+	} else if err := message.CheckName("principal", m.Principal); err != nil {
+		return no(message.CodeInvalidRequest, err.Error())
+	}
+	if m.Token != "" {
+		if err := message.CheckName("token", m.Token); err != nil {
+			return no(message.CodeInvalidRequest, err.Error())
+		}
+	}
+	if err := identify(m, r, action.Guarantee); err != nil {
+		return nil, err
+	}
+	if len(r.Body) > app.cfg.MaxBody {
+		return nil, refuse(to, r.Action, message.CodeTooLarge, "the body has %d bytes; at most %d are allowed: send what is large elsewhere, and refer to it", len(r.Body), app.cfg.MaxBody)
+	}
+	if m.Key == "" {
+		if err := message.CheckJSON(r.Body); err != nil {
+			return no(message.CodeInvalidRequest, err.Error())
+		}
+		return m, nil
+	}
+	var err error
+	if m.Fingerprint, err = message.FingerprintOf(to, r.Action, r.Body); err != nil {
+		return no(message.CodeInvalidRequest, err.Error())
+	}
+	return m, nil
+}
+
+// identify gives a message its identity: the key or the place in a sequence
+// that its caller gave, or, where a duplicate may run again, a random one.
+func identify(m *message.Message, r *Request, g Guarantee) error {
+	no := func(code message.Code, form string, args ...any) error {
+		return refuse(m.To, m.Action, code, form, args...)
+	}
+	seq := r.Sequence
+	if r.Key != "" {
+		if err := message.CheckKey(r.Key); err != nil {
+			return no(message.CodeKeyInvalid, "%v", err)
+		}
+		if seq != (Sequence{}) {
+			return no(message.CodeInvalidRequest, "the message has a key and a place in a sequence; give one of them")
+		}
+	}
+	switch {
+	case g == message.AtLeastOnce:
+		_, _ = rand.Read(m.ID[:]) // never fails: crypto/rand ends the process instead
+	case r.Key != "":
+		m.Key = r.Key
+	case seq != Sequence{}:
+		if err := message.CheckName("source", seq.Source); err != nil {
+			return no(message.CodeInvalidRequest, "%v", err)
+		}
+		if err := message.CheckName("source's incarnation", seq.Incarnation); err != nil {
+			return no(message.CodeInvalidRequest, "%v", err)
+		}
+		if seq.Position == 0 {
+			return no(message.CodeInvalidRequest, "positions in a sequence begin at 1")
+		}
+		// A zero byte can be in neither name, so no two pairs meet.
+		m.Source, m.Position = seq.Source+"\x00"+seq.Incarnation, seq.Position
+	default:
+		return no(message.CodeKeyRequired, "this action takes effect exactly once per key: give the call a key that its retry will have again (semel.Key, or the header Idempotency-Key)")
+	}
+	return nil
+}

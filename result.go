@@ -1,0 +1,85 @@
+package semel
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/message"
+)
+
+// verdictOf turns what a handler returned into what the machine records.
+func verdictOf(s *Step, out any, err error) core.Result {
+	if s.err != nil {
+		return core.Result{Err: s.err}
+	}
+	if err == nil {
+		body, err := encode(out)
+		if err != nil {
+			return core.Result{Err: fmt.Errorf("the reply of %s cannot be encoded: %w", s.site.name, err)}
+		}
+		return core.Result{Verdict: core.Replied, Body: body}
+	}
+	if err == errDeferred || errors.Is(err, errDeferred) {
+		return core.Result{Verdict: core.Deferred}
+	}
+	var k kinded
+	if errors.As(err, &k) {
+		switch e := k.(type) {
+		case *Rejection:
+			return core.Result{Verdict: core.Refused, Code: e.Code, Detail: e.Detail, Keep: e.keep}
+		case *UnknownError:
+			return core.Result{Verdict: core.Lost, Code: string(message.CodeOutcomeUnknown), Detail: e.Detail}
+		}
+	}
+	return core.Result{Err: err}
+}
+
+// misfit says that a body does not fit its action: trying again cannot help.
+func misfit(st *site, what string, err error) core.Result {
+	return core.Result{Invalid: true, Err: fmt.Errorf("the %s does not fit %s of agent type %q: %w", what, st.name, st.typ.name, err)}
+}
+
+// Result is the answer to something that a step asked: of another agent, or of
+// an effect. Exactly one of Done, Rejected, NotDone and Unknown is true.
+type Result[R any] struct {
+	Value  R      // the reply, if Done
+	Code   string // of the rejection, or why it is not done or unknown
+	Detail string
+
+	status message.Status
+}
+
+// Done says that it took effect; Value is the reply.
+func (r Result[R]) Done() bool { return r.status == message.StatusDone }
+
+// Rejected says that the answer is no.
+func (r Result[R]) Rejected() bool { return r.status == message.StatusRejected }
+
+// NotDone says that it was given up, and certainly did not take effect.
+func (r Result[R]) NotDone() bool { return r.status == message.StatusNotDone }
+
+// Unknown says that it may have taken effect, and that nobody will ever know.
+func (r Result[R]) Unknown() bool { return !r.Done() && !r.Rejected() && !r.NotDone() }
+
+// Err is nil if it was done, and otherwise the error with which a continuation
+// passes the answer on to the message that asked first: a [*Rejection] when it
+// was rejected or is not done, an [*UnknownError] when it is unknown.
+func (r Result[R]) Err() error {
+	switch {
+	case r.Done():
+		return nil
+	case r.Unknown():
+		return OutcomeUnknown("%s", r.Detail)
+	}
+	return Reject(r.Code, "%s", r.Detail)
+}
+
+// resultOf reads the answer that a message brings.
+func resultOf[R any](m *message.Message) (Result[R], error) {
+	r := Result[R]{status: m.Answer.Status, Code: m.Answer.Code, Detail: m.Answer.Detail}
+	if !r.Done() {
+		return r, nil
+	}
+	return r, decode(m.Body, &r.Value)
+}

@@ -1,0 +1,25 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// live is GET /livez: the process answers.
+func (s *api) live(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, []byte(`{"status":"ok"}`))
+}
+
+// ready is GET /readyz: calls are taken.
+func (s *api) ready(w http.ResponseWriter, _ *http.Request) {
+	err := s.Ready()
+	if err == nil {
+		err = s.app.Ready()
+	}
+	if err != nil {
+		s.refuse(w, message.CodeClosed, "calls are not taken: "+err.Error())
+		return
+	}
+	writeJSON(w, []byte(`{"status":"ok"}`))
+}

@@ -1,0 +1,426 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/agents/ledger"
+	"github.com/semel-dev/semel/server"
+	"github.com/semel-dev/semel/store/mem"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type none = struct{}
+
+// site is a server under test with its App.
+type site struct {
+	t    *testing.T
+	app  *semel.App
+	url  string
+	http *http.Client
+}
+
+// serve starts a server with the ledger and what register adds.
+func serve(t *testing.T, cfg semel.Config, opts server.Options, register func(*semel.App)) *site {
+	t.Helper()
+	cfg.BackoffBase, cfg.BackoffMax = time.Millisecond, time.Millisecond
+	app, err := semel.Open(t.Context(), mem.New(), &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger.Register(app)
+	if register != nil {
+		register(app)
+	}
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	srv := httptest.NewServer(server.Handler(app, opts))
+	t.Cleanup(func() {
+		srv.Close()
+		if err := app.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return &site{t: t, app: app, url: srv.URL, http: srv.Client()}
+}
+
+// response is a response that was read.
+type response struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request. Headers come as name, value, name, value.
+func (s *site) do(method, path, body string, headers ...string) response {
+	s.t.Helper()
+	req, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	res, err := s.http.Do(req)
+	if err != nil {
+		s.t.Error(err)
+		return response{}
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Error(err)
+	}
+	return response{res.StatusCode, res.Header, string(b)}
+}
+
+func (s *site) call(path, key, body string) response {
+	s.t.Helper()
+	return s.do("POST", "/v1/agents/"+path, body, "Idempotency-Key", key, "Content-Type", "application/json")
+}
+
+// wantProblem checks that a response is a problem document with the code.
+func wantProblem(t *testing.T, r response, status int, code, kind string) {
+	t.Helper()
+	var p struct {
+		Type, Title, Detail, Code, Kind string
+		Status                          int
+		Retryable                       *bool
+	}
+	err := json.Unmarshal([]byte(r.body), &p)
+	if err != nil || r.status != status || p.Status != status || p.Code != code || p.Kind != kind || p.Title == "" || p.Detail == "" ||
+		!strings.HasPrefix(p.Type, "https://") || p.Retryable == nil || r.header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("got %d %s %s\nwant the problem %d %s (%s)", r.status, r.header.Get("Content-Type"), r.body, status, code, kind)
+	}
+}
+
+func TestCallIsRepeatedByteForByte(t *testing.T) {
+	t.Parallel()
+	s := serve(t, semel.Config{}, server.Options{}, nil)
+	first := s.call("account/alice/open", `"k-1"`, `{"cents":100}`)
+	if first.status != 200 || first.body != `{"cents":100}` || first.header.Get("Content-Type") != "application/json" ||
+		first.header.Get("Idempotency-Key") != `"k-1"` || first.header.Get("Idempotent-Replayed") != "" {
+		t.Fatalf("%+v", first)
+	}
+	for _, key := range []string{`"k-1"`, "k-1"} { // both spellings are one key
+		again := s.call("account/alice/open", key, "{ \"cents\":\n1e2 }")
+		if again.status != 200 || again.body != first.body || again.header.Get("Idempotent-Replayed") != "true" || again.header.Get("Idempotency-Key") != key {
+			t.Errorf("%+v", again)
+		}
+	}
+	rejected := s.call("account/alice/debit", "k-2", `{"cents":101}`)
+	wantProblem(t, rejected, 422, "insufficient_funds", "rejected")
+	s.call("account/alice/credit", "k-3", `{"cents":1000}`)
+	again := s.call("account/alice/debit", "k-2", `{"cents":101}`)
+	if again.body != rejected.body || again.status != rejected.status || again.header.Get("Idempotent-Replayed") != "true" || rejected.header.Get("Idempotent-Replayed") != "" {
+		t.Errorf("%+v, at first %+v", again, rejected)
+	}
+	conflict := s.call("account/alice/debit", "k-2", `{"cents":102}`)
+	wantProblem(t, conflict, 422, "idempotency_conflict", "not_done")
+	if strings.Contains(conflict.body, "insufficient") || conflict.header.Get("Idempotent-Replayed") != "" {
+		t.Errorf("%+v", conflict)
+	}
+}
+
+// FAULTS 16, over HTTP.
+func TestManyConcurrentCallsWithOneKey(t *testing.T) {
+	t.Parallel()
+	s := serve(t, semel.Config{}, server.Options{}, nil)
+	s.call("account/alice/open", "open", `{"cents":1000}`)
+	bodies, replayed := make([]string, 100), make([]string, 100)
+	var wg sync.WaitGroup
+	for i := range bodies {
+		wg.Go(func() {
+			r := s.call("account/alice/transfer", "k", `{"cents":10,"to":"bob"}`)
+			bodies[i], replayed[i] = r.body, r.header.Get("Idempotent-Replayed")
+		})
+	}
+	wg.Wait()
+	for _, b := range bodies {
+		if b != `{"to":"bob","cents":990}` {
+			t.Fatalf("a reply is %s", b)
+		}
+	}
+	if r := s.do("GET", "/v1/agents/account/bob", ""); r.body != `{"agent":"account/bob","state":{"cents":10,"pending":0,"opened":false},"version":1}` {
+		t.Errorf("%s", r.body)
+	}
+}
+
+func TestReadAgent(t *testing.T) {
+	t.Parallel()
+	s := serve(t, semel.Config{}, server.Options{}, nil)
+	wantProblem(t, s.do("GET", "/v1/agents/account/alice", ""), 404, "unknown_agent", "not_done")
+	wantProblem(t, s.do("GET", "/v1/agents/nothing/alice", ""), 404, "unknown_agent_type", "not_done")
+	for _, id := range []string{"a%2Fb", "a%20b", "%C3%A9", "a+b", "%2E%2E%2Fx", "a%252Fb", "%25"} {
+		if r := s.call("account/"+id+"/credit", "k", `{"cents":7}`); r.status != 200 {
+			t.Errorf("%s: %+v", id, r)
+		}
+		r := s.do("GET", "/v1/agents/account/"+id, "")
+		var got struct{ Agent string }
+		if err := json.Unmarshal([]byte(r.body), &got); err != nil || r.status != 200 || r.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %+v, %v", id, r, err)
+		}
+		t.Log(id, got.Agent)
+	}
+	if _, _, err := s.app.State(t.Context(), semel.AgentName{Type: "account", ID: "a/b"}); err != nil {
+		t.Error(err)
+	}
+	if r := s.do("HEAD", "/v1/agents/account/a+b", ""); r.status != 200 || r.body != "" {
+		t.Errorf("HEAD: %+v", r)
+	}
+}
+
+// The order of checks: route, key, syntax, what is recorded, shape. Each line
+// has the mistakes of all that follow.
+func TestOrderOfChecks(t *testing.T) {
+	t.Parallel()
+	s := serve(t, semel.Config{}, server.Options{MaxBody: 1000}, nil)
+	if r := s.call("account/alice/credit", "used", `{"cents":1}`); r.status != 200 {
+		t.Fatal(r)
+	}
+	long := strings.Repeat(" ", 1001)
+	const form = "application/x-www-form-urlencoded"
+	for _, c := range []struct {
+		name, path, key, contentType, body string
+		status                             int
+		code                               string
+	}{
+		{"path", "/v2/agents/no/alice/no", "", form, long, 404, "not_found"},
+		{"empty segment", "/v1/agents/account//credit", "", form, long, 404, "not_found"},
+		{"dots", "/v1/agents/account/../credit", "", form, long, 404, "not_found"},
+		{"trailing slash", "/v1/agents/account/alice/credit/", "", form, long, 404, "not_found"},
+		{"type", "/v1/agents/no/alice/no", "", form, long, 404, "unknown_agent_type"},
+		{"action", "/v1/agents/account/alice/no", "", form, long, 404, "unknown_action"},
+		{"continuation", "/v1/agents/account/alice/transferred", "", form, long, 404, "unknown_action"},
+		{"no key", "/v1/agents/account/alice/credit", "", form, long, 400, "idempotency_key_required"},
+		{"key quoting", "/v1/agents/account/alice/credit", `"open`, form, long, 400, "idempotency_key_invalid"},
+		{"key of quotes", "/v1/agents/account/alice/credit", `""`, form, long, 400, "idempotency_key_invalid"},
+		{"key after quotes", "/v1/agents/account/alice/credit", `"a"b`, form, long, 400, "idempotency_key_invalid"},
+		{"key escape", "/v1/agents/account/alice/credit", `"a\b"`, form, long, 400, "idempotency_key_invalid"},
+		{"key length", "/v1/agents/account/alice/credit", strings.Repeat("k", 256), form, long, 400, "idempotency_key_invalid"},
+		{"key encoding", "/v1/agents/account/alice/credit", "\xff", form, long, 400, "idempotency_key_invalid"},
+		{"media type", "/v1/agents/account/alice/credit", "used", form, long, 415, "unsupported_media_type"},
+		{"size", "/v1/agents/account/alice/credit", "used", "application/json", long, 413, "too_large"},
+		{"syntax", "/v1/agents/account/alice/credit", "used", "application/json", `{"cents":1`, 400, "invalid_request"},
+		{"duplicate member", "/v1/agents/account/alice/credit", "used", "", `{"cents":1,"cents":1}`, 400, "invalid_request"},
+		{"id", "/v1/agents/account/%2E%2E/credit", "used", "", `{"cents":"x"}`, 400, "invalid_request"},
+		{"recorded", "/v1/agents/account/alice/credit", "used", "", `{"cents":"x"}`, 422, "idempotency_conflict"},
+		{"shape", "/v1/agents/account/alice/credit", "new", "application/json; charset=UTF-8", `{"cents":"x"}`, 400, "invalid_request"},
+		{"future", "/v1/agents/account/alice/credit", "ffffffff-ffff-7fff-bfff-ffffffffffff", "", `{"cents":1}`, 400, "idempotency_key_in_future"},
+	} {
+		headers := []string{}
+		if c.key != "" {
+			headers = append(headers, "Idempotency-Key", c.key)
+		}
+		if c.contentType != "" {
+			headers = append(headers, "Content-Type", c.contentType)
+		}
+		r := s.do("POST", c.path, c.body, headers...)
+		t.Run(c.name, func(t *testing.T) { wantProblem(t, r, c.status, c.code, "not_done") })
+	}
+	// Refused at the key, so nothing was stored under it.
+	wantProblem(t, s.do("POST", "/v1/agents/account/alice/credit", `{"cents":1}`, "Idempotency-Key", ""), 400, "idempotency_key_invalid", "not_done")
+	wantProblem(t, s.do("POST", "/v1/agents/account/alice/credit", `{"cents":1}`, "Idempotency-Key", "a", "Idempotency-Key", "b"), 400, "idempotency_key_invalid", "not_done")
+	wantProblem(t, s.do("POST", "/v1/agents/account/alice/credit", `{"cents":1}`, "Idempotency-Key", "a", "Content-Encoding", "gzip"), 415, "unsupported_media_type", "not_done")
+	if r := s.do("GET", "/v1/agents/account/alice", ""); r.body != `{"agent":"account/alice","state":{"cents":1,"pending":0,"opened":false},"version":1}` {
+		t.Errorf("%s", r.body)
+	}
+	// An escaped key, and one in bare UTF-8.
+	for _, key := range []string{`"a\"b\\c"`, "clé"} {
+		if r := s.call("account/alice/credit", key, `{"cents":1}`); r.status != 200 {
+			t.Errorf("%s: %+v", key, r)
+		}
+	}
+	if _, err := s.app.Outcome(t.Context(), semel.AgentName{Type: "account", ID: "alice"}, `a"b\c`); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMethodsAndOrigins(t *testing.T) {
+	t.Parallel()
+	s := serve(t, semel.Config{}, server.Options{}, nil)
+	for _, c := range []struct{ method, path, allow string }{
+		{"GET", "/v1/agents/account/alice/credit", "POST"},
+		{"PUT", "/v1/agents/account/alice/credit", "POST"},
+		{"POST", "/v1/agents/account/alice", "GET, HEAD"},
+		{"DELETE", "/readyz", "GET, HEAD"},
+	} {
+		r := s.do(c.method, c.path, "")
+		wantProblem(t, r, 405, "method_not_allowed", "not_done")
+		if r.header.Get("Allow") != c.allow {
+			t.Errorf("%s %s: Allow is %q", c.method, c.path, r.header.Get("Allow"))
+		}
+	}
+	wantProblem(t, s.do("GET", "/", ""), 404, "not_found", "not_done")
+	wantProblem(t, s.do("GET", "/v1", ""), 404, "not_found", "not_done")
+	// FAULTS 66.
+	for _, h := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.example"}} {
+		r := s.do("POST", "/v1/agents/account/alice/credit", `{"cents":1}`, append(h, "Idempotency-Key", "k")...)
+		wantProblem(t, r, 403, "forbidden", "not_done")
+	}
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	stopping := make(chan struct{})
+	s := serve(t, semel.Config{}, server.Options{Ready: func() error {
+		select {
+		case <-stopping:
+			return errors.New("stopping")
+		default:
+			return nil
+		}
+	}}, nil)
+	for _, path := range []string{"/livez", "/readyz"} {
+		if r := s.do("GET", path, ""); r.status != 200 {
+			t.Errorf("%s: %+v", path, r)
+		}
+	}
+	close(stopping)
+	wantProblem(t, s.do("GET", "/readyz", ""), 503, "closed", "not_done")
+	if r := s.do("GET", "/livez", ""); r.status != 200 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Every kind of failure that the App can answer with.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	var mu sync.Mutex
+	var heal sync.Map
+	s := serve(t, semel.Config{MaxAttempts: 2}, server.Options{
+		Wait:   20 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(locked{&mu, &log}, nil)),
+	}, func(app *semel.App) {
+		agent := semel.NewAgent[int64](app, "test")
+		outside := func(_ context.Context, c semel.EffectCall, kind string) (none, error) {
+			return none{}, errors.New("the line went dead")
+		}
+		never := semel.NewEffect(app, "never", func(ctx context.Context, _ semel.EffectCall, _ string) (none, error) {
+			<-ctx.Done()
+			return none{}, ctx.Err()
+		})
+		ask := semel.NewEffect(app, "ask", outside)
+		once := semel.NewEffect(app, "once", outside, semel.AtMostOnce)
+		then := semel.Then(agent, "then", func(*int64, *semel.Step, none, semel.Result[none]) (none, error) { return none{}, nil })
+		unknown := semel.Then(agent, "unknown", func(_ *int64, _ *semel.Step, _ none, r semel.Result[none]) (none, error) { return none{}, r.Err() })
+		semel.On(agent, "never", func(_ *int64, s *semel.Step, _ none) (none, error) {
+			never.Ask(s, "", then.With(none{}))
+			return semel.Defer[none]()
+		})
+		semel.On(agent, "ask", func(_ *int64, s *semel.Step, _ none) (none, error) {
+			ask.Ask(s, "", then.With(none{}))
+			return semel.Defer[none]()
+		})
+		semel.On(agent, "once", func(_ *int64, s *semel.Step, _ none) (none, error) {
+			once.Ask(s, "", unknown.With(none{}))
+			return semel.Defer[none]()
+		})
+		semel.On(agent, "panic", func(_ *int64, s *semel.Step, _ none) (none, error) {
+			if _, ok := heal.Load("panic"); ok {
+				return none{}, nil
+			}
+			panic("secret words")
+		})
+		semel.On(agent, "hold", func(_ *int64, s *semel.Step, _ none) (none, error) { s.Hold("t", time.Hour); return none{}, nil })
+		semel.On(agent, "free", func(n *int64, s *semel.Step, _ none) (int64, error) { *n++; return *n, nil }, semel.AtLeastOnce)
+	})
+	call := func(action string) response {
+		t.Helper()
+		return s.call("test/a/"+action, action, "")
+	}
+	for range 2 {
+		r := call("never")
+		wantProblem(t, r, 409, "in_flight", "unknown")
+		if r.header.Get("Retry-After") == "" {
+			t.Errorf("no Retry-After: %v", r.header)
+		}
+	}
+	var doubt response
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if doubt = call("ask"); !strings.Contains(doubt.body, "in_flight") || time.Now().After(deadline) {
+			break
+		}
+	}
+	wantProblem(t, doubt, 409, "in_doubt", "unknown")
+	for e, err := range s.app.Doubts(t.Context()) {
+		if err != nil || !strings.Contains(doubt.body, `"doubt":"`+e.ID.String()+`"`) {
+			t.Errorf("the doubt is %s, %v: %s", e.ID, err, doubt.body)
+		}
+	}
+	var lost response
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if lost = call("once"); !strings.Contains(lost.body, "in_flight") || time.Now().After(deadline) {
+			break
+		}
+	}
+	wantProblem(t, lost, 409, "outcome_unknown", "unknown")
+	if again := call("once"); again.body != lost.body || again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("%+v, at first %+v", again, lost)
+	}
+
+	failed := call("panic")
+	wantProblem(t, failed, 500, "handler_failed", "not_done")
+	mu.Lock()
+	if strings.Contains(failed.body, "secret") || !strings.Contains(log.String(), "secret words") {
+		t.Errorf("told: %s\nlogged: %s", failed.body, log.String())
+	}
+	mu.Unlock()
+	if err := s.app.Submit(t.Context(), semel.Request{Type: "test", ID: "a", Action: "panic", Key: "dead"}); err != nil {
+		t.Fatal(err)
+	}
+	var dead response
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if dead = s.call("test/a/panic", "dead", ""); !strings.Contains(dead.body, "in_flight") || time.Now().After(deadline) {
+			break
+		}
+	}
+	wantProblem(t, dead, 409, "dead", "unknown")
+	if !strings.Contains(dead.body, `"dead_letter":"`) {
+		t.Error(dead.body)
+	}
+	heal.Store("panic", true)
+	if r := call("panic"); r.status != 200 || r.body != "null" || r.header.Get("Idempotent-Replayed") != "" {
+		t.Errorf("%+v", r)
+	}
+	// Without a key, duplicates run again.
+	for i := 1; i <= 2; i++ {
+		if r := s.do("POST", "/v1/agents/test/b/free", ""); r.status != 200 || r.body != fmt.Sprint(i) {
+			t.Errorf("%+v", r)
+		}
+	}
+	call("hold")
+	wantProblem(t, s.call("test/a/panic", "held", ""), 503, "canceled", "not_done")
+}
+
+// locked is a writer for several goroutines.
+type locked struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
