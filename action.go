@@ -96,7 +96,7 @@ func (a *Action[In, Out]) Request(id string, in In, opts ...CallOption) Request 
 	if r.Body, r.err = encode(in); r.err != nil {
 		r.err = refuse(r.agent(), a.action, message.CodeInvalidRequest, "the body cannot be encoded: %v", r.err)
 	}
-	r.value, r.of = carry(a.carriesIn, in, r.Body), unsafe.SliceData(r.Body)
+	r.value, r.of, r.size = carry(a.carriesIn, in, r.Body), unsafe.SliceData(r.Body), len(r.Body)
 	return r
 }
 

@@ -125,7 +125,7 @@ func (app *App) Close(ctx context.Context) error {
 
 // Backup copies the store into a directory that does not exist yet, while it
 // is in use. The copy has everything that was acknowledged when Backup was
-// called. The error wraps errors.ErrUnsupported if the store cannot.
+// called. Not every store can: the error says so.
 func (app *App) Backup(ctx context.Context, dir string) error {
 	if err := app.use(ctx); err != nil {
 		return err

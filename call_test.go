@@ -137,8 +137,8 @@ func TestFailedHandlerIsNotDone(t *testing.T) {
 		case 2:
 			panic("oops")
 		case 3:
-			var m map[string]int
-			m["nil"] = 1
+			var nobody *counter
+			nobody.Sum++ // a run-time panic
 		}
 		return runs, nil
 	})

@@ -26,7 +26,8 @@ type Request struct {
 
 	err   error // why it cannot be sent
 	value any   // the body, if it can be handed over within the process,
-	of    *byte // and has not been replaced since: where its encoding begins
+	of    *byte // and has not been replaced since: where its encoding begins,
+	size  int   // and its length
 }
 
 func (r *Request) agent() AgentName {
@@ -139,7 +140,7 @@ func (app *App) prepare(ctx context.Context, r *Request) (*message.Message, erro
 		return no(message.CodeInvalidRequest, err.Error())
 	}
 	m := &message.Message{To: to, Action: r.Action, Principal: r.Principal, Body: r.Body, Token: r.Token}
-	if r.value != nil && unsafe.SliceData(r.Body) == r.of {
+	if r.value != nil && unsafe.SliceData(r.Body) == r.of && len(r.Body) == r.size {
 		m.Value = r.value
 	}
 	if m.Principal == "" {

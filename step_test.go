@@ -140,7 +140,7 @@ func TestDeferredReply(t *testing.T) {
 		return agent, ask
 	}
 	app := open(t, disk, semel.Config{})
-	agent, ask := register(app)
+	_, ask := register(app)
 	for range 2 {
 		if reply, err := ask.Call(t.Context(), "a", 3, semel.Key("k")); reply != "sum!! 13" || err != nil {
 			t.Fatalf("%q, %v", reply, err)
@@ -153,7 +153,7 @@ func TestDeferredReply(t *testing.T) {
 	closeApp(t, app)
 
 	app = open(t, disk, semel.Config{})
-	agent, ask = register(app)
+	agent, ask := register(app)
 	if reply, err := ask.Call(t.Context(), "a", 3, semel.Key("k")); reply != "sum!! 13" || err != nil {
 		t.Errorf("after a restart: %q, %v", reply, err)
 	}

@@ -308,6 +308,7 @@ func TestFailures(t *testing.T) {
 	var log bytes.Buffer
 	var mu sync.Mutex
 	var heal sync.Map
+	ended := make(chan struct{})
 	s := serve(t, semel.Config{MaxAttempts: 2}, server.Options{
 		Wait:   20 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(locked{&mu, &log}, nil)),
@@ -317,8 +318,8 @@ func TestFailures(t *testing.T) {
 			return none{}, errors.New("the line went dead")
 		}
 		never := semel.NewEffect(app, "never", func(ctx context.Context, _ semel.EffectCall, _ string) (none, error) {
-			<-ctx.Done()
-			return none{}, ctx.Err()
+			<-ended
+			return none{}, nil
 		})
 		ask := semel.NewEffect(app, "ask", outside)
 		once := semel.NewEffect(app, "once", outside, semel.AtMostOnce)
@@ -345,6 +346,7 @@ func TestFailures(t *testing.T) {
 		semel.On(agent, "hold", func(_ *int64, s *semel.Step, _ none) (none, error) { s.Hold("t", time.Hour); return none{}, nil })
 		semel.On(agent, "free", func(n *int64, s *semel.Step, _ none) (int64, error) { *n++; return *n, nil }, semel.AtLeastOnce)
 	})
+	t.Cleanup(func() { close(ended) })
 	call := func(action string) response {
 		t.Helper()
 		return s.call("test/a/"+action, action, "")

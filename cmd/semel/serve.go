@@ -106,11 +106,10 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) error 
 	case err = <-failed:
 		err = fmt.Errorf("listen on %s: %w", listener.Addr(), err)
 	case <-ctx.Done():
+		unhook() // the next signal finds its default action again: it ends the process
 		log.Info("stopping: waiting for what is under way; a second signal stops at once")
 		err = nil
 	}
-	// The next signal finds its default action again, which ends the process.
-	unhook()
 	stopping.Store(true)
 	return errors.Join(err, drain(srv, app, log))
 }

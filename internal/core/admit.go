@@ -21,6 +21,10 @@ func (s *Shard) admit(env *envelope) {
 	if s.overtaken(env) {
 		return
 	}
+	if env.kills {
+		s.condemn(env)
+		return
+	}
 	if env.discard {
 		s.discardDead(env)
 		return
@@ -32,8 +36,8 @@ func (s *Shard) admit(env *envelope) {
 		s.refuseAll(env, 0, message.CodeStoreUnavailable, c.broken.Error())
 		return
 	}
-	if !env.accepted() && env.callers[0].ReplayOnly {
-		s.refuseAll(env, 0, message.CodeOverloaded, "there is no room for new work now; nothing of this call was accepted, try again later")
+	if !env.accepted() && !env.remove && env.callers[0].Refuse != "" {
+		s.refuseAll(env, 0, env.callers[0].Refuse, "there is no room for new work now; nothing of this call was accepted, try again later")
 		return
 	}
 	if s.blocked(c, env) {

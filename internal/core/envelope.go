@@ -49,7 +49,9 @@ type envelope struct {
 	operator  *Caller       // fromDead: who asked for it
 	suspect   bool          // it may be what killed the last process
 	tried     bool          // its attempt is durable: it may run alone
+	kills     bool          // it ended the process too often: it must not run
 	abandoned bool          // nobody waits for it any more
+	finished  bool          // its life has ended
 }
 
 // needed is a row that an envelope depends on.
@@ -63,6 +65,23 @@ type needed struct {
 type joiner struct {
 	caller *Caller
 	msg    *message.Message
+}
+
+// newEnvelope returns an empty envelope. Most live for one event only: they run
+// at once and nothing else ever refers to them, so the next event can have them.
+func (s *Shard) newEnvelope() *envelope {
+	env := s.spareEnvelope
+	s.spareEnvelope = nil
+	if env == nil {
+		env = new(envelope)
+	}
+	return env
+}
+
+// reuse takes back an envelope that ran within the event that brought it.
+func (s *Shard) reuse(env *envelope) {
+	*env = envelope{}
+	s.spareEnvelope = env
 }
 
 // wait adds a caller.

@@ -307,9 +307,10 @@ func (s *Shard) openOutcome(env *envelope, status message.Status, ref message.ID
 	if m.Key != "" {
 		s.window.add(hashIdentity(key), s.now)
 	}
-	for _, c := range env.callers {
+	for i, c := range env.callers {
+		c.late = i > 0
 		if c.Accept {
-			s.answer(c, s.openSeq(), Answer{Outcome: o})
+			s.answer(c, s.openSeq(), Answer{Outcome: o, Replayed: c.late})
 		} else {
 			s.await(c, string(key))
 		}
@@ -336,7 +337,7 @@ func (s *Shard) answerWaiters(key []byte, after message.Seq, o *message.Outcome)
 		return
 	}
 	for _, c := range s.waits[string(key)] {
-		s.answer(c, after, Answer{Outcome: o})
+		s.answer(c, after, Answer{Outcome: o, Replayed: c.late})
 	}
 	delete(s.waits, string(key))
 }

@@ -81,6 +81,8 @@ type Shard struct {
 
 	step     Step
 	identity []byte // scratch
+
+	spareEnvelope *envelope
 }
 
 // Take returns the work gathered since the last Take. It is valid until the

@@ -194,6 +194,26 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// Who wants no more than acceptance has it at once, though others with the
+// same key wait for an agent that is held.
+func TestAcceptJoinsAWaitingCall(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(nil), nil)
+	d.ask(keyed("hold", "h", "1"))
+	c := d.submit(new(Caller), keyed("count", "k", "1"))
+	d.settle()
+	accept := d.submit(&Caller{Accept: true}, keyed("count", "k", "1"))
+	d.settle()
+	if o := d.answers[accept].Outcome; o == nil || o.Status != message.StatusInFlight {
+		t.Errorf("%+v", d.answers[accept])
+	}
+	d.now += message.Time(2 * time.Minute)
+	d.settle()
+	if o := d.answers[c].Outcome; o == nil || o.Status != message.StatusDone || count(t, d) != 1 {
+		t.Errorf("%+v", d.answers[c])
+	}
+}
+
 // A mailbox that outgrows memory is drained in order and completely.
 func TestMailboxOverflow(t *testing.T) {
 	t.Parallel()
@@ -612,5 +632,84 @@ func TestUnitsFitTheStore(t *testing.T) {
 	d.settle()
 	if n := count(t, d); n != 60 {
 		t.Errorf("%d of 60 ran", n)
+	}
+}
+
+// A read that is answered late does not hide what was written meanwhile, even
+// if that is durable by then (invariant 5).
+func TestLateReadOfASettledKey(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(nil), nil)
+	d.ask(keyed("hold", "h", "1"))
+	d.submit(&Caller{Accept: true}, keyed("count", "k", "1"))
+	d.settle()
+	d.keep = true
+	dup := d.submit(new(Caller), keyed("count", "k", "1"))
+	d.work()
+	slow := d.loads[0]
+	values := make([][]byte, len(slow.Keys))
+	for i, k := range slow.Keys {
+		values[i] = d.store.visible[0].get(k)
+	}
+	d.loads, d.keep = nil, false
+	d.now += message.Time(2 * time.Minute)
+	d.settle()
+	if n := count(t, d); n != 1 || d.rows(message.TableOpen) != 0 {
+		t.Fatalf("%d executions, %d open rows", n, d.rows(message.TableOpen))
+	}
+	if err := d.m.Loaded(d.now, slow, values); err != nil {
+		t.Fatal(err)
+	}
+	d.settle()
+	if o := d.answers[dup].Outcome; o == nil || o.Status != message.StatusDone || count(t, d) != 1 {
+		t.Errorf("%+v", d.answers[dup])
+	}
+}
+
+// A person's "not done" waits for its time whatever a probe hears meanwhile.
+func TestResolvedNotDoneWaits(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, effectBehavior("probe"), nil)
+	d.submit(new(Caller), keyed("ask", "k", "1"))
+	d.settle()
+	id := d.calls[0].ID
+	d.m.EffectDone(d.now, EffectResult{ID: id, Attempt: 1, Status: message.StatusUnknown})
+	unknown := EffectResult{ID: id, Probe: true, Attempt: 1, Status: message.StatusUnknown}
+	probing := func() bool { return len(d.calls) == 1 && d.calls[0].Probe }
+	for range 3 {
+		d.calls = nil
+		for range 20 {
+			d.settle()
+			if probing() {
+				break
+			}
+			d.now += 1e6
+		}
+		if !probing() {
+			t.Fatalf("no probe: %+v", d.calls)
+		}
+		if d.m.effects[id].status != effectDoubt {
+			d.m.EffectDone(d.now, unknown)
+		}
+	}
+	d.calls = nil
+	c := new(Caller)
+	d.m.Resolve(d.now, c, id, Resolution{Status: message.StatusNotDone})
+	d.settle()
+	if d.answers[c].Outcome == nil {
+		t.Fatalf("%+v", d.answers[c])
+	}
+	d.m.EffectDone(d.now, unknown)
+	for range 1900 {
+		d.settle()
+		if len(d.calls) > 0 {
+			t.Fatalf("called %d ms after it began", int64(d.now-simStart)/1e6)
+		}
+		d.now += 1e6
+	}
+	d.now += 2e8
+	d.settle()
+	if len(d.calls) != 1 || d.calls[0].Probe {
+		t.Errorf("%+v", d.calls)
 	}
 }

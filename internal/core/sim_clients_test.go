@@ -20,13 +20,6 @@ type clients struct {
 	duration time.Duration
 	open     []*request
 	agents   []string
-	resolved map[message.ID]*resolution // acknowledged
-	discards int
-}
-
-type resolution struct {
-	r      Resolution
-	status message.Status
 }
 
 // op is one thing that a client wants done once.
@@ -40,8 +33,9 @@ type op struct {
 	token   string
 	accept  bool
 	final   *message.Outcome
-	settled bool // nothing more is asked
-	unknown bool // expired: nobody can say
+	settled bool         // nothing more is asked
+	unknown bool         // expired: nobody can say
+	first   message.Time // when it was first sent, by the machine's clock
 	invalid bool
 	waiting int
 	sent    int
@@ -70,7 +64,7 @@ type simSource struct {
 }
 
 func newClients(s *sim, ops int) *clients {
-	c := &clients{s: s, resolved: make(map[message.ID]*resolution)}
+	c := &clients{s: s}
 	r := s.rng
 	for i := range pick(r, 3, 6, 10) {
 		c.agents = append(c.agents, fmt.Sprintf("a%d", i))
@@ -232,6 +226,12 @@ func (c *clients) attempt(o *op) {
 		return
 	}
 	c.key(o)
+	if _, timed := message.KeyTime(o.key); o.first == 0 {
+		o.first = s.clock()
+	} else if age := s.clock() - o.first; o.key != "" && !timed && age > message.Time(s.cfg.Retention)-5e8 {
+		o.settled, o.unknown = true, true // it might run again: a client that knows the window stops asking
+		return
+	}
 	if o.action == "remove" {
 		c.remove(o)
 		return
@@ -365,9 +365,6 @@ func (c *clients) judge(q *request, a Answer) {
 		return
 	}
 	if !out.Status.Settled() {
-		if out.Status == message.StatusInFlight && !q.caller.Accept && q.caller.env == nil && !o.accept && false {
-			s.fail("%s: in flight", o.name)
-		}
 		again()
 		return
 	}
@@ -520,7 +517,7 @@ func (c *clients) operate() {
 				s.fail("%v", err)
 				return
 			}
-			if e := s.world.effects[v.ID]; v.InDoubt && e != nil && s.rng.IntN(2) == 0 && (!e.undecided() || s.world.settledForAll(e)) {
+			if e := s.world.effects[v.ID]; v.InDoubt && e != nil && s.rng.IntN(2) == 0 && !e.undecided() {
 				c.resolve(sh, v, e)
 			}
 			if s.life != life {
@@ -542,9 +539,6 @@ func (c *clients) operate() {
 		}
 	}
 }
-
-// settledForAll: no call of the effect can still arrive.
-func (w *world) settledForAll(e *worldEffect) bool { return !e.undecided() }
 
 func (c *clients) resolve(sh *simShard, v EffectView, e *worldEffect) {
 	s := c.s
@@ -743,7 +737,6 @@ func (c *clients) check() {
 			if out, in := state(from).get("out:"+id), state(id).get("in:"+from); out != in && !s.overtaken[id] {
 				s.fail("%s sent %d notes to %s, which has %d", from, out, id, in)
 			}
-			_ = from
 		}
 	}
 	for _, id := range []string{"c0", "c1", "c2"} {

@@ -520,7 +520,7 @@ func (s *sim) checkUnit(sh *simShard, u *loggedUnit) {
 			oldest := sh.m.retention.generations[0].number
 			for k, v := range before.tables[message.TableDedup] {
 				g := message.Generation(binary.BigEndian.Uint32([]byte(k)))
-				if k[4:] == string(w.Key) && g >= oldest && !s.lost(g, w.Gen) {
+				if k[4:] == string(w.Key) && g >= oldest {
 					o, _ := ReadOutcome(message.RowKey{Table: message.TableDedup, Gen: g, Key: w.Key}, v)
 					s.fail("the outcome of %q is recorded twice: %+v in generation %d, now in %d", w.Key, o, g, w.Gen)
 				}
@@ -528,9 +528,6 @@ func (s *sim) checkUnit(sh *simShard, u *loggedUnit) {
 		}
 	}
 }
-
-// lost says whether an outcome recorded in one generation may be recorded anew in another.
-func (s *sim) lost(message.Generation, message.Generation) bool { return false }
 
 func (s *sim) sortedEffects() []message.ID {
 	var ids []message.ID

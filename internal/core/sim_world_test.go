@@ -24,15 +24,11 @@ type worldEffect struct {
 	closed   bool           // the provider takes no call under this key any more
 	permit   bool           // a person said that it did not happen
 	resolved message.Status // done or rejected, as was acknowledged to a person
-	heard    int            // answers that the agent consumed, as far as it is known
 }
 
 // worldCall is one call on its way. It may arrive until it was decided.
 type worldCall struct {
 	job     EffectJob
-	at      message.Time
-	lease   message.Time // the machine's clock when it began
-	epoch   message.Epoch
 	decided bool
 	notDone bool // the machine was told that it was certainly not done
 }
@@ -135,7 +131,7 @@ func (w *world) begin(shard message.Shard, job EffectJob) {
 			c.notDone = true
 		}
 	}
-	c := &worldCall{job: job, at: s.now, epoch: rec.epoch}
+	c := &worldCall{job: job}
 	e.calls = append(e.calls, c)
 	w.decide(sh, e, c)
 }

@@ -55,7 +55,6 @@ func (s *Step) Version() uint64 { return s.version }
 func (s *Step) NewID() message.ID {
 	identify(s.msg)
 	s.ordinal++
-	identify(s.msg)
 	return s.msg.ID.Child(s.ordinal)
 }
 

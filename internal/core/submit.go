@@ -21,7 +21,8 @@ func (s *Shard) Submit(now message.Time, c *Caller, m *message.Message) {
 		s.refuse(c, 0, message.CodeUnknownAction, "agents of type %q have no action %q", m.To.Type, m.Action)
 		return
 	}
-	env := &envelope{msg: m, cell: s.cellOf(m.To, typ), action: action}
+	env := s.newEnvelope()
+	env.msg, env.cell, env.action = m, s.cellOf(m.To, typ), action
 	env.wait(c)
 	if m.Sent == 0 {
 		m.Sent = s.now
@@ -42,7 +43,11 @@ func (s *Shard) Submit(now message.Time, c *Caller, m *message.Message) {
 		env.rows = append(env.rows, needed{key: message.RowKey{Table: message.TableCursor, Key: sequenceKey(env.cell, m.Source)}})
 	}
 	c.env = env
+	live := env.active != ""
 	s.advance(env)
+	if env.finished && !live {
+		s.reuse(env)
+	}
 }
 
 // Query reads an agent: fn sees its state, its version and whether it exists,
@@ -82,6 +87,10 @@ func (s *Shard) join(env *envelope, identity []byte) bool {
 	c.env = other
 	if env.msg.Key != "" && other.msg.Fingerprint == env.msg.Fingerprint {
 		other.callers = append(other.callers, c)
+		if i := slices.Index(other.cell.volatile, other); i >= 0 && c.Accept {
+			other.cell.volatile = slices.Delete(other.cell.volatile, i, i+1)
+			s.advance(other) // it need not wait to be accepted
+		}
 	} else {
 		other.joined = append(other.joined, joiner{c, env.msg})
 	}
@@ -130,7 +139,7 @@ func (s *Shard) replay(env *envelope) bool {
 			}
 			o, err := ReadOutcome(env.rows[i].key, value)
 			if err != nil {
-				s.refuseAll(env, after, message.CodeStoreUnavailable, err.Error())
+				s.refuseAll(env, after, message.CodeOutcomeUnknown, err.Error())
 				return true
 			}
 			s.replayOutcome(env, o, after)
@@ -144,7 +153,7 @@ func (s *Shard) replay(env *envelope) bool {
 		}
 		taken, err := readNumber(env.rows[0].key, value)
 		if err != nil {
-			s.refuseAll(env, after, message.CodeStoreUnavailable, err.Error())
+			s.refuseAll(env, after, message.CodeOutcomeUnknown, err.Error())
 			return true
 		}
 		if m.Position > taken {
@@ -166,6 +175,7 @@ func (s *Shard) replayOutcome(env *envelope, o *message.Outcome, after message.S
 	}
 	for _, c := range env.callers {
 		if !c.Accept && o.Status == message.StatusInFlight {
+			c.late = true
 			s.await(c, env.active)
 			continue
 		}
@@ -223,6 +233,7 @@ func (s *Shard) refuseAll(env *envelope, after message.Seq, code message.Code, d
 // finish ends an envelope's life. Whoever came with the same identity but
 // another fingerprint is looked at again, against what is recorded now.
 func (s *Shard) finish(env *envelope) {
+	env.finished = true
 	if env.active != "" {
 		delete(s.active, env.active)
 		env.active = ""

@@ -94,19 +94,24 @@ func (s *Shard) TrialGranted(now message.Time) {
 	}
 	t.granted = true
 	id := t.env.msg.ID
-	if n := t.counts[id]; n >= maxTrials {
-		env := t.env
-		env.tried = true
-		s.consume(env)
-		s.die(env, n, fmt.Sprintf("the process ended %d times while this message ran", n))
-		s.finish(env)
-		s.drain(env.cell)
+	if t.counts[id] >= maxTrials {
+		t.env.tried, t.env.kills = true, true
+		s.advance(t.env)
 		return
 	}
 	t.counts[id]++
 	key := s.key(trialRowKey(id))
 	s.write(message.TableMeta, 0, message.Put, key, s.numberRow(key, uint64(t.counts[id])))
 	t.begun = s.openSeq()
+}
+
+// condemn puts a message that kills the process among the dead letters.
+func (s *Shard) condemn(env *envelope) {
+	n := s.trial.counts[env.msg.ID]
+	s.consume(env)
+	s.die(env, n, fmt.Sprintf("the process ended %d times while this message ran", n))
+	s.finish(env)
+	s.drain(env.cell)
 }
 
 // endTrial forgets, when a message is consumed, that it was begun, and notes

@@ -12,30 +12,27 @@ import (
 // two halves and forgets the older one when the younger is full.
 type window struct {
 	limit      int // hashes in a half
-	young, old map[uint64]struct{}
+	young, old hashSet
 	youngSince message.Time
 	since      message.Time // every identity seen at or after it is contained
 }
 
 func newWindow(limit int, since message.Time) *window {
-	return &window{limit: limit, young: make(map[uint64]struct{}), old: nil, since: since, youngSince: since}
+	return &window{limit: limit, since: since, youngSince: since}
 }
 
 // hash of an identity of an agent, both already in key form.
 func hashIdentity(key []byte) uint64 { return xxh3.Hash(key) }
 
 func (w *window) contains(h uint64) bool {
-	if _, ok := w.young[h]; ok {
-		return true
-	}
-	_, ok := w.old[h]
-	return ok
+	return w.young.contains(h) || w.old.contains(h)
 }
 
 func (w *window) add(h uint64, now message.Time) {
-	if len(w.young) >= w.limit {
-		w.old, w.young = w.young, make(map[uint64]struct{}, w.limit/8)
+	if w.young.count >= w.limit {
+		w.old.clear()
+		w.old, w.young = w.young, w.old
 		w.since, w.youngSince = w.youngSince, max(w.youngSince, now+1) // what was seen at now itself is in the half that goes first
 	}
-	w.young[h] = struct{}{}
+	w.young.add(h)
 }

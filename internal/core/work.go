@@ -41,12 +41,13 @@ type Load struct {
 type Caller struct {
 	Data   any  // the driver's own
 	Accept bool // it wants to know that the message is accepted, not its outcome
-	// ReplayOnly: there is no room for new work, but what was executed before
-	// is answered.
-	ReplayOnly bool
+	// Refuse, if set, says why there is no room for new work. What was
+	// executed before is still answered.
+	Refuse message.Code
 
 	env  *envelope // waits with it
 	open string    // waits for the outcome of this open row
+	late bool      // others asked for the same before it: its answer is a replay
 }
 
 // Answer is what a caller is told: an outcome, or a fault.

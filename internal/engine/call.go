@@ -39,7 +39,6 @@ type single struct {
 var singles = sync.Pool{New: func() any {
 	s := &single{group: callGroup{done: make(chan struct{}, 1)}}
 	s.call.group = &s.group
-	s.call.caller.Data = &s.call
 	return s
 }}
 
@@ -58,18 +57,32 @@ func (c *call) finish(a core.Answer) {
 	}
 }
 
+// await waits for the group's calls. Once the engine has stopped nobody is left
+// to answer them, not even those whose callers gave up just before: then they
+// are told that nobody knows.
+func (g *callGroup) await(finish func(core.Answer)) {
+	select {
+	case <-g.done:
+		return
+	case <-g.engine.ctx.Done():
+	}
+	finish(core.Answer{Fault: &message.Fault{Code: message.CodeCommitUnknown, Detail: "the engine stopped while the call was under way; ask again with the same key"}})
+	<-g.done
+}
+
 func callOf(c *core.Caller) *call { return c.Data.(*call) }
 
 // do runs one request on a shard's loop and waits for its answer. enqueue
 // makes the event for it.
 func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c *call) event) core.Answer {
-	replayOnly, fault := e.admit(1)
+	refuse, fault := e.admit(1)
 	if fault != nil {
 		return core.Answer{Fault: fault}
 	}
 	s := singles.Get().(*single)
 	c := &s.call
-	c.caller.Accept, c.caller.ReplayOnly, c.counted = accept, replayOnly, true
+	c.caller = core.Caller{Data: c, Accept: accept, Refuse: refuse}
+	c.counted = true
 	c.answered.Store(false)
 	s.group.engine = e
 	s.group.waiting.Store(1)
@@ -82,11 +95,10 @@ func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c 
 		return a
 	case <-ctx.Done():
 		sh.queue.push(event{run: func(*core.Shard) { sh.cancel(c) }})
-		<-s.group.done
+		s.group.await(c.finish)
 		return c.answer
 	case <-e.ctx.Done():
-		c.finish(core.Answer{Fault: &message.Fault{Code: message.CodeCommitUnknown, Detail: "the engine stopped while the call was under way; ask again with the same key"}})
-		<-s.group.done
+		s.group.await(c.finish)
 		return c.answer
 	}
 }
@@ -94,7 +106,7 @@ func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c 
 // admit counts calls in, or refuses them before anything of them is accepted.
 // When there is too much work, messages that were executed before are still
 // answered: that takes no room.
-func (e *Engine) admit(n int) (replayOnly bool, fault *message.Fault) {
+func (e *Engine) admit(n int) (refuse message.Code, fault *message.Fault) {
 	e.enter(n)
 	switch {
 	case e.failed.Load():
@@ -106,9 +118,15 @@ func (e *Engine) admit(n int) (replayOnly bool, fault *message.Fault) {
 	}
 	if fault != nil {
 		e.leave(n)
-		return false, fault
+		return "", fault
 	}
-	return e.full.Load() || e.inFlight.Load()-int64(n) >= int64(e.cfg.MaxInFlight), nil
+	switch {
+	case e.full.Load():
+		refuse = message.CodeStorageFull
+	case e.inFlight.Load()-int64(n) >= int64(e.cfg.MaxInFlight):
+		refuse = message.CodeOverloaded
+	}
+	return refuse, nil
 }
 
 var overloaded = &message.Fault{Code: message.CodeOverloaded, Detail: "too many calls are in flight; nothing of this one was accepted, try again later"}
@@ -139,7 +157,7 @@ func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bo
 	if e.state.Load() == stateOpen {
 		return refuse(&message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"})
 	}
-	replayOnly, fault := e.admit(len(ms))
+	room, fault := e.admit(len(ms))
 	if fault != nil {
 		return refuse(fault)
 	}
@@ -150,13 +168,18 @@ func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bo
 	for i, m := range ms {
 		c := &calls[i]
 		c.group, c.counted = g, true
-		c.caller = core.Caller{Data: c, Accept: accept, ReplayOnly: replayOnly}
+		c.caller = core.Caller{Data: c, Accept: accept, Refuse: room}
 		sh := message.ShardOf(m.To, len(e.shards))
 		perShard[sh] = append(perShard[sh], event{call: c, msg: m})
 	}
 	for i, events := range perShard {
 		if len(events) > 0 {
 			e.shards[i].queue.push(events...)
+		}
+	}
+	finish := func(a core.Answer) {
+		for i := range calls {
+			calls[i].finish(a)
 		}
 	}
 	select {
@@ -166,12 +189,9 @@ func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bo
 			c, sh := &calls[i], e.shardOf(m.To)
 			sh.queue.push(event{run: func(*core.Shard) { sh.cancel(c) }})
 		}
-		<-g.done
+		g.await(finish)
 	case <-e.ctx.Done():
-		for i := range calls {
-			calls[i].finish(core.Answer{Fault: &message.Fault{Code: message.CodeCommitUnknown, Detail: "the engine stopped while the call was under way; ask again with the same key"}})
-		}
-		<-g.done
+		g.await(finish)
 	}
 	for i := range calls {
 		answers[i] = calls[i].answer

@@ -252,7 +252,10 @@ func (e *Engine) leave(n int) {
 // broken ends the process: nothing may be acknowledged any more.
 func (e *Engine) broken(err error) {
 	e.failed.Store(true)
-	e.fatal.Do(func() { e.cfg.Fatal(err) })
+	e.fatal.Do(func() {
+		e.cfg.Fatal(err)
+		e.stop() // whoever still waits is told that nobody knows
+	})
 }
 
 // alarm tells the operator.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,8 @@ type shard struct {
 	inFlight []*flight // in the order of commit
 	broke    error     // why an acknowledgement failed
 
+	spare chan held // emptied, for the next flights
+
 	hinted []atomic.Bool // by source: a hint is in the queue
 }
 
@@ -57,6 +60,7 @@ type flight struct {
 
 func newShard(e *Engine, id message.Shard) *shard {
 	sh := &shard{engine: e, id: id, flights: make(chan *flight, e.profile.UnitsInFlight)}
+	sh.spare = make(chan held, e.profile.UnitsInFlight+1)
 	sh.queue.wake = make(chan struct{}, 1)
 	sh.hinted = make([]atomic.Bool, e.store.Shards())
 	sh.calls.init()
@@ -315,11 +319,10 @@ func (sh *shard) answerAt(after message.Seq, c *call, a core.Answer) {
 
 // commit seals the open unit and submits it.
 func (sh *shard) commit() {
-	f := &flight{held: sh.held}
 	u := sh.machine.Seal()
-	f.seq = u.Version.Seq
+	f := &flight{seq: u.Version.Seq, held: sh.held}
 	wakes := sh.machine.TakeWakes()
-	sh.held = held{}
+	sh.held = sh.spareHeld()
 	f.pending = sh.session().Commit(sh.engine.ctx, u)
 	if sh.engine.profile.LocalReads {
 		sh.engine.hint(sh.id, wakes) // a unit is visible once it was submitted
@@ -354,6 +357,29 @@ func (sh *shard) ack(flights <-chan *flight, done chan<- struct{}) {
 			sh.queue.wakeUp()
 		}
 		sh.release(&f.held)
+		sh.giveBack(f.held)
+	}
+}
+
+// spareHeld returns an empty held, with the room of one that was let go.
+func (sh *shard) spareHeld() held {
+	select {
+	case h := <-sh.spare:
+		return h
+	default:
+		return held{}
+	}
+}
+
+func (sh *shard) giveBack(h held) {
+	clear(h.answers)
+	clear(h.jobs)
+	if cap(h.answers) > 1<<14 {
+		return
+	}
+	select {
+	case sh.spare <- held{answers: h.answers[:0], jobs: h.jobs[:0]}:
+	default:
 	}
 }
 
@@ -396,6 +422,9 @@ func (sh *shard) sleep(timer *time.Timer) {
 	timer.Reset(max(wait, 0))
 	select {
 	case <-sh.queue.wake:
+		// Callers that were answered, or that woke us, are about to push more:
+		// let those that are ready go first, so that one unit takes them all.
+		runtime.Gosched()
 	case <-timer.C:
 	case <-sh.engine.ctx.Done():
 	}
