@@ -14,46 +14,29 @@ type shape uint8
 const (
 	shapeDeep  shape = iota // it refers to other memory: by its encoding
 	shapePlain              // by copying the value
-	shapeFlat               // plain, of fixed small size, and its encoding cannot fail
 )
-
-// maxFlat bounds what is copied before every step, and encoded without a check
-// of its size.
-const maxFlat = 1024
 
 // shapeOf is the shape of a type, by reflection, once per registered agent type.
 func shapeOf(t reflect.Type) shape {
-	s := elementShape(t)
-	if s == shapeFlat && t.Size() > maxFlat {
-		return shapePlain
-	}
-	return s
-}
-
-func elementShape(t reflect.Type) shape {
-	s := shapeDeep
 	switch t.Kind() {
-	case reflect.Bool,
+	case reflect.Bool, reflect.String, reflect.Float32, reflect.Float64,
 		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		s = shapeFlat
-	case reflect.String, reflect.Float32, reflect.Float64:
-		s = shapePlain // a string has no fixed size; NaN cannot be encoded
+		return shapePlain
 	case reflect.Array:
-		s = elementShape(t.Elem())
+		return shapeOf(t.Elem())
 	case reflect.Struct:
 		if t == reflect.TypeFor[time.Time]() {
 			return shapePlain // what it refers to is never changed
 		}
-		s = shapeFlat
 		for i := range t.NumField() {
-			s = min(s, elementShape(t.Field(i).Type))
+			if shapeOf(t.Field(i).Type) == shapeDeep {
+				return shapeDeep
+			}
 		}
+		return shapePlain
 	}
-	if s == shapeFlat && encodesItself(t) {
-		s = shapePlain
-	}
-	return s
+	return shapeDeep
 }
 
 // encodesItself says whether the type, or a pointer to it, has a say in its JSON.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"unsafe"
 
 	"github.com/semel-dev/semel/internal/core"
 )
@@ -18,7 +19,8 @@ type holder[S any] interface {
 
 // stateLoader makes the function that loads states of type S.
 func stateLoader[S any](name string, sc *schema) func(uint32, []byte) (core.State, error) {
-	shape := shapeOf(reflect.TypeFor[S]())
+	t := reflect.TypeFor[S]()
+	shape, limit := shapeOf(t), boundOf(t)
 	return func(version uint32, data []byte) (core.State, error) {
 		data, err := sc.migrate(name, version, data)
 		if err != nil {
@@ -27,7 +29,7 @@ func stateLoader[S any](name string, sc *schema) func(uint32, []byte) (core.Stat
 		if shape == shapeDeep {
 			return loadDeep[S](data)
 		}
-		return loadPlain[S](data, shape == shapeFlat)
+		return loadPlain[S](data, limit)
 	}
 }
 
@@ -55,18 +57,23 @@ func unmarshalState[S any](data []byte, v *S) (err error) {
 // copies all of it.
 type plainState[S any] struct {
 	now, marked S
-	flat        bool
-	encoded     []byte // the encoding of now, if it is known; never when flat
+	bound       *bound // of the encoding; nil if it can fail
+	encoded     []byte // the encoding of now, if it is known
 }
 
-func loadPlain[S any](data []byte, flat bool) (core.State, error) {
-	st := &plainState[S]{flat: flat}
+func loadPlain[S any](data []byte, b *bound) (core.State, error) {
+	st := &plainState[S]{bound: b}
 	return st, unmarshalState(data, &st.now)
 }
 
-func (st *plainState[S]) value() *S  { return &st.now }
-func (st *plainState[S]) look() *S   { v := st.now; return &v }
-func (st *plainState[S]) Flat() bool { return st.flat }
+func (st *plainState[S]) value() *S { return &st.now }
+func (st *plainState[S]) look() *S  { v := st.now; return &v }
+
+// Flat says whether the state, as it is now, can be left unencoded until its
+// unit is sealed: the encoding cannot fail, and is small.
+func (st *plainState[S]) Flat() bool {
+	return st.bound != nil && st.bound.of(unsafe.Pointer(&st.now)) <= maxFlat
+}
 
 func (st *plainState[S]) Mark() {
 	st.marked = st.now
@@ -87,11 +94,9 @@ func (st *plainState[S]) Append(dst []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	if !st.flat {
-		// It is encoded after the step, to know that it can be, and again for
-		// the unit; keep it in between.
-		st.encoded = append(st.encoded, b...)
-	}
+	// It may be encoded after the step, to know that it can be, and again for
+	// the unit; keep it in between.
+	st.encoded = append(st.encoded, b...)
 	return append(dst, b...), nil
 }
 

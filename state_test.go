@@ -63,7 +63,7 @@ func TestShapes(t *testing.T) {
 		of   any
 		want shape
 	}{
-		{flat{}, shapeFlat}, {int64(1), shapeFlat}, {time.Second, shapeFlat}, {struct{}{}, shapeFlat},
+		{flat{}, shapePlain}, {int64(1), shapePlain}, {time.Second, shapePlain}, {struct{}{}, shapePlain},
 		{plain{}, shapePlain}, {"", shapePlain}, {1.5, shapePlain}, {time.Time{}, shapePlain},
 		{[2000]byte{}, shapePlain}, {text(1), shapePlain}, {own{}, shapePlain}, {[3]text{}, shapePlain},
 		{deep{}, shapeDeep}, {map[string]int{}, shapeDeep}, {[]byte{}, shapeDeep}, {struct{ A [1]any }{}, shapeDeep}, {&flat{}, shapeDeep},

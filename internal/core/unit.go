@@ -124,6 +124,10 @@ func (s *Shard) HasUnit() bool { return !s.open.empty() }
 // Full says that the open unit should be sealed before more is put into it.
 func (s *Shard) Full() bool { return s.open.bytes >= min(s.cfg.MaxUnitBytes/4, fullUnit) }
 
+// Bytes is what the open unit holds so far, without the states that it will
+// write when it is sealed.
+func (s *Shard) Bytes() int { return s.open.bytes }
+
 // fullUnit bounds a unit by what keeps its commit short: a larger one gains
 // nothing over two.
 const fullUnit = 1 << 20

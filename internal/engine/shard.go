@@ -145,9 +145,9 @@ func (sh *shard) begin(rec core.Recovered) error {
 const inboxBatch = 128
 
 // loop feeds the machine until the engine stops. Every event is handled, then
-// the open unit is committed if another may be in flight: while it is not,
-// events gather into the next one, so the sync under way is the batching
-// window and there is no timer.
+// the open unit is committed if none is in flight, or if it is large: otherwise
+// events gather into it, so the sync under way is the batching window and
+// there is no timer.
 func (sh *shard) loop() {
 	defer sh.engine.running.Done()
 	defer func() { close(sh.flights) }()
@@ -186,12 +186,17 @@ func (sh *shard) turn() error {
 		} else {
 			ev.run(m)
 		}
-		if m.Full() {
-			if err := sh.commitFull(); err != nil {
-				clear(sh.batch[:i+1])
-				sh.queue.putBack(sh.batch[i+1:])
-				return err
-			}
+		var err error
+		switch {
+		case m.Full():
+			err = sh.commitFull()
+		case i%64 == 63 && m.Bytes() >= worthwhile && sh.mayCommit():
+			err = sh.commitNow()
+		}
+		if err != nil {
+			clear(sh.batch[:i+1])
+			sh.queue.putBack(sh.batch[i+1:])
+			return err
 		}
 	}
 	clear(sh.batch)
@@ -200,7 +205,7 @@ func (sh *shard) turn() error {
 		if err := sh.perform(); err != nil {
 			return err
 		}
-		if !m.HasUnit() || sh.inFlightUnits() >= sh.engine.profile.UnitsInFlight {
+		if !m.HasUnit() || !sh.mayCommit() {
 			break
 		}
 		sh.commit()
@@ -209,22 +214,38 @@ func (sh *shard) turn() error {
 	return nil
 }
 
-// commitFull commits a unit that has grown to its bound, after waiting for
-// room in flight: what is in the queue waits too, and new calls are refused
-// when too many do.
-func (sh *shard) commitFull() error {
+// worthwhile is the size of a unit, in bytes, from which it is submitted while
+// others are in flight. A smaller one gains by waiting: what gathers meanwhile
+// shares its commit.
+const worthwhile = 64 << 10
+
+// mayCommit says whether the open unit may be submitted now.
+func (sh *shard) mayCommit() bool {
+	n := sh.inFlightUnits()
+	return n == 0 || n < sh.engine.profile.UnitsInFlight && sh.machine.Bytes() >= worthwhile
+}
+
+// commitNow submits the open unit.
+func (sh *shard) commitNow() error {
 	if err := sh.perform(); err != nil {
 		return err
-	}
-	for sh.inFlightUnits() >= sh.engine.profile.UnitsInFlight {
-		if err := sh.awaitAck(); err != nil {
-			return err
-		}
 	}
 	if sh.machine.HasUnit() {
 		sh.commit()
 	}
 	return nil
+}
+
+// commitFull commits a unit that has grown to its bound, after waiting for
+// room in flight: what is in the queue waits too, and new calls are refused
+// when too many do.
+func (sh *shard) commitFull() error {
+	for sh.inFlightUnits() >= sh.engine.profile.UnitsInFlight {
+		if err := sh.awaitAck(); err != nil {
+			return err
+		}
+	}
+	return sh.commitNow()
 }
 
 func (sh *shard) inFlightUnits() int {
@@ -405,7 +426,7 @@ func (sh *shard) release(h *held) {
 // sleep waits until there is something to do.
 func (sh *shard) sleep(timer *time.Timer) {
 	m := sh.machine
-	blocked := m.HasUnit() && sh.inFlightUnits() >= sh.engine.profile.UnitsInFlight
+	blocked := m.HasUnit() && !sh.mayCommit()
 	if blocked || m.OnTrial() {
 		sh.wantsAck.Store(true)
 		if message.Seq(sh.durable.Load()) > m.Durable() || sh.ackFailure() != nil {
