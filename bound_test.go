@@ -12,7 +12,7 @@ import (
 )
 
 type bounded struct {
-	A     int64  `json:"a_long_name_with_a_\"quote\""`
+	A     int64  `json:"a_long_name_with_<&>"`
 	B     string `json:"b,string"`
 	C     [3]string
 	D     struct{ E, F string }

@@ -18,7 +18,8 @@ func (s *Shard) die(env *envelope, attempts int, reason string) {
 
 	if m.Answer != nil {
 		if len(env.rows) > 0 {
-			s.markOpen(env.cell, env.rows[0].key, env, message.StatusDead, m.ID)
+			value, _ := s.row(env, 0)
+			s.markOpen(m.To, env.rows[0].key, value, message.StatusDead, m.ID)
 		}
 		return
 	}
@@ -36,14 +37,13 @@ func (s *Shard) die(env *envelope, attempts int, reason string) {
 
 // markOpen changes the status of an open outcome, if it is still open, and
 // tells those who wait for it when it does not simply go on.
-func (s *Shard) markOpen(c *cell, k message.RowKey, env *envelope, status message.Status, ref message.ID) {
-	value, _ := s.row(env, 0)
+func (s *Shard) markOpen(a message.Agent, k message.RowKey, value []byte, status message.Status, ref message.ID) {
 	if value == nil {
 		return
 	}
 	o, err := ReadOutcome(k, value)
 	if err != nil {
-		s.breakCell(c, err)
+		s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmCorrupt, Agent: a, Detail: err.Error()})
 		return
 	}
 	o.Status, o.Doubt = status, ref
@@ -64,7 +64,8 @@ func (s *Shard) reopen(env *envelope) {
 	case m.Answer == nil && m.Key == "":
 		s.write(message.TableOpen, 0, message.Delete, s.key(env.rows[0].key.Key), nil)
 	default:
-		s.markOpen(env.cell, env.rows[0].key, env, message.StatusInFlight, message.ID{})
+		value, _ := s.row(env, 0)
+		s.markOpen(m.To, env.rows[0].key, value, message.StatusInFlight, message.ID{})
 	}
 	if env.operator != nil {
 		s.answer(env.operator, s.openSeq(), Answer{Outcome: &message.Outcome{Status: message.StatusDone}})

@@ -244,14 +244,15 @@ func (s *Shard) markOrigin(e *effectRecord, status message.Status, ref message.I
 	if len(e.link.Origin) == 0 {
 		return
 	}
-	c := s.cellOf(e.agent, s.typeOf(e.agent))
-	k := message.RowKey{Table: message.TableOpen, Key: identityKey(c, e.link.Origin)}
+	k := message.RowKey{Table: message.TableOpen, Key: append(e.agent.AppendKey(nil), e.link.Origin...)}
 	mark := func(value []byte) error {
 		if inDoubt := s.effects[e.id] == e && e.status == effectDoubt; inDoubt != (status == message.StatusInDoubt) {
 			return nil // it went on while the row was read
 		}
-		env := &envelope{cell: c, rows: []needed{{key: k, value: value}}, issued: s.sealed, read: true}
-		s.markOpen(c, k, env, status, ref)
+		if r := s.overlay.get(k.Table, k.Key); r != nil {
+			value = r.value
+		}
+		s.markOpen(e.agent, k, value, status, ref)
 		return nil
 	}
 	if r := s.overlay.get(k.Table, k.Key); r != nil {
@@ -259,13 +260,6 @@ func (s *Shard) markOrigin(e *effectRecord, status message.Status, ref message.I
 		return
 	}
 	s.issue(&Load{Keys: []message.RowKey{k}, apply: func(values [][]byte) error { return mark(values[0]) }})
-}
-
-func (s *Shard) typeOf(a message.Agent) *Type {
-	if t := s.behavior.Types[a.Type]; t != nil {
-		return t
-	}
-	return unknownType
 }
 
 // settleEffect brings an effect's result to the agent. The effect's row goes

@@ -58,9 +58,8 @@ type retention struct {
 	paused      bool         // the clock leapt: nothing is forgotten until a person says so
 	disputed    message.Time // a session with a clock that nobody trusts came up to it; zero if none did
 
-	clock  clockRow      // as the store has it
-	drops  []pendingDrop // horizons on their way to being durable
-	toDrop *Retire
+	clock clockRow      // as the store has it
+	drops []pendingDrop // horizons on their way to being durable
 }
 
 type pendingDrop struct {

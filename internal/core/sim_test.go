@@ -62,7 +62,6 @@ type simShard struct {
 	m       *Shard
 	answers []AnswerTo
 	calls   []EffectJob
-	wakes   []message.Shard
 	tickAt  message.Time
 	sealing bool
 	acked   message.Seq

@@ -8,7 +8,6 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -264,12 +263,6 @@ func (e *Engine) alarm(a core.Alarm) {
 	if e.cfg.OnAlarm != nil {
 		e.cfg.OnAlarm(a)
 	}
-}
-
-// randomID is the identity of a message that has none of its own.
-func randomID() (id message.ID) {
-	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the process instead
-	return id
 }
 
 // shardOf is the shard that runs an agent.

@@ -127,7 +127,7 @@ func TestManualSync(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := mem.New(mem.ManualSync())
-		st, o := open(t, d)
+		_, o := open(t, d)
 		answers := map[int]error{}
 		wait := func(i int, p *mem.Pending) { go func() { answers[i] = p.Wait() }() }
 		first, second := o.submit(), o.submit()
@@ -147,7 +147,7 @@ func TestManualSync(t *testing.T) {
 		if err := answers[2]; !errors.Is(err, mem.ErrCrashed) {
 			t.Fatalf("after the crash: %v", answers)
 		}
-		st, o = open(t, d)
+		st, o := open(t, d)
 		o.is(t, 1)
 		wait(3, o.submit())
 		synctest.Wait()
@@ -200,7 +200,8 @@ func TestDeterministic(t *testing.T) {
 		st, _ := open(t, d)
 		return st.Incarnation()
 	}
-	if inc(mem.New()) != inc(mem.New()) || inc(mem.New().Backup()) != inc(mem.New().Backup()) {
+	one, like := mem.New(), mem.New()
+	if inc(one) != inc(like) || inc(one.Backup()) != inc(like.Backup()) {
 		t.Error("two disks that are made alike differ")
 	}
 	d := mem.New()

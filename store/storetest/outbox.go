@@ -118,7 +118,7 @@ func testOutboxGap(t *testing.T, h Harness) {
 // however much that is, and as often as it is asked.
 func testOutboxPurge(t *testing.T, h Harness) {
 	p, st := fresh(t, h, 3)
-	src, dst, other := own(t, st, 0), own(t, st, 1), own(t, st, 2)
+	src, dst := own(t, st, 0), own(t, st, 1)
 	const last = 2000
 	sendMany(src, 1, 1, last)
 	sendMany(src, 2, 1, 20)
@@ -158,7 +158,8 @@ func testOutboxPurge(t *testing.T, h Harness) {
 	}
 	closeStore(t, st)
 	st = open(t, p)
-	src, dst, other = own(t, st, 0), own(t, st, 1), own(t, st, 2)
+	src, dst = own(t, st, 0), own(t, st, 1)
+	other := own(t, st, 2)
 	purge(1501)
 	purge(1999)
 	rows(1 + 20)
