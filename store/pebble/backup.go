@@ -30,6 +30,10 @@ func (st *Store) Backup(ctx context.Context, dir string) error {
 	if err := st.failed.write(func() error { return nil }); err != nil {
 		return fmt.Errorf("back up %s: %w", st.dir, err)
 	}
+	// The checkpoint takes the log after it took the tables: with a fold in
+	// between, the unit rows would be gone and the tables not there yet.
+	st.folds.keep.Lock()
+	defer st.folds.keep.Unlock()
 	err := st.db.Checkpoint(dir, pebble.WithFlushedWAL())
 	if err == nil {
 		err = writeMark(st.opt.fs(), dir, m)

@@ -128,7 +128,7 @@ func TestCrashWhileRestoring(t *testing.T) {
 		t.Fatal(err)
 	}
 	restoring := opt
-	restoring.FS = errorfs.Wrap(disk, each(func(clone *vfs.MemFS) {
+	restoring.FS = errorfs.Wrap(linkFS{disk}, each(func(clone *vfs.MemFS) {
 		if _, found, _ := readMark(clone, "restored"); found { // without a mark there is nothing yet
 			restorable(clone, "restored")
 		}
@@ -147,7 +147,7 @@ func TestCrashWhileRestoring(t *testing.T) {
 
 	// The same of the backup itself, taken from a store on a watched device.
 	watched := opt
-	watched.FS = errorfs.Wrap(disk, each(func(clone *vfs.MemFS) {
+	watched.FS = errorfs.Wrap(linkFS{disk}, each(func(clone *vfs.MemFS) {
 		if err := Restore(background, "backup2", "restored2", testOptions(t, clone)); err == nil {
 			restorable(clone, "restored2")
 		}

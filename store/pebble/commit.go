@@ -28,12 +28,22 @@ func (s *session) submit(u *message.Unit) (*pebble.Batch, error) {
 	if limit := s.store.opt.MaxUnitBytes; size > limit {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", store.ErrTooLarge, size, limit)
 	}
+	writes := u.Writes
+	if expands(writes) {
+		var err error
+		if writes, err = s.expand(writes); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
 	defer s.store.leave()
-	b := s.build(u, size)
-	if err := s.apply(b, u.Version); err != nil {
+	if err := s.store.folds.admit(); err != nil {
+		return nil, err
+	}
+	b, unit := s.build(u.Version, writes, size)
+	if err := s.apply(b, unit, u.Version); err != nil {
 		return nil, err
 	}
 	s.hint(u)
@@ -42,7 +52,7 @@ func (s *session) submit(u *message.Unit) (*pebble.Batch, error) {
 
 // apply compares the version and puts the batch into the log under one mutex,
 // which thereby orders the shard's units in the log as well.
-func (s *session) apply(b *pebble.Batch, v message.Version) error {
+func (s *session) apply(b *pebble.Batch, unit []byte, v message.Version) error {
 	s.shard.mu.Lock()
 	defer s.shard.mu.Unlock()
 	// First, because a unit that failed may be in the log or not: the version
@@ -60,17 +70,24 @@ func (s *session) apply(b *pebble.Batch, v message.Version) error {
 		return err // the batch may be stuck in the pipeline: leave it to the collector
 	}
 	s.shard.version = v
+	s.store.folds.grew(s.shard.memory.add(unit, v.Seq))
 	return nil
 }
 
-// build encodes a unit straight into a batch: keys are assembled in place.
-func (s *session) build(u *message.Unit, size int) *pebble.Batch {
-	// Room for every op's kind, lengths and prefix, and for the version row, so
-	// that the batch does not grow while it is filled.
-	b := s.store.db.NewBatchWithSize(64 + size + 20*len(u.Writes))
-	for i := range u.Writes {
-		w := &u.Writes[i]
+// build encodes a unit straight into a batch: keys are assembled in place. What
+// goes to front tables becomes one row, whose entries it returns too.
+func (s *session) build(v message.Version, writes []message.Write, size int) (*pebble.Batch, []byte) {
+	// Room for every op's kind, lengths and prefix, and for the version and unit
+	// rows, so that the batch does not grow while it is filled.
+	b := s.store.db.NewBatchWithSize(128 + size + 20*len(writes))
+	unit := 1 + sealSize
+	for i := range writes {
+		w := &writes[i]
 		checkTable(w.Table, w.Gen)
+		if front(w.Table) && w.Op <= message.Delete {
+			unit += entrySize(w)
+			continue
+		}
 		n := prefixLen(w.Table)
 		var op *pebble.DeferredBatchOp
 		switch w.Op {
@@ -90,9 +107,14 @@ func (s *session) build(u *message.Unit, size int) *pebble.Batch {
 		finish(op)
 	}
 	op := b.SetDeferred(versionKeyLen, versionSize+sealSize)
-	putVersion(op.Key, op.Value, s.number, u.Version)
+	putVersion(op.Key, op.Value, s.number, v)
 	finish(op)
-	return b
+	// Last, since the next op might move it.
+	op = b.SetDeferred(unitKeyLen, unit)
+	putUnitKey(op.Key, s.number, v.Seq)
+	putUnit(op.Value, op.Key, writes)
+	finish(op)
+	return b, op.Value[1 : unit-sealSize]
 }
 
 // deletePrefix deletes a range: within a batch it hides what was written

@@ -123,6 +123,21 @@ func load(acked *[crashShards]atomic.Uint64) (n [crashShards]uint64) {
 // was acknowledged is there, and units are whole, in order and without gaps.
 func TestCrashAtEveryOperation(t *testing.T) {
 	t.Parallel()
+	crashAtEveryOperation(t, 0)
+}
+
+// The same with folds all the time, also while recovering.
+func TestCrashAtEveryOperationOfFolds(t *testing.T) {
+	t.Parallel()
+	crashAtEveryOperation(t, 8<<10)
+}
+
+func crashAtEveryOperation(t *testing.T, foldBytes int64) {
+	options := func(t testing.TB, fsys vfs.FS) Options {
+		opt := testOptions(t, fsys)
+		opt.foldBytes = foldBytes
+		return opt
+	}
 	for _, unsynced := range []int{0, 50, 100} {
 		t.Run(fmt.Sprintf("unsynced=%d%%", unsynced), func(t *testing.T) {
 			t.Parallel()
@@ -143,17 +158,17 @@ func TestCrashAtEveryOperation(t *testing.T) {
 				checked++
 				// Read before the clone: what is acknowledged now must be in it.
 				n := load(&acked)
-				if err := recovered(crash(disk, unsynced, uint64(ops)), n, testOptions(t, nil)); err != nil {
+				if err := recovered(crash(disk, unsynced, uint64(ops)), n, options(t, nil)); err != nil {
 					t.Errorf("a crash before operation %d (%v %s) with %d%% of the unsynced data: %v", ops, op.Kind, op.Path, unsynced, err)
 				}
 				return nil
 			}
-			m := &machine{opt: testOptions(t, errorfs.Wrap(disk, errorfs.InjectorFunc(hook)))}
+			m := &machine{opt: options(t, errorfs.Wrap(linkFS{disk}, errorfs.InjectorFunc(hook)))}
 			m.opt.Shards, m.opt.MemTableBytes = crashShards, 64<<10
 			if err := workload(m, &acked); err != nil {
 				t.Fatal(err)
 			}
-			if err := recovered(crash(disk, unsynced, 1), load(&acked), testOptions(t, nil)); err != nil {
+			if err := recovered(crash(disk, unsynced, 1), load(&acked), options(t, nil)); err != nil {
 				t.Errorf("after the workload: %v", err)
 			}
 			t.Logf("checked %d crashes of %d", checked, ops)

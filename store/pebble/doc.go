@@ -5,12 +5,36 @@
 //
 //	[table 1][shard 2][key]                  every table but the dedup log
 //	[table 1][generation 4][shard 2][key]    the dedup log: a generation is one range
+//	[0]['f'][shard 2]                        up to where units are folded, see replay.go
+//	[0]['i']                                 the last fold, see replay.go
 //	[0]['h']                                 the store's header, see header.go
+//	[0]['u'][shard 2][sequence 8]            what a unit wrote to front tables, see entry.go
 //	[0]['v'][shard 2]                        the shard's version, see version.go
 //
 // All integers are big-endian, so that the order of the bytes is the order of
 // the numbers. The values of the tables belong to others and are opaque; those
 // of table 0 carry a format byte and a CRC-32C over key and value.
+//
+// # Units and folds
+//
+// Putting a row into the LSM costs most of what a commit costs. So a unit's
+// writes to the front tables (states and the dedup log, which are written and
+// read row by row) are one row of the LSM, in the same batch as everything
+// else of the unit; and in memory beside it there is a hash table of the rows
+// in them, see segment.go and memory.go. Reads ask the memory first and the
+// LSM behind it next. From time to time a fold moves what the memory holds
+// into the LSM, each row's newest value only, as finished tables, and deletes
+// the unit rows, see fold.go. Opening reads those back that are left.
+//
+//  1. Between a shard's folded row and its version there is every unit row, and
+//     no other.
+//  2. A front row's value is that of the last unit row that has it, else the
+//     LSM's: the LSM holds what was folded, or of units still in memory an
+//     older or the same value.
+//  3. Nothing is folded before the log that has it is synced, and no unit row
+//     is deleted before what it held is durable in the LSM.
+//  4. Only folds, one at a time, put rows of front tables into the LSM; only
+//     Maintain deletes ranges of them, after a fold of what it deletes.
 //
 // # The fence
 //

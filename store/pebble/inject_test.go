@@ -67,7 +67,7 @@ func failOnce(t *testing.T, n int64, dead bool) bool {
 	d := &device{n: n, dead: dead}
 	disk := vfs.NewCrashableMem()
 	fatal := make(chan error, 2)
-	m := &machine{opt: testOptions(t, errorfs.Wrap(disk, errorfs.InjectorFunc(d.inject)))}
+	m := &machine{opt: testOptions(t, errorfs.Wrap(linkFS{disk}, errorfs.InjectorFunc(d.inject)))}
 	m.opt.Shards, m.opt.MemTableBytes, m.opt.CacheBytes = crashShards, 64<<10, 64<<10
 	m.opt.Fatal = func(err error) {
 		fatal <- err
@@ -112,7 +112,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 		}
 		return nil
 	}
-	m := &machine{opt: testOptions(t, errorfs.Wrap(disk, errorfs.InjectorFunc(inject)))}
+	m := &machine{opt: testOptions(t, errorfs.Wrap(linkFS{disk}, errorfs.InjectorFunc(inject)))}
 	var told atomic.Int64
 	m.opt.Fatal = func(error) { told.Add(1) }
 	st := mustOpen(t, m)

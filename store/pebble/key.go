@@ -17,6 +17,43 @@ const prefixMax = 7
 // destination, position.
 const outboxKeyLen = 1 + 2 + 2 + 8
 
+// unitMark follows tableStore in the keys of unit rows, see
+// entry.go, and foldedMark and ingestMark of the rows in replay.go.
+const (
+	unitMark   = 'u'
+	foldedMark = 'f'
+	ingestMark = 'i'
+)
+
+// unitKeyLen is the length of the key of a unit row.
+const unitKeyLen = 4 + 8
+
+func putUnitKey(dst []byte, shard message.Shard, seq message.Seq) {
+	dst[0], dst[1] = tableStore, unitMark
+	binary.BigEndian.PutUint16(dst[2:], uint16(shard))
+	binary.BigEndian.PutUint64(dst[4:], uint64(seq))
+}
+
+func unitKey(shard message.Shard, seq message.Seq) []byte {
+	key := make([]byte, unitKeyLen)
+	putUnitKey(key, shard, seq)
+	return key
+}
+
+func parseUnitKey(key []byte) (shard message.Shard, seq message.Seq, ok bool) {
+	if len(key) != unitKeyLen || key[0] != tableStore || key[1] != unitMark {
+		return 0, 0, false
+	}
+	return message.Shard(binary.BigEndian.Uint16(key[2:])), message.Seq(binary.BigEndian.Uint64(key[4:])), true
+}
+
+func foldedKey(shard message.Shard) []byte {
+	return binary.BigEndian.AppendUint16([]byte{tableStore, foldedMark}, uint16(shard))
+}
+
+// ingestKey is the key of the ingest row, see replay.go.
+var ingestKey = []byte{tableStore, ingestMark}
+
 var headerKey = []byte{tableStore, 'h'}
 
 // versionKeyLen is the length of the key of a shard's version row.

@@ -59,6 +59,13 @@ func (st *Store) Maintain(ctx context.Context, r store.Retention) error {
 func (st *Store) maintain(ctx context.Context, r store.Retention) error {
 	b := st.db.NewBatch()
 	if r.Below > st.upkeep.dropped[r.Shard] {
+		// Into the LSM with them, so that one tombstone is behind all of them
+		// and no unit row brings them back.
+		if st.shards[r.Shard].memory.holds(r.Below) {
+			if err := st.folds.foldAll(); err != nil {
+				return errors.Join(err, b.Close())
+			}
+		}
 		if err := st.dropGenerations(ctx, b, r.Shard, r.Below); err != nil {
 			return errors.Join(err, b.Close())
 		}

@@ -83,6 +83,7 @@ func (st *Store) abandon() error {
 }
 
 func (st *Store) start() error {
+	st.folds = newFolder(st)
 	m, err := inspect(st.opt.fs(), st.dir)
 	if err != nil {
 		return err
@@ -107,6 +108,7 @@ func (st *Store) start() error {
 		return err // it failed in the background before it could end the process
 	}
 	go st.mark.run()
+	go st.folds.run()
 	return nil
 }
 
@@ -228,7 +230,7 @@ func (st *Store) create() (mark, error) {
 	if _, err := rand.Read(st.head.incarnation[:]); err != nil {
 		return mark{}, err
 	}
-	st.shards = make([]shard, st.head.shards)
+	st.shards = makeShards(st.head.shards)
 	if err := writeMark(st.opt.fs(), st.dir, mark{state: stateCreating, incarnation: st.head.incarnation}); err != nil {
 		return mark{}, err
 	}
@@ -270,6 +272,9 @@ func (st *Store) recover(m mark) error {
 	if n := len(m.versions); st.opt.Shards != 0 && st.opt.Shards != n {
 		return fmt.Errorf("the store has %d shards, for ever, and the options ask for %d; ask for none to take what it has", n, st.opt.Shards)
 	}
+	if err := removeFolds(st.opt.fs(), st.dir); err != nil {
+		return err
+	}
 	if err := st.openDB(); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%w: a file is missing: %w; restore a backup", store.ErrCorrupt, err)
@@ -288,13 +293,13 @@ func (st *Store) recover(m mark) error {
 		return err
 	}
 	st.head = head
-	st.shards = make([]shard, head.shards)
+	st.shards = makeShards(head.shards)
 	for i, v := range versions {
 		st.shards[i].version = v
 		// Recovery has flushed what it read, so all of it is durable.
 		st.shards[i].durable.raise(v)
 	}
-	return nil
+	return st.replay()
 }
 
 // openDB opens Pebble's part of the directory.
@@ -307,6 +312,8 @@ func (st *Store) openDB() error {
 	if st.opt.FS == nil {
 		t.WithFSDefaults() // watches how slow the disk is
 	}
+	t.EnsureDefaults()
+	st.tuning = t
 	// An error in the background of the opening is no error of Open's, but
 	// what was not flushed is not durable: attempt looks at both.
 	return corruption(st.failed.attempt(func() (err error) {

@@ -34,6 +34,8 @@ type Options struct {
 	CacheBytes int64
 	// MemTableBytes is how much is gathered in memory, and in one log file,
 	// before it is sorted into tables; 64 MiB. Up to four of them may exist.
+	// States and dedup rows are kept in memory besides: half as much begins a
+	// fold, see the package documentation, and twice as much is the most.
 	MemTableBytes uint64
 	// UnitsInFlight is what the profile advises; 2.
 	UnitsInFlight int
@@ -51,6 +53,9 @@ type Options struct {
 	// markEvery is how often the watermark is written while it changes. It
 	// must stay below the second that the documentation promises.
 	markEvery time.Duration
+	// foldBytes is how much is written to the front tables before it is moved
+	// into the LSM.
+	foldBytes int64
 }
 
 func (o Options) withDefaults() Options {
@@ -71,6 +76,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.foldBytes == 0 {
+		o.foldBytes = int64(o.MemTableBytes / 2)
 	}
 	if o.markEvery == 0 {
 		o.markEvery = 750 * time.Millisecond

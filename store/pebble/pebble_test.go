@@ -35,7 +35,7 @@ func TestStoreInMemory(t *testing.T) {
 		m.opt.Shards = shards
 		return storetest.Place{
 			Opener: m,
-			Kill:   func(testing.TB) { m.opt.FS = crash(m.opt.FS.(*vfs.MemFS), 100, 1) },
+			Kill:   func(testing.TB) { m.opt.FS = linkFS{crash(m.opt.FS.(linkFS).MemFS, 100, 1)} },
 			Restore: func(t testing.TB, st store.Store) store.Opener {
 				return backupAndRestore(t, st, m.opt, "backup", "restored")
 			},

@@ -68,6 +68,12 @@ func (s *session) Get(ctx context.Context, keys []message.RowKey) ([][]byte, err
 	for i := range keys {
 		k := &keys[i]
 		checkTable(k.Table, k.Gen)
+		if front(k.Table) {
+			var known bool
+			if values[i], known = s.shard.memory.get(k); known {
+				continue
+			}
+		}
 		*buf = appendKey((*buf)[:0], s.number, k.Table, k.Gen, k.Key)
 		value, closer, err := s.store.db.Get(*buf)
 		if errors.Is(err, pebble.ErrNotFound) {
@@ -82,45 +88,6 @@ func (s *session) Get(ctx context.Context, keys []message.RowKey) ([][]byte, err
 		}
 	}
 	return values, nil
-}
-
-// Scan returns rows of a table in order, all as of one moment.
-func (s *session) Scan(ctx context.Context, r store.Range, limit int) (rows []message.Row, err error) {
-	checkTable(r.Table, r.Gen)
-	if err := s.enterRead(ctx); err != nil {
-		return nil, err
-	}
-	defer s.store.leave()
-	if limit <= 0 {
-		return nil, nil
-	}
-	prefix := prefixLen(r.Table)
-	lower := appendKey(nil, s.number, r.Table, r.Gen, r.From)
-	upper := store.PrefixEnd(lower[:prefix])
-	if r.To != nil {
-		upper = appendKey(nil, s.number, r.Table, r.Gen, r.To)
-	}
-	it, err := s.store.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		return nil, s.readError(fmt.Sprintf("table %d", r.Table), err)
-	}
-	defer func() {
-		if cerr := it.Close(); cerr != nil && err == nil {
-			rows, err = nil, s.readError(fmt.Sprintf("table %d", r.Table), cerr)
-		}
-	}()
-	for ok := it.First(); ok && len(rows) < limit; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return nil, s.readError(fmt.Sprintf("row %x of table %d", it.Key()[prefix:], r.Table), err)
-		}
-		key := it.Key()[prefix:]
-		// Key and value of a row share one allocation.
-		b := make([]byte, 0, len(key)+len(value))
-		b = append(append(b, key...), value...)
-		rows = append(rows, message.Row{Key: b[:len(key):len(key)], Value: b[len(key):]})
-	}
-	return rows, nil // an error that ended the loop is returned by Close too
 }
 
 func (s *session) readError(what string, err error) error {

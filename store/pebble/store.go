@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -25,6 +26,8 @@ type Store struct {
 	shards []shard
 	wake   chan message.Shard
 	mark   *watermark
+	tuning *pebble.Options
+	folds  *folder
 
 	// life is held for reading by whoever uses db, so that Close, which takes
 	// it for writing, ends nothing under anybody's hands.
@@ -34,12 +37,27 @@ type Store struct {
 	upkeep upkeep
 }
 
-// shard is the fence of one shard.
+// shard is the fence of one shard, and what it has in memory.
 type shard struct {
 	mu      sync.Mutex
 	version message.Version // of the last unit in the log; under mu
 	durable durable
-	_       [64]byte // shards are worked on by different cores
+	memory  memory
+
+	// Up to these units the unit rows are in the LSM's tables, and are gone.
+	// They belong to whoever folds.
+	folded, forgotten message.Seq
+
+	_ [64]byte // shards are worked on by different cores
+}
+
+func makeShards(n int) []shard {
+	shards := make([]shard, n)
+	seed := rand.Uint64() // nobody can choose keys that collide
+	for i := range shards {
+		shards[i].memory = newMemory(seed)
+	}
+	return shards
 }
 
 var (
@@ -128,6 +146,7 @@ func (st *Store) Close() error {
 	}
 	st.closed = true
 	st.mark.close()
+	st.folds.close()
 	if err := st.failed.broken(); err != nil {
 		return fmt.Errorf("close %s: %w", st.dir, err)
 	}

@@ -1,0 +1,292 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+// Random writes, reads, folds, drops, crashes and backups beside a map. Folds
+// happen by themselves too.
+func TestFoldModel(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(40 / every(4)) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			runFoldModel(t, rand.New(rand.NewPCG(seed, seed)))
+		})
+	}
+}
+
+type foldModel struct {
+	t     *testing.T
+	rng   *rand.Rand
+	m     *machine
+	st    *Store
+	own   [2]*owner
+	rows  [2]map[string]string // table, generation and key → value
+	floor [2]message.Generation
+}
+
+func runFoldModel(t *testing.T, rng *rand.Rand) {
+	m := &foldModel{t: t, rng: rng, m: &machine{opt: testOptions(t, vfs.NewCrashableMem())}}
+	m.m.opt.Shards, m.m.opt.foldBytes, m.m.opt.MemTableBytes = 2, 4<<10, 64<<10
+	for i := range m.rows {
+		m.rows[i] = map[string]string{}
+	}
+	m.open()
+	for range 400 {
+		switch n := rng.IntN(40); {
+		case n < 25:
+			m.commit(rng.IntN(2))
+		case n < 32:
+			m.scan(rng.IntN(2))
+		case n < 35:
+			if err := m.st.folds.fold(); err != nil {
+				t.Fatal(err)
+			}
+		case n < 37:
+			m.drop(rng.IntN(2))
+		case n == 37:
+			mustClose(t, m.st)
+			m.open()
+		case n == 38:
+			disk := m.m.opt.FS.(linkFS).MemFS
+			m.m.opt.FS = linkFS{crash(disk, 50*rng.IntN(3), rng.Uint64())}
+			_ = m.st.Close()
+			m.open()
+		default:
+			m.backup()
+		}
+	}
+	m.compare()
+	mustClose(t, m.st)
+}
+
+func (m *foldModel) open() {
+	m.st = mustOpen(m.t, m.m)
+	for i := range m.own {
+		m.own[i] = own(m.t, m.st, message.Shard(i))
+		// A crash may have undone it.
+		if err := m.st.Maintain(background, store.Retention{Shard: message.Shard(i), Below: m.floor[i]}); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	m.compare()
+}
+
+func (m *foldModel) key(shard int) message.RowKey {
+	k := message.RowKey{Table: message.TableState, Key: fmt.Append(nil, "k", m.rng.IntN(40))}
+	if m.rng.IntN(2) == 0 {
+		k.Table, k.Gen = message.TableDedup, m.floor[shard]+message.Generation(m.rng.IntN(3))
+	}
+	return k
+}
+
+func rowName(k message.RowKey) string { return fmt.Sprintf("%d/%d/%s", k.Table, k.Gen, k.Key) }
+
+func (m *foldModel) commit(shard int) {
+	o, rows := m.own[shard], m.rows[shard]
+	o.at.Seq++
+	u := &message.Unit{Version: o.at}
+	for range m.rng.IntN(12) {
+		w := message.Write{RowKey: m.key(shard)}
+		switch m.rng.IntN(12) {
+		case 0, 1, 2:
+			w.Op = message.Delete
+			delete(rows, rowName(w.RowKey))
+		case 3:
+			if w.Table == message.TableState {
+				w.Op = message.DeletePrefix
+				for name := range rows {
+					if strings.HasPrefix(name, rowName(w.RowKey)) {
+						delete(rows, name)
+					}
+				}
+				break
+			}
+			fallthrough
+		default:
+			w.Value = fmt.Append(nil, m.rng.Uint64(), strings.Repeat("x", m.rng.IntN(100)))
+			rows[rowName(w.RowKey)] = string(w.Value)
+		}
+		u.Writes = append(u.Writes, w)
+	}
+	if err := o.Commit(background, u).Wait(); err != nil {
+		m.t.Fatal(err)
+	}
+	keys := []message.RowKey{m.key(shard), m.key(shard), m.key(shard)}
+	values, err := o.Get(background, keys)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for i, k := range keys {
+		if want, ok := rows[rowName(k)]; (values[i] != nil) != ok || string(values[i]) != want {
+			m.t.Fatalf("%s is %q, want %q, %v", rowName(k), values[i], want, ok)
+		}
+	}
+}
+
+func (m *foldModel) scan(shard int) {
+	k, to := m.key(shard), m.key(shard)
+	m.scanRange(shard, store.Range{Table: k.Table, Gen: k.Gen, From: k.Key, To: to.Key}, 1+m.rng.IntN(20))
+}
+
+func (m *foldModel) scanRange(shard int, r store.Range, limit int) {
+	m.t.Helper()
+	prefix := fmt.Sprintf("%d/%d/", r.Table, r.Gen)
+	var want []string
+	for name := range m.rows[shard] {
+		if key, ok := strings.CutPrefix(name, prefix); ok && key >= string(r.From) && (r.To == nil || key < string(r.To)) {
+			want = append(want, key)
+		}
+	}
+	slices.Sort(want)
+	want = want[:min(limit, len(want))]
+	rows, err := m.own[shard].Scan(background, r, limit)
+	if err != nil || len(rows) != len(want) {
+		m.t.Fatalf("scan of %+v: %d rows, %v; want %d", r, len(rows), err, len(want))
+	}
+	for i, row := range rows {
+		if string(row.Key) != want[i] || string(row.Value) != m.rows[shard][prefix+want[i]] {
+			m.t.Fatalf("row %d is %q: %q, want %q", i, row.Key, row.Value, want[i])
+		}
+	}
+}
+
+func (m *foldModel) compare() {
+	m.t.Helper()
+	for shard := range m.own {
+		m.scanRange(shard, store.Range{Table: message.TableState}, 1000)
+		for gen := range m.floor[shard] + 4 {
+			m.scanRange(shard, store.Range{Table: message.TableDedup, Gen: gen}, 1000)
+		}
+	}
+}
+
+func (m *foldModel) drop(shard int) {
+	m.floor[shard] += message.Generation(m.rng.IntN(2))
+	if err := m.st.Maintain(background, store.Retention{Shard: message.Shard(shard), Below: m.floor[shard]}); err != nil {
+		m.t.Fatal(err)
+	}
+	for name := range m.rows[shard] {
+		var gen message.Generation
+		if _, err := fmt.Sscanf(name, "4/%d/", &gen); err == nil && gen < m.floor[shard] {
+			delete(m.rows[shard], name)
+		}
+	}
+	m.compare()
+}
+
+// backup goes on with a restored copy.
+func (m *foldModel) backup() {
+	n := m.rng.Uint64()
+	o := backupAndRestore(m.t, m.st, m.m.opt, fmt.Sprintf("backup%d", n), fmt.Sprintf("restored%d", n))
+	live := m.st
+	m.st = mustOpen(m.t, o)
+	old := m.own
+	for i := range m.own {
+		m.own[i] = own(m.t, m.st, message.Shard(i))
+	}
+	m.compare()
+	mustClose(m.t, m.st)
+	m.st, m.own = live, old
+}
+
+// Readers see every row, whole and never older than before, while units are
+// committed and folded. Run it with -race.
+func TestReadersBesideFolds(t *testing.T) {
+	t.Parallel()
+	opt := testOptions(t, vfs.NewMem())
+	opt.foldBytes = 16 << 10
+	st := mustOpen(t, &machine{opt: opt})
+	o := own(t, st, 0)
+	if err := o.submit(1).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			last := ""
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				got, err := o.Get(background, []message.RowKey{stateKey("last")})
+				if err != nil || string(got[0]) < last {
+					t.Errorf("%q after %q, %v", got[0], last, err)
+					return
+				}
+				last = string(got[0])
+				rows, err := o.Scan(background, store.Range{Table: message.TableDedup, Gen: 1}, 1<<20)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for i, row := range rows {
+					if string(row.Key) != fmt.Sprintf("%08d", i+1) {
+						t.Errorf("row %d is %q", i+1, row.Key)
+						return
+					}
+				}
+				if len(rows) == 0 || string(rows[len(rows)-1].Key) < last {
+					t.Errorf("%d rows after unit %s", len(rows), last)
+					return
+				}
+			}
+		})
+	}
+	for range 600 {
+		if err := o.submit(300).Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if st.shards[0].folded == 0 {
+		t.Error("nothing was folded")
+	}
+	mustClose(t, st)
+}
+
+// Commits that wait for a fold hear of the device's failure.
+func TestHeldBackCommitsHearOfFailure(t *testing.T) {
+	t.Parallel()
+	opt := testOptions(t, vfs.NewMem())
+	opt.foldBytes = 4 << 10
+	opt.Fatal = func(error) {}
+	st := mustOpen(t, &machine{opt: opt})
+	o := own(t, st, 0)
+	st.folds.mu.Lock() // the fold does not get on
+	done := make(chan error, 1)
+	go func() {
+		for {
+			if err := o.submit(1000).Wait(); err != nil {
+				done <- err
+				return
+			}
+			if st.folds.full.Load() >= 2*opt.foldBytes {
+				_ = st.failed.fail(errors.New("the disk is gone"))
+			}
+		}
+	}()
+	if err := <-done; !errors.Is(err, store.ErrBroken) {
+		t.Errorf("%v, want ErrBroken", err)
+	}
+	st.folds.mu.Unlock()
+	if err := st.Close(); !errors.Is(err, store.ErrBroken) {
+		t.Errorf("Close: %v, want ErrBroken", err)
+	}
+}

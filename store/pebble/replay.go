@@ -1,0 +1,120 @@
+package pebble
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+// A folded row says up to which unit of a shard the unit rows are folded and
+// gone; there is none as long as all of them are there:
+//
+//	[format 1][sequence 8][fold 8][CRC-32C 4]
+//
+// Folds are numbered. The tables of a fold come into the LSM by its manifest
+// alone, together with one that has the ingest row, whose sequence is 0 and
+// whose fold is theirs. So a manifest that lost its end, which Pebble does not
+// notice, is noticed here: it has not got all the folds that the log tells of.
+const (
+	foldedFormat = 1
+	foldedSize   = 1 + 8 + 8
+)
+
+func encodeFolded(key []byte, seq message.Seq, fold uint64) []byte {
+	b := append(make([]byte, 0, foldedSize+sealSize), foldedFormat)
+	b = binary.BigEndian.AppendUint64(b, uint64(seq))
+	return seal(key, binary.BigEndian.AppendUint64(b, fold))
+}
+
+// readFolded reads a folded row or the ingest row; zeros if there is none.
+func readFolded(db *pebble.DB, what string, key []byte) (seq message.Seq, fold uint64, err error) {
+	row, err := readRow(db, key)
+	if err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", what, err)
+	}
+	if row == nil {
+		return 0, 0, nil
+	}
+	value, err := unseal(what, key, row, foldedFormat, foldedSize)
+	if err != nil {
+		return 0, 0, err
+	}
+	return message.Seq(binary.BigEndian.Uint64(value[1:])), binary.BigEndian.Uint64(value[9:]), nil
+}
+
+// replay reads the unit rows back into the shards' memories. Between a shard's
+// folded row and its version there must be every one of them, and no other.
+func (st *Store) replay() (err error) {
+	if _, st.folds.number, err = readFolded(st.db, "the ingest row", ingestKey); err != nil {
+		return err
+	}
+	for i := range st.shards {
+		sh := &st.shards[i]
+		seq, fold, err := readFolded(st.db, fmt.Sprintf("the folded row of shard %d", i), foldedKey(message.Shard(i)))
+		if err != nil {
+			return err
+		}
+		if fold > st.folds.number {
+			return fmt.Errorf("%w: the folded row of shard %d is of fold %d, and the manifest has folds up to %d: its end is lost; restore a backup", store.ErrCorrupt, i, fold, st.folds.number)
+		}
+		sh.folded = seq
+		sh.forgotten = sh.folded
+		if sh.folded > sh.version.Seq {
+			return fmt.Errorf("%w: the folded row of shard %d says unit %d, and the version row unit %d", store.ErrCorrupt, i, sh.folded, sh.version.Seq)
+		}
+	}
+	it, err := st.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tableStore, unitMark}, UpperBound: []byte{tableStore, unitMark + 1}})
+	if err != nil {
+		return corruption(err)
+	}
+	defer func() { err = errors.Join(err, corruption(it.Close())) }()
+	at := make([]message.Seq, len(st.shards))
+	for i := range at {
+		at[i] = st.shards[i].folded
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		if err := st.replayUnit(it, at); err != nil {
+			return err
+		}
+	}
+	if err := it.Error(); err != nil {
+		return fmt.Errorf("the rows of units: %w", corruption(err))
+	}
+	for i, seq := range at {
+		if want := st.shards[i].version.Seq; seq != want {
+			return fmt.Errorf("%w: the row of unit %d of shard %d is missing: the shard is at unit %d; restore a backup", store.ErrCorrupt, seq+1, i, want)
+		}
+	}
+	return nil
+}
+
+// replayUnit reads one unit row; at is the last unit of each shard so far.
+func (st *Store) replayUnit(it *pebble.Iterator, at []message.Seq) error {
+	shard, seq, ok := parseUnitKey(it.Key())
+	if !ok || int(shard) >= len(st.shards) {
+		return fmt.Errorf("%w: there is a row %x where only rows of units are", store.ErrCorrupt, it.Key())
+	}
+	sh := &st.shards[shard]
+	if seq > sh.version.Seq || seq <= sh.folded {
+		return fmt.Errorf("%w: there is a row of unit %d of shard %d, which is at unit %d and folded up to %d", store.ErrCorrupt, seq, shard, sh.version.Seq, sh.folded)
+	}
+	if seq != at[shard]+1 {
+		return fmt.Errorf("%w: the row of unit %d of shard %d is missing; the next one is of unit %d; restore a backup", store.ErrCorrupt, at[shard]+1, shard, seq)
+	}
+	at[shard] = seq
+	row, err := it.ValueAndErr()
+	if err != nil {
+		return fmt.Errorf("the row of unit %d of shard %d: %w", seq, shard, corruption(err))
+	}
+	entries, err := parseUnit(shard, seq, row)
+	if err != nil {
+		return err
+	}
+	st.folds.grew(sh.memory.add(entries, seq))
+	return nil
+}
