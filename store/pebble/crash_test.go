@@ -17,10 +17,13 @@ import (
 // soak says whether to run every case instead of a sample.
 var soak = os.Getenv("SEMEL_SOAK") != ""
 
-// every is n in a normal run and 1 in a long one.
+// every is 1 in a long run, n in a normal one and more in a short one.
 func every(n int) int {
-	if soak {
+	switch {
+	case soak:
 		return 1
+	case testing.Short():
+		return 4 * n
 	}
 	return n
 }
@@ -152,7 +155,7 @@ func crashAtEveryOperation(t *testing.T, foldBytes int64) {
 				mu.Lock()
 				defer mu.Unlock()
 				ops++
-				if t.Failed() || (ops+unsynced/50)%every(3) != 0 {
+				if t.Failed() || (ops+unsynced/50)%every(5*3) != 0 {
 					return nil
 				}
 				checked++

@@ -19,7 +19,7 @@ import (
 // happen by themselves too.
 func TestFoldModel(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(40 / every(4)) {
+	for seed := range uint64(40 / every(8)) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			runFoldModel(t, rand.New(rand.NewPCG(seed, seed)))

@@ -46,7 +46,7 @@ func TestFailAtEveryOperation(t *testing.T) {
 	for _, dead := range []bool{false, true} {
 		t.Run(fmt.Sprintf("dead=%v", dead), func(t *testing.T) {
 			t.Parallel()
-			step, failed := every(2), 0
+			step, failed := every(5*2), 0
 			for n := 1; ; n += step {
 				if !failOnce(t, int64(n), dead) {
 					break
