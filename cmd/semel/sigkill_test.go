@@ -80,9 +80,6 @@ func (s *killing) kill() {
 	cmd := s.cmd
 	s.up = make(chan struct{})
 	s.mu.Unlock()
-	if cmd == nil {
-		return
-	}
 	_ = cmd.Process.Signal(syscall.SIGKILL)
 	if err := cmd.Wait(); !strings.Contains(fmt.Sprint(err), "killed") {
 		s.t.Errorf("the server did not live until it was killed: %v\n%s", err, s.stderr)

@@ -198,3 +198,79 @@ func TestGivingUpWhileStopping(t *testing.T) {
 		})
 	}
 }
+
+// FAULTS 3a: the shard is opened again by the same process while a call is
+// under way. Nobody was proved dead by that, so neither a probe's "not done"
+// nor a person's counts before the call's deadline is over.
+func TestReopenDuringACall(t *testing.T) {
+	t.Parallel()
+	for name, effect := range map[string]*core.Effect{
+		"probe": {Policy: core.Probe, Timeout: 300 * time.Millisecond, MaxAttempts: 5},
+		"ask":   {Policy: core.Ask, Timeout: 300 * time.Millisecond, MaxAttempts: 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disk := mem.New(mem.Shards(1))
+			var fails atomic.Bool
+			disk.Faults(func(message.Shard, *message.Unit) mem.Fault {
+				if fails.Swap(false) {
+					return mem.Fault{Err: errors.New("the answer was lost"), Applied: true}
+				}
+				return mem.Fault{}
+			})
+			calling := make(chan context.Context, 1)
+			var calls atomic.Int64
+			call := func(ctx context.Context, _ core.EffectJob) core.EffectResult {
+				if calls.Add(1) == 1 {
+					calling <- ctx
+					<-ctx.Done() // on its way until then
+					return core.EffectResult{Status: message.StatusUnknown}
+				}
+				if first := <-calling; first.Err() == nil {
+					t.Error("it is called again while the first call may still arrive")
+				}
+				return core.EffectResult{Status: message.StatusDone, Body: []byte(`"paid"`)}
+			}
+			probe := func(context.Context, core.EffectJob) core.EffectResult {
+				return core.EffectResult{Status: message.StatusNotDone}
+			}
+			b := program(newHistory())
+			b.Effects = map[string]*core.Effect{"pay": effect}
+			e, err := engine.Open(t.Context(), disk, engine.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = e.Close(context.Background()) }()
+			if err := e.Start(b, map[string]engine.Outside{"pay": {Call: call, Probe: probe}}); err != nil {
+				t.Fatal(err)
+			}
+			pay := func(accept bool) core.Answer {
+				m, err := op{agent: "a", action: "pay", order: order{Tag: "pay", N: 1, Effect: "pay"}}.message()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return e.Submit(t.Context(), m, accept)
+			}
+			if a := pay(true); a.Fault != nil {
+				t.Fatal(a.Fault)
+			}
+			calling <- <-calling // the first call is under way
+			fails.Store(true)
+			e.Submit(t.Context(), addition(t, "x"), false) // the shard is opened again
+			within(t, "the payment", func() {
+				for {
+					switch a := pay(false); {
+					case a.Fault != nil: // the shard is down
+					case a.Outcome.Status == message.StatusDone:
+						return
+					case a.Outcome.Status == message.StatusInDoubt:
+						e.Resolve(t.Context(), a.Outcome.Doubt, core.Resolution{Status: message.StatusNotDone, By: "judge"})
+					}
+				}
+			})
+			if n := calls.Load(); n != 2 {
+				t.Errorf("%d calls", n)
+			}
+		})
+	}
+}

@@ -35,6 +35,10 @@ func TestMain(m *testing.M) {
 	if role == "" {
 		os.Exit(m.Run())
 	}
+	go func() { // nobody is left behind when the test itself is killed
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
 	if err := roles[role](); err != nil {
 		fmt.Fprintln(os.Stderr, role+":", err)
 		os.Exit(1)
@@ -71,7 +75,11 @@ func trySpawn(t *testing.T, role string, env ...string) (*child, error) {
 	c := &child{t: t, cmd: exec.Command(os.Args[0]), lines: make(chan string, 64), stderr: new(bytes.Buffer)}
 	c.cmd.Env = append(append(os.Environ(), roleVar+"="+role), env...)
 	c.cmd.Stderr = c.stderr
-	out, err := c.cmd.StdoutPipe()
+	_, err := c.cmd.StdinPipe() // open as long as we live
+	var out io.ReadCloser
+	if err == nil {
+		out, err = c.cmd.StdoutPipe()
+	}
 	if err == nil {
 		err = c.cmd.Start()
 	}
