@@ -323,8 +323,9 @@ func (s *Shard) recoverEffect(r message.Row, unclean bool) error {
 		s.effectLater(e, time.Duration(max(s.settleTime(e)-s.now, 0)))
 		return nil
 	}
-	if e.status == effectDoubt {
+	if e.resolved {
 		s.recoverResolution(e)
+		return nil
 	}
 	switch s.policy(e).Policy {
 	case Probe:

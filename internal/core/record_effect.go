@@ -30,6 +30,7 @@ type effectRecord struct {
 	epoch     message.Epoch // in which the last call was begun
 	reason    string        // of the last failure
 	notDone   bool          // a person said that it did not happen: it is called again as soon as that counts
+	resolved  bool          // a person settled it; the agent has not heard yet
 
 	mem effectMemory
 }
@@ -52,6 +53,9 @@ func appendEffect(b, key []byte, e *effectRecord) []byte {
 	b = putBytes(b, 14, e.reason)
 	if e.notDone {
 		b = putUint(b, 15, 1)
+	}
+	if e.resolved {
+		b = putUint(b, 16, 1)
 	}
 	return seal(b, start, key)
 }
@@ -90,6 +94,8 @@ func readEffect(k message.RowKey, value []byte) (*effectRecord, error) {
 			e.reason = string(f.bytes)
 		case 15:
 			e.notDone = f.val == 1
+		case 16:
+			e.resolved = f.val == 1
 		}
 		return err
 	})

@@ -15,7 +15,7 @@ func (s *Shard) Resolve(now message.Time, c *Caller, id message.ID, r Resolution
 	s.advanceClock(now)
 	r.At = s.now
 	e := s.effects[id]
-	if e == nil || e.mem.settling != nil || e.status != effectDoubt || e.notDone {
+	if e == nil || e.mem.settling != nil || e.status != effectDoubt || e.notDone || e.resolved {
 		s.resolvedBefore(id, func(was *Resolution, err error) {
 			switch {
 			case err != nil:
@@ -36,6 +36,9 @@ func (s *Shard) Resolve(now message.Time, c *Caller, id message.ID, r Resolution
 	s.putResolution(id, &r)
 	s.answer(c, s.openSeq(), Answer{Outcome: resolvedOutcome(&r)})
 	if r.Status != message.StatusNotDone {
+		// The word is durable before the agent hears it: no other may be taken.
+		e.resolved = true
+		s.putEffect(e)
 		s.settleEffect(e, EffectResult{ID: id, Status: r.Status, Body: r.Body, Code: r.Code, Detail: r.Detail})
 		return
 	}
@@ -53,10 +56,30 @@ func (s *Shard) Resolve(now message.Time, c *Caller, id message.ID, r Resolution
 // agent had not heard when the last session ended: the first word stands.
 func (s *Shard) recoverResolution(e *effectRecord) {
 	s.resolvedBefore(e.id, func(was *Resolution, err error) {
-		if err == nil && was != nil && was.Status != message.StatusNotDone && s.effects[e.id] == e && e.mem.settling == nil {
+		switch {
+		case err != nil:
+			s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmCorrupt, Agent: e.agent, ID: e.id, Detail: err.Error()})
+		case was == nil: // older than the retention: a person has to say it again
+			e.resolved = false
+		default:
 			s.settleEffect(e, EffectResult{ID: e.id, Status: was.Status, Body: was.Body, Code: was.Code, Detail: was.Detail})
 		}
 	})
+}
+
+// LateResult hears of a call that a former session of this process began. It
+// settles an effect that nothing else has settled meanwhile, because what it
+// says is certain; else it can only contradict.
+func (s *Shard) LateResult(now message.Time, r EffectResult) {
+	s.advanceClock(now)
+	certain := r.Status == message.StatusDone || r.Status == message.StatusRejected
+	if e := s.effects[r.ID]; e != nil {
+		if certain && e.mem.settling == nil && !e.resolved && !e.mem.running {
+			s.settleEffect(e, r)
+		}
+		return
+	}
+	s.lateResult(r)
 }
 
 func resolvedOutcome(r *Resolution) *message.Outcome {

@@ -3,7 +3,6 @@ package core
 import (
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/semel-dev/semel/message"
 )
@@ -86,13 +85,13 @@ func (r *retention) since(at message.Time) []message.Generation {
 }
 
 // horizon is the time below which a key's outcome may have been forgotten: a
-// key may be seen up to skew before its own time.
-func (r *retention) horizon(skew time.Duration) message.Time {
+// key may have been seen up to lead before its own time.
+func (r *retention) horizon(lead message.Time) message.Time {
 	oldest := r.generations[0]
 	if oldest.number == 1 {
 		return math.MinInt64 // nothing was ever dropped
 	}
-	return oldest.start + message.Time(skew)
+	return oldest.start + lead
 }
 
 func (r *retention) nextTurn() message.Time {

@@ -83,6 +83,8 @@ type Shard struct {
 	identity []byte // scratch
 
 	spareEnvelope *envelope
+
+	lead message.Time // of the keys' own times before the times when they were seen
 }
 
 // Take returns the work gathered since the last Take. It is valid until the
@@ -236,6 +238,12 @@ func (s *Shard) recoverMeta(rows []message.Row) error {
 			if clock, err = readClock(k, r.Value); err != nil {
 				return err
 			}
+		case string(r.Key) == leadKey:
+			n, err := readNumber(k, r.Value)
+			if err != nil {
+				return err
+			}
+			s.lead = message.Time(n)
 		case string(r.Key) == generationsKey:
 			if err := s.retention.read(k, r.Value); err != nil {
 				return err

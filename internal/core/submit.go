@@ -108,10 +108,7 @@ func (s *Shard) live(env *envelope, identity []byte) {
 // Then, if nothing keeps it, the message runs within this event, and need not
 // be found by duplicates before its outcome is.
 func (s *Shard) needOutcome(env *envelope, identity []byte) {
-	first := message.Time(0) // the earliest that the identity can have been seen
-	if t, ok := message.KeyTime(env.msg.Key); ok {
-		first = message.Time(t) - message.Time(s.cfg.Skew)
-	}
+	first := s.firstSeen(env.msg.Key)
 	if first >= s.window.since && !s.window.contains(hashIdentity(identity)) {
 		if c := env.cell; !c.loaded || c.control != nil || s.trial.env != nil {
 			s.live(env, identity)
@@ -193,7 +190,7 @@ func (s *Shard) refuseByTime(env *envelope) bool {
 		return false
 	}
 	at := message.Time(t)
-	if at < s.retention.horizon(s.cfg.Skew) {
+	if at < s.retention.horizon(s.lead) {
 		s.refuseAll(env, s.sealed, message.CodeKeyExpired, "the key is older than the dedup log remembers; whether it was executed is not known any more")
 		return true
 	}
@@ -201,6 +198,7 @@ func (s *Shard) refuseByTime(env *envelope) bool {
 		s.refuseAll(env, 0, message.CodeKeyInFuture, "the key's own time is ahead of the server's clock by more than the allowed skew; check the caller's clock")
 		return true
 	}
+	s.noteLead(at)
 	return false
 }
 

@@ -13,7 +13,7 @@ import (
 // is. The machine bounds how many run at once.
 func (sh *shard) startEffect(job core.EffectJob) {
 	e := sh.engine
-	if e.ctx.Err() != nil || e.state.Load() == stateClosing && e.ctx.Err() != nil {
+	if e.ctx.Err() != nil {
 		return
 	}
 	life := sh.life
@@ -24,8 +24,10 @@ func (sh *shard) startEffect(job core.EffectJob) {
 		defer e.leave(1)
 		r := e.callOutside(job)
 		sh.queue.push(event{run: func(m *core.Shard) {
-			if life == sh.life { // else the new machine took the effect up from the store
+			if life == sh.life {
 				m.EffectDone(e.clock.now(), r)
+			} else { // a new machine took the effect up from the store
+				m.LateResult(e.clock.now(), r)
 			}
 		}})
 	}()

@@ -225,7 +225,7 @@ func foreign(fsys vfs.FS, dir string) ([]string, error) {
 func (st *Store) create() (mark, error) {
 	st.head = header{shards: st.opt.Shards, created: time.Now()}
 	if st.head.shards == 0 {
-		st.head.shards = DefaultShards
+		st.head.shards = DefaultShards()
 	}
 	if _, err := rand.Read(st.head.incarnation[:]); err != nil {
 		return mark{}, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -13,8 +14,9 @@ import (
 )
 
 // DefaultShards is the number of shards of a store that is created without
-// saying how many.
-const DefaultShards = 4
+// saying how many: one for each processor that this process may use, between 2
+// and 16. More than that only makes units smaller.
+func DefaultShards() int { return min(max(runtime.GOMAXPROCS(0), 2), 16) }
 
 // ExitCode is what a process exits with when its storage device failed: the
 // EX_IOERR of sysexits.h.
@@ -35,9 +37,10 @@ type Options struct {
 	// MemTableBytes is how much is gathered in memory, and in one log file,
 	// before it is sorted into tables; 64 MiB. Up to four of them may exist.
 	// States and dedup rows are kept in memory besides: half as much begins a
-	// fold, see the package documentation, and twice as much is the most.
+	// fold, see the package documentation. Commits wait when a whole
+	// MemTableBytes of them is not folded, beside as much that is being folded.
 	MemTableBytes uint64
-	// UnitsInFlight is what the profile advises; 2.
+	// UnitsInFlight is what the profile advises; 4.
 	UnitsInFlight int
 	// MaxUnitBytes is the largest unit; 32 MiB.
 	MaxUnitBytes int
@@ -66,7 +69,7 @@ func (o Options) withDefaults() Options {
 		o.MemTableBytes = 64 << 20
 	}
 	if o.UnitsInFlight == 0 {
-		o.UnitsInFlight = 2
+		o.UnitsInFlight = 4
 	}
 	if o.MaxUnitBytes == 0 {
 		o.MaxUnitBytes = 32 << 20
