@@ -55,8 +55,8 @@ func (app *App) Do(ctx context.Context, r Request) (Outcome, error) {
 // Submit hands a message over and returns when it is durably accepted. It is
 // Action.Submit without types.
 func (app *App) Submit(ctx context.Context, r Request) error {
-	m, err := app.prepare(ctx, &r)
-	if err != nil {
+	m := new(message.Message)
+	if err := app.prepare(ctx, &r, m); err != nil {
 		return err
 	}
 	return accepted(answerOf(m.To, m.Action, app.engine.Submit(ctx, m, true)))
@@ -93,10 +93,10 @@ func (app *App) all(ctx context.Context, requests []Request, accept bool) []Answ
 	answers := make([]Answer, len(requests))
 	messages := make([]*message.Message, 0, len(requests))
 	index := make([]int, 0, len(requests))
+	room := make([]message.Message, len(requests))
 	for i := range requests {
-		r := &requests[i]
-		m, err := app.prepare(ctx, r)
-		if err != nil {
+		m := &room[i]
+		if err := app.prepare(ctx, &requests[i], m); err != nil {
 			answers[i].Err = err
 			continue
 		}
@@ -113,33 +113,33 @@ func (app *App) all(ctx context.Context, requests []Request, accept bool) []Answ
 }
 
 func (app *App) call(ctx context.Context, r *Request) Answer {
-	m, err := app.prepare(ctx, r)
-	if err != nil {
+	m := new(message.Message)
+	if err := app.prepare(ctx, r, m); err != nil {
 		return Answer{Err: err}
 	}
 	return answerOf(m.To, m.Action, app.engine.Submit(ctx, m, false))
 }
 
-// prepare checks a request and makes its message.
-func (app *App) prepare(ctx context.Context, r *Request) (*message.Message, error) {
+// prepare checks a request and makes m its message.
+func (app *App) prepare(ctx context.Context, r *Request, m *message.Message) error {
 	if err := app.use(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if r.err != nil {
-		return nil, r.err
+		return r.err
 	}
 	to := r.agent()
-	no := func(code message.Code, detail string) (*message.Message, error) {
-		return nil, refuse(to, r.Action, code, "%s", detail)
+	no := func(code message.Code, detail string) error {
+		return refuse(to, r.Action, code, "%s", detail)
 	}
 	action, fault := app.lookup(r.Type, r.Action)
 	if fault != nil {
-		return nil, faultError(AgentName{}, "", fault, nil)
+		return faultError(AgentName{}, "", fault, nil)
 	}
 	if err := to.Validate(); err != nil {
 		return no(message.CodeInvalidRequest, err.Error())
 	}
-	m := &message.Message{To: to, Action: r.Action, Principal: r.Principal, Body: r.Body, Token: r.Token}
+	*m = message.Message{To: to, Action: r.Action, Principal: r.Principal, Body: r.Body, Token: r.Token}
 	if r.value != nil && unsafe.SliceData(r.Body) == r.of && len(r.Body) == r.size {
 		m.Value = r.value
 	}
@@ -154,22 +154,22 @@ func (app *App) prepare(ctx context.Context, r *Request) (*message.Message, erro
 		}
 	}
 	if err := identify(m, r, action.Guarantee); err != nil {
-		return nil, err
+		return err
 	}
 	if len(r.Body) > app.cfg.MaxBody {
-		return nil, refuse(to, r.Action, message.CodeTooLarge, "the body has %d bytes; at most %d are allowed: send what is large elsewhere, and refer to it", len(r.Body), app.cfg.MaxBody)
+		return refuse(to, r.Action, message.CodeTooLarge, "the body has %d bytes; at most %d are allowed: send what is large elsewhere, and refer to it", len(r.Body), app.cfg.MaxBody)
 	}
 	if m.Key == "" {
 		if err := message.CheckJSON(r.Body); err != nil {
 			return no(message.CodeInvalidRequest, err.Error())
 		}
-		return m, nil
+		return nil
 	}
 	var err error
 	if m.Fingerprint, err = message.FingerprintOf(to, r.Action, r.Body); err != nil {
 		return no(message.CodeInvalidRequest, err.Error())
 	}
-	return m, nil
+	return nil
 }
 
 // identify gives a message its identity: the key or the place in a sequence

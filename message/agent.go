@@ -35,13 +35,13 @@ func (a Agent) Validate() error {
 	if err := CheckName("tenant", a.Tenant); err != nil {
 		return err
 	}
-	if strings.ContainsAny(a.Tenant, "/:") {
+	if a.Tenant != DefaultTenant && strings.ContainsAny(a.Tenant, "/:") {
 		return fmt.Errorf("tenant %q must not contain '/' or ':'", a.Tenant)
 	}
 	if err := CheckName("agent type", a.Type); err != nil {
 		return err
 	}
-	if strings.ContainsAny(a.Type, "/:") {
+	if strings.IndexByte(a.Type, '/') >= 0 || strings.IndexByte(a.Type, ':') >= 0 {
 		return fmt.Errorf("agent type %q must not contain '/' or ':'", a.Type)
 	}
 	if a.ID == "." || a.ID == ".." {

@@ -24,12 +24,25 @@ func CheckKey(key string) error {
 	return check("idempotency key", key, MaxKeyBytes)
 }
 
+// plain says whether the string is printable ASCII, as most names are.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
 func check(what, s string, limit int) error {
 	if s == "" {
 		return fmt.Errorf("the %s is empty; give it 1 to %d bytes", what, limit)
 	}
 	if len(s) > limit {
 		return fmt.Errorf("the %s has %d bytes; at most %d are allowed", what, len(s), limit)
+	}
+	if plain(s) {
+		return nil
 	}
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("the %s is not valid UTF-8", what)

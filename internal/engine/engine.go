@@ -27,7 +27,7 @@ type Config struct {
 	Skew           time.Duration // how far ahead of our clock a key's own time may be; 5 min
 	MaxClockJump   time.Duration // a longer leap across a restart pauses retention; as Retention
 	CacheBytes     int           // of decoded states, over all shards; 256 MiB
-	WindowKeys     int           // identities remembered in memory, over all shards; 2 Mi
+	WindowKeys     int           // identities remembered in memory, over all shards; 512 Ki
 	MaxInFlight    int           // calls accepted and not answered; 16384
 	MaxState       int           // bytes of an agent's encoded state; 1 MiB
 	MaxAttempts    int           // of an accepted message before it is a dead letter; 10
@@ -59,7 +59,7 @@ func (c Config) withDefaults() Config {
 	def(&c.BackoffBase, 50*time.Millisecond)
 	def(&c.BackoffMax, 30*time.Second)
 	num(&c.CacheBytes, 256<<20)
-	num(&c.WindowKeys, 2<<20)
+	num(&c.WindowKeys, 512<<10)
 	num(&c.MaxInFlight, 16384)
 	num(&c.MaxState, 1<<20)
 	num(&c.MaxAttempts, 10)

@@ -220,7 +220,7 @@ func (sh *shard) turn() error {
 // worthwhile is the size of a unit, in bytes, from which it is submitted while
 // others are in flight. A smaller one gains by waiting: what gathers meanwhile
 // shares its commit.
-const worthwhile = 64 << 10
+const worthwhile = 256 << 10
 
 // mayCommit says whether the open unit may be submitted now.
 func (sh *shard) mayCommit() bool {

@@ -81,7 +81,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.Default()
 	}
 	if o.foldBytes == 0 {
-		o.foldBytes = int64(o.MemTableBytes / 2)
+		o.foldBytes = int64(o.MemTableBytes / 4)
 	}
 	if o.markEvery == 0 {
 		o.markEvery = 750 * time.Millisecond
