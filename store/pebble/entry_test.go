@@ -73,6 +73,7 @@ func TestGarbageInUnitRows(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			m := &machine{opt: testOptions(t, vfs.NewMem())}
+			m.opt.Shards = 4 // whatever the machine has
 			st := mustOpen(t, m)
 			o := own(t, st, 2)
 			for range 4 {
