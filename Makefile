@@ -6,7 +6,7 @@ SOAK     ?= 10m
 SEED     ?=
 
 # Packages with goroutines of their own; the race detector slows the others for nothing.
-RACE = . ./internal/engine/... ./store/... ./server/... ./agents/... ./cmd/...
+RACE = . ./internal/engine/... ./internal/killtest/... ./store/... ./server/... ./agents/... ./cmd/...
 
 .PHONY: help build serve test race lint fmt-check fuzz sim soak bench
 
@@ -44,7 +44,7 @@ sim: ## drive the core through seeded faults; SEED=n repeats one run
 	$(GO) test ./internal/core -run TestSeeds $(if $(SEED),-seed=$(SEED)) -v
 
 soak: ## the long searches, and memory over SOAK
-	SEMEL_SOAK=1 $(GO) test -timeout 120m ./internal/core ./store/... ./cmd/...
+	SEMEL_SOAK=1 $(GO) test -timeout 120m ./internal/core ./internal/engine ./store/... ./cmd/...
 	$(GO) run ./bench/cmd -soak $(SOAK)
 
 bench: ## measure this machine: engine, raw store and disk, in one run
