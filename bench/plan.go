@@ -29,6 +29,7 @@ type Plan struct {
 	Rounds   int           // of each row, taken in turns with its baseline
 	Agents   int
 	Store    pebble.Options
+	Alone    bool // without the baselines, for a profile of the engine itself
 	Progress func(string)
 }
 
@@ -82,29 +83,25 @@ func (p Plan) compare(c comparison) (Row, error) {
 	l.For, l.Agents = p.Round, p.Agents
 	row := Row{Name: c.name, What: "throughput", Beside: c.beside, Goal: c.goal}
 	var base Result
+	own := l
+	if c.hot {
+		own.Agents = 1
+	}
 	for range p.Rounds {
-		more, err := p.inDir(func(dir string) (Result, error) {
-			if c.against != nil {
-				return p.engine(dir, l, c.against)
+		if !p.Alone {
+			if err := p.round(&base, func(dir string) (Result, error) { return p.baseline(dir, l, c) }); err != nil {
+				return row, err
 			}
-			return Raw(dir, l)
-		})
-		if err != nil {
+		}
+		if err := p.round(&row.Result, func(dir string) (Result, error) { return p.engine(dir, own, c.action) }); err != nil {
 			return row, err
 		}
-		base.merge(more)
-		own := l
-		if c.hot {
-			own.Agents = 1
-		}
-		more, err = p.inDir(func(dir string) (Result, error) { return p.engine(dir, own, c.action) })
-		if err != nil {
-			return row, err
-		}
-		row.Result.merge(more)
+	}
+	row.Result.finish()
+	if p.Alone {
+		return row, nil
 	}
 	base.finish()
-	row.Result.finish()
 	row.Baseline = &base
 	if c.latency {
 		row.What, row.Ratio = "p50", float64(row.Result.P50)/float64(base.P50)
@@ -112,6 +109,21 @@ func (p Plan) compare(c comparison) (Row, error) {
 		row.Ratio = row.Result.PerSec / base.PerSec
 	}
 	return row, nil
+}
+
+// round adds one measurement, in a directory of its own that is removed.
+func (p Plan) round(to *Result, do func(dir string) (Result, error)) error {
+	more, err := p.inDir(do)
+	to.merge(more)
+	return err
+}
+
+// baseline measures what a comparison's engine is compared with.
+func (p Plan) baseline(dir string, l Load, c comparison) (Result, error) {
+	if c.against != nil {
+		return p.engine(dir, l, c.against)
+	}
+	return Raw(dir, l)
 }
 
 // engine measures one action in a new store.

@@ -30,6 +30,7 @@ func measure() error {
 	flag.IntVar(&p.Store.Shards, "shards", 0, "shards of the stores that are made; the store's default")
 	flag.IntVar(&p.Store.UnitsInFlight, "units", 0, "units in flight of a shard; the store's default")
 	only := flag.String("only", "", "measure only the rows whose name contains this")
+	flag.BoolVar(&p.Alone, "alone", false, "without the baselines, for a profile of the engine itself")
 	keys := flag.Int("keys", 0, "instead: fill the dedup log with this many keys, then measure lookups")
 	soak := flag.Duration("soak", 0, "instead: call for this long and sample memory")
 	asJSON := flag.Bool("json", false, "print JSON")

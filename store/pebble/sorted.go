@@ -50,6 +50,7 @@ func runs(shard message.Shard, s *segment, into map[span][]*run) {
 				into[at] = append(into[at], r)
 			}
 		}
+		giveWay(len(r.items))
 		r.items = append(r.items, item{offset: offset})
 		for r.common > 0 && (len(e.key) < r.common || !bytes.Equal(e.key[:r.common], r.first[:r.common])) {
 			r.common = commonLen(r.first[:r.common], e.key)
@@ -72,6 +73,7 @@ func commonLen(a, b []byte) int {
 
 func (r *run) sort() {
 	for i := range r.items {
+		giveWay(i)
 		it := &r.items[i]
 		e := r.entry(it)
 		it.rank = rank(e.key[r.common:])
