@@ -27,10 +27,22 @@ func (f agentOption) applyAgent(o *agentOptions) { f(o) }
 
 type agentOptions struct{ schema schema }
 
-// NewAgent registers an agent type. S must survive a round trip through JSON:
-// NewAgent panics if S has unexported fields (unless tagged json:"-", for
-// caches) or fields that JSON cannot hold. It also panics if the App was
-// started, or if the name is taken, empty, or contains '/' or ':'.
+// NewAgent registers an agent type. S must survive a round trip through JSON,
+// because a step that finds its agent in memory and one that finds it after a
+// restart must see the same. So NewAgent panics if S has, anywhere within,
+//
+//   - an unexported field, unless it is tagged json:"-" as a cache is;
+//   - two fields with one name in JSON, also by embedding;
+//   - an interface, be it any: use the type that is meant, or json.RawMessage
+//     for JSON of any shape (which a restart finds without white space);
+//   - a map whose keys are not strings, integers, or of a type that marshals
+//     and unmarshals itself as text;
+//   - what JSON cannot hold, such as a func, a chan or a complex number.
+//
+// What depends on values is found when a step ends, which then fails: a string
+// that is not valid UTF-8 (keep bytes in a []byte), a float that is not a
+// number. It also panics if the App was started, or if the name is taken,
+// empty, or contains '/' or ':'.
 func NewAgent[S any](app *App, name string, opts ...AgentOption) *Agent[S] {
 	o := agentOptions{schema: schema{version: 1}}
 	for _, opt := range opts {
@@ -39,7 +51,7 @@ func NewAgent[S any](app *App, name string, opts ...AgentOption) *Agent[S] {
 	a := &Agent[S]{app: app, typ: &agentType{
 		name: name,
 		behavior: &core.Type{
-			Load:    stateLoader[S](name, &o.schema),
+			Load:    stateLoader[S](name, &o.schema, app.cfg.MaxState),
 			Schema:  o.schema.version,
 			Actions: make(map[string]*core.Action),
 		},

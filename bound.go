@@ -2,6 +2,7 @@ package semel
 
 import (
 	"reflect"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -10,6 +11,7 @@ import (
 // and structs and arrays of them, with no say in their own JSON. It spares most
 // steps an encoding: a small state is encoded once per unit instead.
 type bound struct {
+	limit   int       // what may be left unchecked: maxFlat, or the largest state if that is less
 	fixed   int       // of everything but the strings' contents
 	strings []uintptr // the offsets of the strings
 }
@@ -29,10 +31,28 @@ func (b *bound) of(p unsafe.Pointer) int {
 	return n
 }
 
-// boundOf makes the bound of a type, nil if it has none.
-func boundOf(t reflect.Type) *bound {
-	b := new(bound)
-	if !b.add(t, 0) || b.fixed > maxFlat {
+// holds says whether the value at p encodes to something small that decodes to
+// the same value: a string that is not valid UTF-8 does not.
+func (b *bound) holds(p unsafe.Pointer) bool {
+	if b.of(p) > b.limit {
+		return false
+	}
+	for _, offset := range b.strings {
+		if !utf8.ValidString(*(*string)(unsafe.Add(p, offset))) {
+			return false
+		}
+	}
+	return true
+}
+
+// boundOf makes the bound of a type, nil if it has none. A maxState of 0 is the
+// default, which is larger than maxFlat.
+func boundOf(t reflect.Type, maxState int) *bound {
+	b := &bound{limit: maxFlat}
+	if maxState > 0 {
+		b.limit = min(maxFlat, maxState)
+	}
+	if !b.add(t, 0) || b.fixed > b.limit {
 		return nil
 	}
 	return b

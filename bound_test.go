@@ -24,7 +24,7 @@ type bounded struct {
 // A state's JSON never exceeds its bound, whatever its strings hold.
 func TestBoundHolds(t *testing.T) {
 	t.Parallel()
-	b := boundOf(reflect.TypeFor[bounded]())
+	b := boundOf(reflect.TypeFor[bounded](), 0)
 	if b == nil {
 		t.Fatal("the type has no bound")
 	}
@@ -42,7 +42,7 @@ func TestBoundHolds(t *testing.T) {
 		}
 	})
 	for _, none := range []any{1.5, []int{}, map[string]int{}, text(1), struct{ X any }{}, [5000]bool{}} {
-		if boundOf(reflect.TypeOf(none)) != nil {
+		if boundOf(reflect.TypeOf(none), 0) != nil {
 			t.Errorf("%T has a bound, but its encoding can fail or be large", none)
 		}
 	}

@@ -425,3 +425,30 @@ func TestSequencedMessages(t *testing.T) {
 	wantError(t, add.Submit(t.Context(), "a", 1, semel.From("topic/0", "first", 0)), semel.ErrInvalidRequest)
 	wantError(t, add.Submit(t.Context(), "a", 1, semel.From("topic/0", "first", 9), semel.Key("k")), semel.ErrInvalidRequest)
 }
+
+// A state that would be another one after a restart, or too large, is found by
+// the step that makes it, however it is kept in memory.
+func TestStatesThatAStepMayNotLeave(t *testing.T) {
+	t.Parallel()
+	app := open(t, nil, semel.Config{MaxState: 100})
+	agent := semel.NewAgent[struct{ Text string }](app, "text")
+	set := semel.On(agent, "set", func(st *struct{ Text string }, _ *semel.Step, in []byte) (none, error) {
+		st.Text = string(in)
+		return none{}, nil
+	})
+	must(set.Call(t.Context(), "a", []byte("café"), semel.Key("1")))
+	for want, text := range map[string]string{
+		"not valid UTF-8":              "caf\xc3",
+		"at most 100 are allowed":      strings.Repeat("x", 100),
+		"the state has 1011 bytes; at": strings.Repeat("x", 1000),
+	} {
+		_, err := set.Call(t.Context(), "a", []byte(text), semel.Key(want))
+		wantError(t, err, semel.ErrHandlerFailed)
+		if !strings.Contains(err.Error(), want) {
+			t.Error(err)
+		}
+	}
+	if st, _, err := agent.Get(t.Context(), "a"); err != nil || st.Text != "café" {
+		t.Errorf("%+v, %v", st, err)
+	}
+}

@@ -35,10 +35,20 @@ func TestRegistrationMistakesPanic(t *testing.T) {
 	semel.NewEffect(app, "call", call)
 	migrate := func(b json.RawMessage) (json.RawMessage, error) { return b, nil }
 	for want, do := range map[string]func(){
-		`"counter" is registered twice`:          func() { semel.NewAgent[counter](app, "counter") },
-		"agent type is empty":                    func() { semel.NewAgent[counter](app, "") },
-		"must not contain '/' or ':'":            func() { semel.NewAgent[counter](app, "a/b") },
-		"is not exported":                        func() { semel.NewAgent[struct{ x int }](app, "hidden") },
+		`"counter" is registered twice`:        func() { semel.NewAgent[counter](app, "counter") },
+		"agent type is empty":                  func() { semel.NewAgent[counter](app, "") },
+		"must not contain '/' or ':'":          func() { semel.NewAgent[counter](app, "a/b") },
+		"is not exported":                      func() { semel.NewAgent[struct{ x int }](app, "hidden") },
+		"x.Err is of the interface type error": func() { type x struct{ Err error }; semel.NewAgent[x](app, "iface") },
+		"whose value would be of another type": func() { semel.NewAgent[map[string]any](app, "any") },
+		"has map keys of type float64":         func() { semel.NewAgent[map[float64]int](app, "key") },
+		`have the same name "Sum" in JSON`: func() {
+			type x struct {
+				counter
+				Sum string
+			}
+			semel.NewAgent[x](app, "names")
+		},
 		`has an action named "add" already`:      func() { semel.On(agent, "add", add) },
 		`give a query another name`:              func() { semel.Query(agent, "add", func(*counter, none) (none, error) { return none{}, nil }) },
 		"action name is empty":                   func() { semel.On(agent, "", add) },

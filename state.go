@@ -1,7 +1,9 @@
 package semel
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"unsafe"
@@ -18,9 +20,10 @@ type holder[S any] interface {
 }
 
 // stateLoader makes the function that loads states of type S.
-func stateLoader[S any](name string, sc *schema) func(uint32, []byte) (core.State, error) {
+// Their encodings have at most maxState bytes, as the machine checks.
+func stateLoader[S any](name string, sc *schema, maxState int) func(uint32, []byte) (core.State, error) {
 	t := reflect.TypeFor[S]()
-	shape, limit := shapeOf(t), boundOf(t)
+	shape, limit := shapeOf(t), boundOf(t, maxState)
 	return func(version uint32, data []byte) (core.State, error) {
 		data, err := sc.migrate(name, version, data)
 		if err != nil {
@@ -35,13 +38,38 @@ func stateLoader[S any](name string, sc *schema) func(uint32, []byte) (core.Stat
 
 // marshalState and unmarshalState contain the panics of a state's own JSON
 // methods: they run on the shard's loop, outside any handler.
-func marshalState(v any) (b []byte, err error) {
+func marshalState[S any](v *S) (b []byte, err error) {
+	b, err = marshalOwn(v)
+	if err == nil && bytes.Contains(b, replaced) {
+		err = checkReplaced(b, v)
+	}
+	return b, err
+}
+
+func marshalOwn(v any) (b []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("MarshalJSON panicked: %v", p)
 		}
 	}()
 	return json.Marshal(v)
+}
+
+var errNotUTF8 = errors.New("a string in it is not valid UTF-8, so a restart would change it: cut strings between characters, and keep bytes in a []byte")
+
+// checkReplaced refuses an encoding in which json.Marshal has replaced bytes
+// that are no UTF-8: it is not the encoding of what it decodes to. Of a
+// json.RawMessage, which may spell the same out, it is.
+func checkReplaced[S any](encoded []byte, _ *S) error {
+	v := new(S)
+	if err := unmarshalState(encoded, v); err != nil {
+		return err
+	}
+	again, err := marshalOwn(v)
+	if err == nil && !bytes.Equal(encoded, again) {
+		err = errNotUTF8
+	}
+	return err
 }
 
 func unmarshalState[S any](data []byte, v *S) (err error) {
@@ -72,7 +100,7 @@ func (st *plainState[S]) look() *S  { v := st.now; return &v }
 // Flat says whether the state, as it is now, can be left unencoded until its
 // unit is sealed: the encoding cannot fail, and is small.
 func (st *plainState[S]) Flat() bool {
-	return st.bound != nil && st.bound.of(unsafe.Pointer(&st.now)) <= maxFlat
+	return st.bound != nil && st.bound.holds(unsafe.Pointer(&st.now))
 }
 
 func (st *plainState[S]) Mark() {

@@ -22,7 +22,7 @@ type deep struct {
 	Map   map[string][]int
 	Slice []*int
 	Ptr   *deep
-	Any   any
+	Raw   json.RawMessage
 }
 
 type plain struct {
@@ -40,7 +40,7 @@ type flat struct {
 
 func load[S any](t fataler, data []byte) holder[S] {
 	t.Helper()
-	st, err := stateLoader[S]("test", &schema{version: 1})(1, data)
+	st, err := stateLoader[S]("test", &schema{version: 1}, 0)(1, data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +114,53 @@ func TestStatesThatJSONWouldLose(t *testing.T) {
 		{struct{ A struct{ B []hidden } }{}, ".A.B.x is not exported"},
 		{struct{ F func() }{}, ".F is a func"},
 		{struct{ C chan int }{}, ".C is a chan"},
+		{reflect.Zero(reflect.StructOf([]reflect.StructField{ // go vet would refuse it
+			{Name: "A", Type: reflect.TypeFor[int](), Tag: `json:"x"`},
+			{Name: "B", Type: reflect.TypeFor[int](), Tag: `json:"x,omitempty"`},
+		})).Interface(), `.B have the same name "x"`},
+		{struct {
+			A int `json:"B"`
+			B int
+		}{}, `the same name "B"`},
+		{struct {
+			A int `json:"x"`
+			B int `json:"X"`
+		}{}, ""}, // decoding prefers the exact name
+		{struct {
+			embedded
+			X int
+		}{}, `.embedded.X and `},
+		{struct {
+			embedded
+			*Outer
+		}{}, `.Outer.X have the same name "X"`},
+		{struct {
+			*Outer
+			Deeper
+		}{}, "embed the same struct"},
+		{Circle{}, ".Circle embed the same struct"},
+		{struct {
+			embedded `json:"e"`
+			X        int
+		}{}, ""},
+		{struct{ Err error }{}, ".Err is of the interface type error"},
+		{struct{ A []fmt.Stringer }{}, ".A is of the interface type fmt.Stringer"},
+		{struct{ A any }{}, ".A is of type interface {}, whose value would be of another type"},
+		{map[string]any{}, "json.RawMessage for JSON of any shape"},
+		{struct{ A json.RawMessage }{}, ""},
+		{struct{ M map[struct{ A int }]int }{}, ".M has map keys of type struct { A int }"},
+		{struct{ M map[float64]int }{}, ".M has map keys of type float64"},
+		{struct{ M map[any]int }{}, ".M has map keys of type interface {}"},
+		{struct{ M map[bool]int }{}, ".M has map keys of type bool"},
+		{struct {
+			M map[time.Time]map[uint8]map[named]int
+		}{}, ""},
+		{struct {
+			time.Time
+			N int
+		}{}, "embeds time.Time, whose JSON stands for the whole struct"},
+		{struct{ time.Time }{}, ""},
+		{withOwn{}, ""},
 	} {
 		err := checkState(reflect.TypeOf(c.of))
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
@@ -122,6 +169,20 @@ func TestStatesThatJSONWouldLose(t *testing.T) {
 	}
 	_ = hidden{}.x
 }
+
+type (
+	Outer  struct{ X int }
+	Deeper struct{ Outer }
+	Circle struct{ *Circle }
+	named  string
+	// withOwn embeds a type with JSON of its own, and has its own again.
+	withOwn struct {
+		time.Time
+		N int
+	}
+)
+
+func (w withOwn) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, "[%d]", w.N), nil }
 
 // Whatever a step did to its state, Undo brings back what Mark saw, and shares
 // nothing with what the step held.
@@ -156,13 +217,16 @@ func TestUndoRestores(t *testing.T) {
 			case 6:
 				v.Slice = v.Slice[:len(v.Slice)/2]
 			case 7:
-				v.Ptr = &deep{N: n, Ptr: v.Ptr, Any: map[string]any{"n": float64(n)}}
+				v.Ptr = &deep{N: n, Ptr: v.Ptr, Raw: fmt.Appendf(nil, `{"n":%d}`, n)}
 			case 8:
 				if v.Ptr != nil {
-					v.Ptr.N, v.Ptr.Any = n, nil
+					v.Ptr.N, v.Ptr.Raw = n, nil
 				}
 			case 9:
-				v.Any = []any{float64(n), v.Any}
+				v.Raw = append(append([]byte("["), v.Raw...), ']')
+				if len(v.Raw) == 2 {
+					v.Raw = json.RawMessage(`"\ufffd"`) // spelled out, which is not replaced
+				}
 			}
 		})
 	}))
@@ -249,7 +313,7 @@ func must[T any](v T, err error) T {
 
 func TestLoadKeepsNoReference(t *testing.T) {
 	t.Parallel()
-	data := []byte(`{"N":1,"Map":{"a":[1,2]},"Any":"text"}`)
+	data := []byte(`{"N":1,"Map":{"a":[1,2]},"Raw":"text"}`)
 	st := load[deep](t, data)
 	for i := range data {
 		data[i] = 'x'
@@ -259,7 +323,7 @@ func TestLoadKeepsNoReference(t *testing.T) {
 	if err := st.Undo(); err != nil {
 		t.Fatal(err)
 	}
-	if v := st.value(); v.N != 1 || v.Map["a"][1] != 2 || v.Any != "text" {
+	if v := st.value(); v.N != 1 || v.Map["a"][1] != 2 || string(v.Raw) != `"text"` {
 		t.Errorf("%+v", v)
 	}
 }
@@ -277,7 +341,7 @@ func TestStateThatCannotBeEncoded(t *testing.T) {
 			t.Errorf("%v, %v", *st.value(), err)
 		}
 	}
-	if _, err := stateLoader[text]("test", &schema{version: 1})(1, []byte(`"15"`)); err == nil || !strings.Contains(err.Error(), "panicked") {
+	if _, err := stateLoader[text]("test", &schema{version: 1}, 0)(1, []byte(`"15"`)); err == nil || !strings.Contains(err.Error(), "panicked") {
 		t.Error(err)
 	}
 }
@@ -310,7 +374,7 @@ func TestMigrations(t *testing.T) {
 			return bytes.ReplaceAll(old, []byte("one"), []byte("two")), nil
 		}),
 	).applyAgent(&o)
-	loader := stateLoader[string]("test", &o.schema)
+	loader := stateLoader[string]("test", &o.schema, 0)
 	for _, c := range []struct {
 		version    uint32
 		data, want string
@@ -349,11 +413,46 @@ func BenchmarkMarkAndUndo(b *testing.B) {
 		}
 	})
 	b.Run("deep", func(b *testing.B) {
-		st := load[deep](b, []byte(`{"N":1,"Map":{"a":[1,2]},"Any":"text"}`))
+		st := load[deep](b, []byte(`{"N":1,"Map":{"a":[1,2]},"Raw":"text"}`))
 		for b.Loop() {
 			st.Mark()
 			st.value().N++
 			_ = st.Undo()
 		}
 	})
+}
+
+// json.Marshal replaces what is no UTF-8, so such a state would be another one
+// after a restart, and two keys of a map could become one.
+func TestStatesMustBeUTF8(t *testing.T) {
+	t.Parallel()
+	const bad, good = "caf\xc3", "caf\u00e9 \ufffd \\ufffd"
+	type words struct{ Text string }
+	w := load[words](t, nil)
+	w.Mark()
+	w.value().Text = good
+	if !w.Flat() || encoded(t, w) == "" {
+		t.Error("a good string was refused")
+	}
+	w.Mark()
+	w.value().Text = bad
+	if w.Flat() {
+		t.Error("a bad string is left unchecked")
+	}
+	if _, err := w.Append(nil); !errors.Is(err, errNotUTF8) {
+		t.Error(err)
+	}
+	if err := w.Undo(); err != nil || w.value().Text != good {
+		t.Errorf("%q, %v", w.value().Text, err)
+	}
+	d := load[deep](t, nil)
+	d.Mark()
+	d.value().Map = map[string][]int{good: {1}}
+	d.value().Raw = json.RawMessage(`"\ufffd"`)
+	encoded(t, d)
+	d.Mark()
+	d.value().Map["\xff"], d.value().Map["\xfe"] = nil, nil
+	if _, err := d.Append(nil); !errors.Is(err, errNotUTF8) {
+		t.Error(err)
+	}
 }
