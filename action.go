@@ -31,8 +31,11 @@ type Action[In, Out any] struct {
 //     it is not done; a message that was accepted is tried again with backoff,
 //     and ends among the dead letters.
 //
-// On panics if the name is taken or the App was started.
+// On panics if the name is taken, the handler is nil, or the App was started.
 func On[S, In, Out any](agent *Agent[S], name string, handler func(*S, *Step, In) (Out, error), opts ...ActionOption) *Action[In, Out] {
+	if handler == nil {
+		panic(fmt.Sprintf("semel: action %q of agent type %q has no handler: it is nil", name, agent.typ.name))
+	}
 	st := &site{app: agent.app, typ: agent.typ, name: name}
 	carriesIn, carriesOut := carries(reflect.TypeFor[In]()), carries(reflect.TypeFor[Out]())
 	action := &core.Action{Run: func(cs *core.Step, state core.State) core.Result {
@@ -70,11 +73,7 @@ func (a *Agent[S]) add(name string, kind nameKind, action *core.Action) {
 // will not be executed, ErrInFlight that it goes on.
 func (a *Action[In, Out]) Call(ctx context.Context, id string, in In, opts ...CallOption) (Out, error) {
 	r := a.Request(id, in, opts...)
-	if r.Sequence != (Sequence{}) {
-		var none Out
-		return none, refuse(r.agent(), a.action, message.CodeInvalidRequest, "no reply is kept for a message that has a place in a sequence; use Submit, or give it a key")
-	}
-	return a.Reply(a.app.call(ctx, &r))
+	return a.reply(r.agent(), a.app.call(ctx, &r))
 }
 
 // Submit hands the message to the agent and returns when it is durably
@@ -100,15 +99,20 @@ func (a *Action[In, Out]) Request(id string, in In, opts ...CallOption) Request 
 	return r
 }
 
-// Reply reads an answer of App.CallAll.
+// Reply reads an answer of App.CallAll. If it is done, but its recorded reply
+// does not fit Out (it was recorded by another version of the program), the
+// error is ErrReplyMisfit; Answer.Reply has the bytes.
 func (a *Action[In, Out]) Reply(answer Answer) (Out, error) {
+	return a.reply(AgentName{}, answer)
+}
+
+func (a *Action[In, Out]) reply(agent AgentName, answer Answer) (Out, error) {
 	var out Out
 	if answer.Err != nil {
 		return out, answer.Err
 	}
 	if err := carried(answer.value, answer.Reply, &out); err != nil {
-		// It is done, so this must not look as if it were not.
-		return out, fmt.Errorf("semel: %s of agent type %q is done, but its recorded reply does not fit %T: %w", a.action, a.typ, out, err)
+		return out, misfitReply(agent, a.action, out, err)
 	}
 	return out, nil
 }

@@ -90,15 +90,17 @@ func (a *Agent[S]) Get(ctx context.Context, id string, opts ...CallOption) (S, u
 		return state, 0, err
 	}
 	if err := json.Unmarshal(data, &state); err != nil {
-		return state, 0, fmt.Errorf("semel: the state of %s: %w", name, err)
+		return state, 0, misfitReply(name, "read the state", state, err)
 	}
 	return state, version, nil
 }
 
 // Delete removes an agent's state and its timers. The outcomes recorded of it
 // stay, so a repeated call still gets its recorded reply; messages, effects
-// and deferred replies under way go on, and find a new agent. The error is
-// ErrUnknownAgent if the agent does not exist.
+// and deferred replies under way go on, and find a new agent: a continuation
+// must be ready to find a state that never asked. While the agent is held
+// (Step.Hold), Delete waits as a message without the token does: until the hold
+// ends, or ctx. The error is ErrUnknownAgent if the agent does not exist.
 func (a *Agent[S]) Delete(ctx context.Context, id string, opts ...CallOption) error {
 	return a.app.Delete(ctx, a.Name(id, opts...))
 }
@@ -120,7 +122,7 @@ func (app *App) State(ctx context.Context, name AgentName) (json.RawMessage, uin
 		return core.Answer{Outcome: &message.Outcome{Status: message.StatusDone, Body: b}, Version: version}
 	})
 	if a.Fault != nil {
-		return nil, 0, faultError(name, "", a.Fault, a.Err)
+		return nil, 0, callError(ctx, name, "", a.Fault, a.Err)
 	}
 	return a.Outcome.Body, a.Version, nil
 }
@@ -131,7 +133,7 @@ func (app *App) Delete(ctx context.Context, name AgentName) error {
 		return err
 	}
 	if a := app.engine.Remove(ctx, name); a.Fault != nil {
-		return faultError(name, "", a.Fault, a.Err)
+		return callError(ctx, name, "", a.Fault, a.Err)
 	}
 	return nil
 }

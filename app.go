@@ -65,7 +65,8 @@ func Open(ctx context.Context, opener store.Opener, cfg *Config) (*App, error) {
 // Start recovers what the store holds and begins to process it: messages,
 // timers and effects that were under way go on. Nothing can be registered
 // afterwards. Starting twice does nothing. An error means that the store
-// cannot be used by this program; Close the App.
+// cannot be used by this program, and Ready repeats it; Close the App. ctx is
+// looked at before it begins; a recovery that began goes on to its end.
 func (app *App) Start(ctx context.Context) error {
 	app.mu.Lock()
 	defer app.mu.Unlock()
@@ -109,12 +110,19 @@ func (app *App) Ready() error {
 	if !app.started.Load() {
 		return errors.New("not started")
 	}
+	if app.startErr != nil {
+		return app.startErr
+	}
 	return app.engine.Ready()
 }
 
-// Close takes no more calls, waits until those under way are answered and the
-// effects under way have returned, or until ctx ends, and closes the store.
-// What is accepted and not finished goes on when the store is opened again.
+// Close takes no more calls, waits until those under way are answered, and the
+// effects under way have returned and their results are recorded, and closes
+// the store. Effects that were asked for and not begun are begun after the next
+// start, and whatever else is accepted and not finished goes on then. When ctx
+// ends first, Close does not wait any longer, and its error says so: a call
+// under way is told that nobody knows, and an effect under way has its policy
+// decide after the next start.
 func (app *App) Close(ctx context.Context) error {
 	app.closed.Store(true)
 	if err := app.engine.Close(ctx); err != nil {
@@ -131,7 +139,7 @@ func (app *App) Backup(ctx context.Context, dir string) error {
 		return err
 	}
 	if err := app.engine.Backup(ctx, dir); err != nil {
-		return fmt.Errorf("semel: backup to %s: %w", dir, err)
+		return readError(ctx, AgentName{}, "backup to "+dir, err)
 	}
 	return nil
 }
@@ -143,7 +151,7 @@ func (app *App) ResumeRetention(ctx context.Context) error {
 		return err
 	}
 	if err := app.engine.ResumeRetention(ctx); err != nil {
-		return fmt.Errorf("semel: resume retention: %w", err)
+		return readError(ctx, AgentName{}, "resume retention", err)
 	}
 	return nil
 }

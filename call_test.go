@@ -332,6 +332,7 @@ func TestCancelledBeforeItRan(t *testing.T) {
 	cancel()
 	err := <-done
 	wantError(t, err, semel.ErrCanceled)
+	wantError(t, err, context.Canceled)
 	if semel.KindOf(err) != semel.KindNotDone {
 		t.Error(err)
 	}
@@ -403,6 +404,7 @@ func TestSequencedMessages(t *testing.T) {
 		c.Sum += n
 		return c.Sum, nil
 	})
+	again := semel.On(agent, "add again", func(*counter, *semel.Step, int64) (none, error) { return none{}, nil }, semel.AtLeastOnce)
 	submit := func(n int64, from semel.CallOption) {
 		t.Helper()
 		if err := add.Submit(t.Context(), "a", n, from); err != nil {
@@ -421,6 +423,12 @@ func TestSequencedMessages(t *testing.T) {
 	}
 	_, err := add.Call(t.Context(), "a", 1, semel.From("topic/0", "first", 9))
 	wantError(t, err, semel.ErrInvalidRequest)
+	for _, a := range app.CallAll(t.Context(), []semel.Request{add.Request("a", 1, semel.From("topic/0", "first", 9))}) {
+		wantError(t, a.Err, semel.ErrInvalidRequest)
+	}
+	_, err = app.Do(t.Context(), add.Request("a", 1, semel.From("topic/0", "first", 9)))
+	wantError(t, err, semel.ErrInvalidRequest)
+	wantError(t, again.Submit(t.Context(), "a", 1, semel.From("topic/0", "first", 9)), semel.ErrInvalidRequest)
 	wantError(t, add.Submit(t.Context(), "a", 1, semel.From("topic/0", "", 9)), semel.ErrInvalidRequest)
 	wantError(t, add.Submit(t.Context(), "a", 1, semel.From("topic/0", "first", 0)), semel.ErrInvalidRequest)
 	wantError(t, add.Submit(t.Context(), "a", 1, semel.From("topic/0", "first", 9), semel.Key("k")), semel.ErrInvalidRequest)
@@ -450,5 +458,91 @@ func TestStatesThatAStepMayNotLeave(t *testing.T) {
 	}
 	if st, _, err := agent.Get(t.Context(), "a"); err != nil || st.Text != "café" {
 		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+// A nil pointer of a concrete type is not a nil error; it must be said, because
+// what comes of it otherwise is a mystery.
+func TestNilPointerAsError(t *testing.T) {
+	t.Parallel()
+	app := open(t, nil, semel.Config{})
+	agent := semel.NewAgent[counter](app, "counter")
+	check := func() *semel.Rejection { return nil }
+	act := semel.On(agent, "act", func(*counter, *semel.Step, none) (none, error) { return none{}, check() })
+	look := semel.Query(agent, "look", func(*counter, none) (none, error) { return none{}, check() })
+	must(semel.On(agent, "add", add).Call(t.Context(), "a", 1, semel.Key("add")))
+	_, err := act.Call(t.Context(), "a", none{}, semel.Key("k"))
+	_, err2 := look.Ask(t.Context(), "a", none{})
+	for _, err := range []error{err, err2} {
+		wantError(t, err, semel.ErrHandlerFailed)
+		if !strings.Contains(err.Error(), "a nil *semel.Rejection as its error") {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRejectionWithoutCode(t *testing.T) {
+	t.Parallel()
+	app := open(t, nil, semel.Config{})
+	agent := semel.NewAgent[counter](app, "counter")
+	act := semel.On(agent, "act", func(*counter, *semel.Step, none) (none, error) { return none{}, &semel.Rejection{Detail: "no"} })
+	_, err := act.Call(t.Context(), "a", none{}, semel.Key("k"))
+	wantRejection(t, err, "rejected")
+}
+
+// A recorded reply that this version of the program cannot read is no failure
+// of the action.
+func TestReplyThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	disk := mem.New()
+	app := open(t, disk, semel.Config{})
+	number := semel.On(semel.NewAgent[counter](app, "counter"), "act", func(*counter, *semel.Step, none) (int, error) { return 7, nil })
+	must(number.Call(t.Context(), "a", none{}, semel.Key("k")))
+	closeApp(t, app)
+	app = open(t, disk, semel.Config{})
+	word := semel.On(semel.NewAgent[counter](app, "counter"), "act", func(*counter, *semel.Step, none) (string, error) { return "", nil })
+	_, err := word.Call(t.Context(), "a", none{}, semel.Key("k"))
+	wantError(t, err, semel.ErrReplyMisfit)
+	var unknown *semel.UnknownError
+	if !errors.As(err, &unknown) || unknown.Agent.ID != "a" || !strings.HasPrefix(err.Error(), "semel: act of counter/a: done, but not understood (reply_misfit): ") {
+		t.Error(err)
+	}
+}
+
+// What does not fit is told in the words of whoever sent it: of JSON, not of Go.
+func TestMisfitsAreToldInJSON(t *testing.T) {
+	t.Parallel()
+	app := open(t, nil, semel.Config{})
+	agent := semel.NewAgent[counter](app, "counter")
+	type item struct {
+		Count uint8   `json:"count"`
+		Price float32 `json:"price"`
+		Data  []byte  `json:"data"`
+	}
+	type order struct {
+		Items []item `json:"items"`
+		To    struct {
+			Name *string `json:"name"`
+		} `json:"to"`
+		Tags map[string]bool `json:"tags"`
+		Size [2]int32        `json:"size"`
+	}
+	semel.On(agent, "order", func(*counter, *semel.Step, order) (none, error) { return none{}, nil })
+	for body, want := range map[string]string{
+		`{"items":[{"count":256}]}`:    "items.count must be an integer from 0 to 255, and is a number 256",
+		`{"items":[{"price":"x"}]}`:    "items.price must be a number within the range of floating point, and is a string",
+		`{"items":[{"data":{}}]}`:      "items.data must be a string in base64, and is an object",
+		`{"to":{"name":[1]}}`:          "to.name must be a string, and is an array",
+		`{"to":true}`:                  "to must be an object, and is true or false",
+		`{"tags":{"a":1}}`:             "tags must be true or false, and is a number",
+		`{"size":[1.5]}`:               "size must be an integer from -2147483648 to 2147483647, and is a number 1.5",
+		`"order"`:                      "the value must be an object, and is a string",
+		`{"items":{"count":"secret"}}`: "items must be an array, and is an object",
+	} {
+		_, err := app.Do(t.Context(), semel.Request{Type: "counter", ID: "a", Action: "order", Key: "k", Body: []byte(body)})
+		wantError(t, err, semel.ErrInvalidRequest)
+		if !strings.HasSuffix(err.Error(), `: the body does not fit order of agent type "counter": `+want) {
+			t.Errorf("%s: %v", body, err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package semel
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/semel-dev/semel/internal/core"
 )
@@ -53,8 +54,12 @@ type Continuation[C, R any] struct{ ContinuationRef[C, R] }
 // first, if that was deferred and still waits; otherwise it is dropped. It may
 // ask for more and Defer again. Other messages of the agent may have been
 // consumed in between. What it wrote stands even if it returns a Rejection. It
-// cannot be called from outside.
+// cannot be called from outside. Then panics if the name is taken, the handler
+// is nil, or the App was started.
 func Then[S, C, R, Out any](agent *Agent[S], name string, handler func(*S, *Step, C, Result[R]) (Out, error)) *Continuation[C, R] {
+	if handler == nil {
+		panic(fmt.Sprintf("semel: continuation %q of agent type %q has no handler: it is nil", name, agent.typ.name))
+	}
 	st := &site{app: agent.app, typ: agent.typ, name: name}
 	agent.add(name, nameContinuation, &core.Action{Run: func(cs *core.Step, state core.State) core.Result {
 		m := cs.Message()

@@ -3,7 +3,6 @@ package semel
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"iter"
 	"time"
 
@@ -33,7 +32,7 @@ func (app *App) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error] {
 		}
 		for d, err := range app.engine.DeadLetters(ctx) {
 			if err != nil {
-				yield(DeadLetter{}, fmt.Errorf("semel: list dead letters: %w", err))
+				yield(DeadLetter{}, readError(ctx, AgentName{}, "list dead letters", err))
 				return
 			}
 			m := d.Message
@@ -66,7 +65,7 @@ func (app *App) dead(ctx context.Context, id ID, verb string, do func(context.Co
 		return err
 	}
 	if a := do(ctx, id); a.Fault != nil {
-		return faultError(AgentName{}, verb+" "+id.String(), a.Fault, a.Err)
+		return callError(ctx, AgentName{}, verb+" "+id.String(), a.Fault, a.Err)
 	}
 	return nil
 }

@@ -31,6 +31,10 @@
 //   - [*UnknownError]: it may have taken effect, or may yet. Ask again with the
 //     same key; a new key may do it twice.
 //
+// So is every error of a lookup, a listing or an order to the [App], where "not
+// done" says that it was not answered or carried out. If a context ended, the
+// error also matches context.Canceled or context.DeadlineExceeded.
+//
 // # References
 //
 // A step addresses agents, continuations and effects by [Ref],

@@ -3,7 +3,6 @@ package semel
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"iter"
 	"time"
 
@@ -45,7 +44,7 @@ func (app *App) pending(ctx context.Context, wanted func(core.EffectView) bool) 
 		}
 		for e, err := range app.engine.Effects(ctx) {
 			if err != nil {
-				yield(PendingEffect{}, fmt.Errorf("semel: list effects: %w", err))
+				yield(PendingEffect{}, readError(ctx, AgentName{}, "list effects", err))
 				return
 			}
 			if wanted(e) && !yield(pendingEffect(e), nil) {
@@ -80,9 +79,10 @@ func ResolveDone(reply any) Resolution {
 // the same key, once a call that began before cannot arrive any more.
 func ResolveNotDone() Resolution { return Resolution{status: message.StatusNotDone} }
 
-// ResolveFailed says that the answer of the effect is no.
+// ResolveFailed says that the answer of the effect is no. An empty code means
+// "rejected".
 func ResolveFailed(code, detail string) Resolution {
-	return Resolution{status: message.StatusRejected, code: code, detail: detail}
+	return Resolution{status: message.StatusRejected, code: orRejected(code), detail: detail}
 }
 
 // Resolve settles an effect that is in doubt. By says who did; it is recorded.
@@ -107,7 +107,7 @@ func (app *App) Resolve(ctx context.Context, id ID, r Resolution, by string) err
 		res.Body = body
 	}
 	if a := app.engine.Resolve(ctx, id, res); a.Fault != nil {
-		return faultError(AgentName{}, "resolve "+id.String(), a.Fault, a.Err)
+		return callError(ctx, AgentName{}, "resolve "+id.String(), a.Fault, a.Err)
 	}
 	return nil
 }

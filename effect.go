@@ -82,11 +82,14 @@ type Effect[Req, Rep any] struct{ EffectRef[Req, Rep] }
 
 // NewEffect registers an effect. Its policy says what may be done about a call
 // that began and whose end is not known: Ask (the default), ReadOnly, Keyed,
-// AtMostOnce or Probe. It panics if the App was started, or if the name is
-// taken or invalid, and if there is more than one policy.
+// AtMostOnce or Probe. It panics if the App was started, if the name is taken
+// or invalid, if a function is nil, and if there is more than one policy.
 func NewEffect[Req, Rep any](app *App, name string, call EffectFunc[Req, Rep], opts ...EffectOption) *Effect[Req, Rep] {
 	if err := message.CheckName("effect name", name); err != nil {
 		panic("semel: NewEffect: " + err.Error())
+	}
+	if call == nil {
+		panic(fmt.Sprintf("semel: effect %q has no function to call: it is nil", name))
 	}
 	o := effectOptions{name: name, effect: core.Effect{Policy: core.Ask, Timeout: defaultEffectTimeout, MaxAttempts: defaultEffectAttempts}}
 	for _, opt := range opts {
@@ -97,6 +100,9 @@ func NewEffect[Req, Rep any](app *App, name string, call EffectFunc[Req, Rep], o
 		probe, ok := o.probe.(EffectFunc[Req, Rep])
 		if !ok {
 			panic(fmt.Sprintf("semel: effect %q: its probe is a %T; it must have the call's types: %T", name, o.probe, call))
+		}
+		if probe == nil {
+			panic(fmt.Sprintf("semel: effect %q has the policy Probe and no function to probe: it is nil", name))
 		}
 		out.Probe = outsideFunc(probe)
 	}
@@ -137,9 +143,12 @@ func outsideFunc[Req, Rep any](fn EffectFunc[Req, Rep]) func(context.Context, co
 func effectFailure(err error) core.EffectResult {
 	var k kinded
 	if errors.As(err, &k) {
+		if err := checkNil(k); err != nil {
+			return core.EffectResult{Status: message.StatusUnknown, Detail: err.Error()}
+		}
 		switch e := k.(type) {
 		case *Rejection:
-			return core.EffectResult{Status: message.StatusRejected, Code: e.Code, Detail: e.Detail}
+			return core.EffectResult{Status: message.StatusRejected, Code: e.code(), Detail: e.Detail}
 		case *NotDoneError:
 			detail := err.Error()
 			if err == error(e) {

@@ -1,11 +1,13 @@
 package semel
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
 )
 
 // Kind is the one distinction that every caller must be able to make about a
@@ -50,7 +52,7 @@ type NotDoneError struct {
 	Action string
 	Code   message.Code
 	Detail string // what to do about it
-	Cause  error  // what the handler returned, if it was the handler; else mostly nil
+	Cause  error  // what the handler or the store returned, or why the context ended; mostly nil
 }
 
 // Error implements error.
@@ -72,12 +74,16 @@ type UnknownError struct {
 	Code   message.Code
 	Detail string
 	Ref    ID    // the doubt (ErrInDoubt) or the dead letter (ErrDead) that it waits for
-	Cause  error // mostly nil
+	Cause  error // why the context ended; mostly nil
 }
 
 // Error implements error.
 func (e *UnknownError) Error() string {
-	return describe(e.Agent, e.Action, "not known to be done", string(e.Code), e.Detail)
+	what := "not known to be done"
+	if e.Code == message.CodeReplyMisfit {
+		what = "done, but not understood"
+	}
+	return describe(e.Agent, e.Action, what, string(e.Code), e.Detail)
 }
 
 // Unwrap returns the cause.
@@ -131,7 +137,6 @@ var (
 	ErrUnknownAgentType error = sentinel(message.CodeUnknownAgentType) // no such type is registered
 	ErrUnknownAction    error = sentinel(message.CodeUnknownAction)    // its type has no such action
 	ErrUnknownAgent     error = sentinel(message.CodeUnknownAgent)     // it does not exist
-	ErrUnknownKey       error = sentinel(message.CodeUnknownKey)       // no outcome is recorded under the key
 	ErrUnknownDoubt     error = sentinel(message.CodeUnknownDoubt)     // no such effect is in doubt
 	ErrUnknownDead      error = sentinel(message.CodeUnknownDead)      // there is no such dead letter
 	ErrAlreadyResolved  error = sentinel(message.CodeAlreadyResolved)  // the doubt was settled differently before
@@ -151,6 +156,8 @@ var (
 	ErrExpired        error = sentinel(message.CodeKeyExpired)     // the key is older than what is remembered
 	ErrOutcomeUnknown error = sentinel(message.CodeOutcomeUnknown) // final: nobody can know, and it is not tried again
 	ErrCommitUnknown  error = sentinel(message.CodeCommitUnknown)  // the store did not say whether it committed
+	ErrUnknownKey     error = sentinel(message.CodeUnknownKey)     // no outcome is recorded under the key, yet or any more
+	ErrReplyMisfit    error = sentinel(message.CodeReplyMisfit)    // it is done, but its recorded reply does not fit the reply's type
 )
 
 // faultError is the error for a fault of the system.
@@ -159,6 +166,35 @@ func faultError(a AgentName, action string, f *message.Fault, cause error) error
 		return &UnknownError{Agent: a, Action: action, Code: f.Code, Detail: f.Detail, Ref: f.Ref, Cause: cause}
 	}
 	return &NotDoneError{Agent: a, Action: action, Code: f.Code, Detail: f.Detail, Cause: cause}
+}
+
+// callError is the error for a call that the engine answered with a fault. If
+// the caller's context ended, it says so as its cause.
+func callError(ctx context.Context, a AgentName, action string, f *message.Fault, cause error) error {
+	switch f.Code {
+	case message.CodeCanceled, message.CodeInFlight, message.CodeCommitUnknown:
+		if cause == nil {
+			cause = ctx.Err()
+		}
+	}
+	return faultError(a, action, f, cause)
+}
+
+// readError is the error for a lookup, a listing or an order to the App that
+// failed, whether the engine said so or the store did.
+func readError(ctx context.Context, a AgentName, action string, err error) error {
+	var f *message.Fault
+	if errors.As(err, &f) {
+		return callError(ctx, a, action, f, nil)
+	}
+	code := message.CodeStoreUnavailable
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		code = message.CodeCanceled
+	case errors.Is(err, store.ErrClosed):
+		code = message.CodeClosed
+	}
+	return &NotDoneError{Agent: a, Action: action, Code: code, Detail: err.Error(), Cause: err}
 }
 
 // refuse is the error for a request that is refused before it is submitted.

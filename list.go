@@ -2,7 +2,6 @@ package semel
 
 import (
 	"context"
-	"fmt"
 	"iter"
 
 	"github.com/semel-dev/semel/message"
@@ -36,7 +35,7 @@ func (app *App) Agents(ctx context.Context, agentType string, opts ...CallOption
 		}
 		for e, err := range app.engine.Agents(ctx, o.tenant, agentType) {
 			if err != nil {
-				yield(AgentEntry{}, fmt.Errorf("semel: list agents of type %q: %w", agentType, err))
+				yield(AgentEntry{}, readError(ctx, AgentName{}, "list agents of type "+agentType, err))
 				return
 			}
 			if !yield(AgentEntry{Agent: e.Agent, Version: e.Version}, nil) {

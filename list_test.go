@@ -83,6 +83,9 @@ func TestOutcomes(t *testing.T) {
 	}
 	_, err = app.Outcome(t.Context(), agent.Name("a"), "k2")
 	wantError(t, err, semel.ErrUnknownKey)
+	if semel.KindOf(err) != semel.KindUnknown { // it may be on its way
+		t.Errorf("kind %s", semel.KindOf(err))
+	}
 	if o, err := app.Outcome(t.Context(), agent.Name("a"), "k2", semel.As("ann")); err != nil || string(o.Reply) != "3" {
 		t.Errorf("%+v, %v", o, err)
 	}

@@ -73,7 +73,7 @@ type Sequence struct {
 	// Incarnation tells the source from another of its name: the id of a
 	// topic, the time of a stream's creation.
 	Incarnation string
-	Position    uint64 // at least 1, growing; gaps are allowed
+	Position    uint64 // at least 1, growing; gaps are allowed. See From for the order
 }
 
 type sequenceOption Sequence
@@ -81,8 +81,12 @@ type sequenceOption Sequence
 func (s sequenceOption) applyCall(o *callOptions) { o.sequence = Sequence(s) }
 
 // From identifies the message by its place in a sequence, instead of by a key.
-// What the agent consumed at or below the position is not consumed again. No
-// reply is kept for it: use it with Submit.
+// What the agent accepted at or below the position is not consumed again, so
+// submit what a source has for one agent in its order, one after the other, and
+// never go past one that was not accepted: repeat it until it is. A position
+// that was passed over counts as consumed. (One SubmitAll for many agents is
+// fine.) No reply is kept: it is for Submit and SubmitAll, and not for actions
+// that are AtLeastOnce, which remember nothing.
 func From(source, incarnation string, position uint64) CallOption {
 	return sequenceOption{Source: source, Incarnation: incarnation, Position: position}
 }

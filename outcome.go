@@ -57,9 +57,9 @@ func orNull(b []byte) json.RawMessage {
 }
 
 // answerOf tells a caller what became of its message.
-func answerOf(a AgentName, action string, ans core.Answer) Answer {
+func answerOf(ctx context.Context, a AgentName, action string, ans core.Answer) Answer {
 	if ans.Fault != nil {
-		return Answer{Err: faultError(a, action, ans.Fault, ans.Err)}
+		return Answer{Err: callError(ctx, a, action, ans.Fault, ans.Err)}
 	}
 	out := outcomeOf(ans.Outcome)
 	out.Replayed = ans.Replayed
@@ -93,8 +93,11 @@ func (o *Outcome) err(a AgentName, action string) error {
 }
 
 // Outcome looks up what is recorded of a call by its key. Of the options, As
-// and Tenant matter. The error is ErrUnknownKey if nothing is recorded: the
-// call never arrived, or did not take effect, or is older than the retention.
+// and Tenant matter. The error is ErrUnknownKey, of the kind unknown, if nothing
+// is recorded. That is no proof that it did not and will not take effect: the
+// call may be under way (in the network, in a queue, or because its agent is
+// held), or be older than the retention. Only repeating the call itself, with
+// the same key, settles it.
 func (app *App) Outcome(ctx context.Context, name AgentName, key string, opts ...CallOption) (Outcome, error) {
 	o := callOptionsOf(opts)
 	if name.Tenant == "" {
@@ -112,26 +115,28 @@ func (app *App) Outcome(ctx context.Context, name AgentName, key string, opts ..
 	}
 	found, err := app.engine.Outcome(ctx, name, principal, key)
 	if err != nil {
-		return Outcome{}, fmt.Errorf("semel: outcome of %s: %w", name, err)
+		return Outcome{}, readError(ctx, name, "look up an outcome", err)
 	}
 	if found == nil {
-		return Outcome{}, refuse(name, "", message.CodeUnknownKey, "no outcome is recorded under this key for principal %q", principal)
+		return Outcome{}, faultError(name, "look up an outcome", &message.Fault{Code: message.CodeUnknownKey, Detail: fmt.Sprintf(
+			"no outcome is recorded under this key for principal %q: a call with it never came, is still on its way, was not done, or is older than the retention; to be sure, repeat the call with the same key", principal)}, nil)
 	}
 	out := outcomeOf(found)
 	out.Replayed = true
 	return out, nil
 }
 
-// OutcomeEntry is an outcome with the key that it is recorded under. Messages
-// between agents have no key.
+// OutcomeEntry is an outcome with the key that it is recorded under.
 type OutcomeEntry struct {
 	Principal string
 	Key       string
 	Outcome   Outcome
 }
 
-// Outcomes lists what is recorded of an agent: what is not settled, and what
-// was settled within the retention. It ends with an error, if there is one.
+// Outcomes lists what is recorded of an agent's calls that had a key: first
+// what is not settled, then what was settled within the retention. Of messages
+// without a key (between agents, from a source that numbers them) no outcome is
+// listed. It ends with an error, if there is one.
 func (app *App) Outcomes(ctx context.Context, name AgentName) iter.Seq2[OutcomeEntry, error] {
 	return func(yield func(OutcomeEntry, error) bool) {
 		if err := app.address(ctx, &name); err != nil {
@@ -140,7 +145,7 @@ func (app *App) Outcomes(ctx context.Context, name AgentName) iter.Seq2[OutcomeE
 		}
 		for e, err := range app.engine.Outcomes(ctx, name) {
 			if err != nil {
-				yield(OutcomeEntry{}, fmt.Errorf("semel: outcomes of %s: %w", name, err))
+				yield(OutcomeEntry{}, readError(ctx, name, "list outcomes", err))
 				return
 			}
 			if !yield(OutcomeEntry{Principal: e.Principal, Key: e.Key, Outcome: outcomeOf(e.Outcome)}, nil) {

@@ -21,8 +21,12 @@ type untypedQuery func(state core.State, body []byte) core.Answer
 // Query registers a question that agents of a type answer from their state,
 // without a step: nothing is recorded, and it needs no key. The handler must
 // change nothing, and must not keep what it finds in the state. A Rejection is
-// the answer no; any other error, or a panic, is a failure.
+// the answer no; any other error, or a panic, is a failure. Query panics if the
+// name is taken, the handler is nil, or the App was started.
 func Query[S, In, Out any](agent *Agent[S], name string, handler func(*S, In) (Out, error)) *QueryHandle[In, Out] {
+	if handler == nil {
+		panic(fmt.Sprintf("semel: query %q of agent type %q has no handler: it is nil", name, agent.typ.name))
+	}
 	st := &site{app: agent.app, typ: agent.typ, name: name}
 	answer := func(state core.State, body []byte) (a core.Answer) {
 		defer func() {
@@ -38,7 +42,10 @@ func Query[S, In, Out any](agent *Agent[S], name string, handler func(*S, In) (O
 		if err != nil {
 			var no *Rejection
 			if errors.As(err, &no) {
-				return core.Answer{Outcome: &message.Outcome{Status: message.StatusRejected, Code: no.Code, Detail: no.Detail}}
+				if err := checkNil(no); err != nil {
+					return failedQuery(err)
+				}
+				return core.Answer{Outcome: &message.Outcome{Status: message.StatusRejected, Code: no.code(), Detail: no.Detail}}
 			}
 			return failedQuery(err)
 		}
@@ -75,7 +82,7 @@ func (q *QueryHandle[In, Out]) Ask(ctx context.Context, id string, in In, opts .
 		return out, err
 	}
 	if err := decode(reply, &out); err != nil {
-		return out, fmt.Errorf("semel: the answer to %s of %s does not fit %T: %w", q.name, name, out, err)
+		return out, misfitReply(name, q.name, out, err)
 	}
 	return out, nil
 }
@@ -100,7 +107,7 @@ func (app *App) Query(ctx context.Context, name AgentName, query string, body []
 		return answer(state, body)
 	})
 	if a.Fault != nil {
-		return nil, faultError(name, query, a.Fault, a.Err)
+		return nil, callError(ctx, name, query, a.Fault, a.Err)
 	}
 	if a.Outcome.Status == message.StatusRejected {
 		return nil, &Rejection{Agent: name, Action: query, Code: a.Outcome.Code, Detail: a.Outcome.Detail}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
 	"github.com/semel-dev/semel/store/mem"
 )
@@ -35,13 +36,19 @@ func TestRegistrationMistakesPanic(t *testing.T) {
 	semel.NewEffect(app, "call", call)
 	migrate := func(b json.RawMessage) (json.RawMessage, error) { return b, nil }
 	for want, do := range map[string]func(){
-		`"counter" is registered twice`:        func() { semel.NewAgent[counter](app, "counter") },
-		"agent type is empty":                  func() { semel.NewAgent[counter](app, "") },
-		"must not contain '/' or ':'":          func() { semel.NewAgent[counter](app, "a/b") },
-		"is not exported":                      func() { semel.NewAgent[struct{ x int }](app, "hidden") },
-		"x.Err is of the interface type error": func() { type x struct{ Err error }; semel.NewAgent[x](app, "iface") },
-		"whose value would be of another type": func() { semel.NewAgent[map[string]any](app, "any") },
-		"has map keys of type float64":         func() { semel.NewAgent[map[float64]int](app, "key") },
+		`"counter" is registered twice`:                           func() { semel.NewAgent[counter](app, "counter") },
+		"agent type is empty":                                     func() { semel.NewAgent[counter](app, "") },
+		"must not contain '/' or ':'":                             func() { semel.NewAgent[counter](app, "a/b") },
+		"is not exported":                                         func() { semel.NewAgent[struct{ x int }](app, "hidden") },
+		"x.Err is of the interface type error":                    func() { type x struct{ Err error }; semel.NewAgent[x](app, "iface") },
+		"whose value would be of another type":                    func() { semel.NewAgent[map[string]any](app, "any") },
+		"has map keys of type float64":                            func() { semel.NewAgent[map[float64]int](app, "key") },
+		`effect "x" has no function to call`:                      func() { semel.NewEffect[int, int](app, "x", nil) },
+		"no function to probe":                                    func() { semel.NewEffect(app, "x", call, semel.Probe[int, int](nil)) },
+		`action "x" of agent type "counter" has no handler`:       func() { semel.On[counter, int, int](agent, "x", nil) },
+		`continuation "x" of agent type "counter" has no handler`: func() { semel.Then[counter, int, int, int](agent, "x", nil) },
+		`query "x" of agent type "counter" has no handler`:        func() { semel.Query[counter, int, int](agent, "x", nil) },
+		"the migration from schema version 1 is nil":              func() { semel.NewAgent[counter](app, "m", semel.SchemaVersion(2, semel.Migrate(1, nil))) },
 		`have the same name "Sum" in JSON`: func() {
 			type x struct {
 				counter
@@ -156,4 +163,92 @@ func TestErrorsOfEveryKind(t *testing.T) {
 	if r := semel.Reject("", "%d%%", 100); r.Code != "rejected" || r.Detail != "100%" {
 		t.Errorf("%+v", r)
 	}
+}
+
+// A row that cannot be read stops the start, and the reason stays to be asked.
+func TestReadySaysWhyTheStartFailed(t *testing.T) {
+	t.Parallel()
+	disk := mem.New()
+	spoil(t, disk)
+	app, err := semel.Open(t.Context(), disk, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	semel.NewAgent[counter](app, "counter")
+	start := app.Start(t.Context())
+	if start == nil || !strings.Contains(start.Error(), "shard 1") {
+		t.Fatalf("the start: %v", start)
+	}
+	if err := app.Ready(); !errors.Is(err, start) {
+		t.Errorf("ready: %v", err)
+	}
+	closeApp(t, app)
+}
+
+// spoil writes a row that no version of the format has.
+func spoil(t *testing.T, o store.Opener) {
+	t.Helper()
+	st := must(o.OpenStore(t.Context()))
+	s := must(st.Open(t.Context(), 1, "test"))
+	u := &message.Unit{
+		Version: message.Version{Epoch: s.Version().Epoch, Seq: s.Version().Seq + 1},
+		Writes: []message.Write{{
+			RowKey: message.RowKey{Table: message.TableMeta, Key: []byte("clock")},
+			Op:     message.Put, Value: []byte("garbage"),
+		}},
+	}
+	if err := errors.Join(s.Commit(t.Context(), u).Wait(), s.Close(), st.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every way to ask the App tells the kind and the code of its failure.
+func TestFailuresOfEveryQuestionHaveTheirType(t *testing.T) {
+	t.Parallel()
+	app := open(t, nil, semel.Config{})
+	agent := semel.NewAgent[counter](app, "counter")
+	act := semel.On(agent, "add", add)
+	must(act.Call(t.Context(), "a", 1, semel.Key("k")))
+	questions := func(ctx context.Context) map[string]error {
+		errs := make(map[string]error)
+		_, errs["call"] = act.Call(ctx, "a", 1, semel.Key("new"))
+		_, _, errs["state"] = agent.Get(ctx, "a")
+		_, errs["outcome"] = app.Outcome(ctx, agent.Name("a"), "k")
+		errs["delete"] = agent.Delete(ctx, "b")
+		errs["resolve"] = app.Resolve(ctx, semel.ID{1}, semel.ResolveNotDone(), "me")
+		errs["retry"] = app.RetryDead(ctx, semel.ID{1})
+		errs["backup"] = app.Backup(ctx, "/nowhere")
+		errs["retention"] = app.ResumeRetention(ctx)
+		for _, err := range app.Outcomes(ctx, agent.Name("a")) {
+			errs["outcomes"] = err
+		}
+		for _, err := range agent.All(ctx) {
+			errs["agents"] = err
+		}
+		for _, err := range app.DeadLetters(ctx) {
+			errs["dead letters"] = err
+		}
+		for _, err := range app.Effects(ctx) {
+			errs["effects"] = err
+		}
+		return errs
+	}
+	check := func(errs map[string]error, targets ...error) {
+		t.Helper()
+		for what, err := range errs {
+			var notDone *semel.NotDoneError
+			if !errors.As(err, &notDone) || semel.KindOf(err) != semel.KindNotDone {
+				t.Errorf("%s: %v is %T", what, err, err)
+			}
+			for _, target := range targets {
+				if !errors.Is(err, target) {
+					t.Errorf("%s: %v, want %v", what, err, target)
+				}
+			}
+		}
+	}
+	closeApp(t, app)
+	errs := questions(t.Context())
+	delete(errs, "backup") // this store cannot
+	check(errs, semel.ErrClosed)
 }

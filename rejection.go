@@ -2,6 +2,7 @@ package semel
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/semel-dev/semel/message"
 )
@@ -24,10 +25,26 @@ type Rejection struct {
 // that asked first, what the step wrote always stands: what it was told did
 // happen, and must not be lost. An empty code means "rejected".
 func Reject(code, format string, args ...any) *Rejection {
+	return &Rejection{Code: orRejected(code), Detail: fmt.Sprintf(format, args...)}
+}
+
+// code is the code to record: one that was not made by Reject may have none.
+func (r *Rejection) code() string { return orRejected(r.Code) }
+
+func orRejected(code string) string {
 	if code == "" {
-		code = "rejected"
+		return "rejected"
 	}
-	return &Rejection{Code: code, Detail: fmt.Sprintf(format, args...)}
+	return code
+}
+
+// checkNil finds the nil pointer that a function returned as an error: then the
+// error is not nil, although what was meant is most likely that all is well.
+func checkNil(k kinded) error {
+	if !reflect.ValueOf(k).IsNil() {
+		return nil
+	}
+	return fmt.Errorf("the function returned a nil %T as its error, which is not a nil error: keep what may be nil in a variable of type error", k)
 }
 
 // Keep makes the step stand although its answer is no: a refund, a counter of

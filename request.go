@@ -40,8 +40,8 @@ func (r *Request) agent() AgentName {
 
 // Do asks for an action and waits for its outcome. It is Action.Call without
 // types: the reply is the recorded bytes. If the error is a rejection, or says
-// where the outcome stands, the Outcome says so too. A repeated message with a
-// Sequence gets a null reply: none is kept for it.
+// where the outcome stands, the Outcome says so too. A message with a Sequence
+// is refused: no reply is kept for it; use Submit.
 //
 // What can be wrong is looked at in this order: type and action, names, key,
 // size and syntax of the body, what is recorded under the key, the shape of the
@@ -56,10 +56,10 @@ func (app *App) Do(ctx context.Context, r Request) (Outcome, error) {
 // Action.Submit without types.
 func (app *App) Submit(ctx context.Context, r Request) error {
 	m := new(message.Message)
-	if err := app.prepare(ctx, &r, m); err != nil {
+	if err := app.prepare(ctx, &r, m, true); err != nil {
 		return err
 	}
-	return accepted(answerOf(m.To, m.Action, app.engine.Submit(ctx, m, true)))
+	return accepted(answerOf(ctx, m.To, m.Action, app.engine.Submit(ctx, m, true)))
 }
 
 // CallAll makes many calls at once and waits for all of their outcomes, which
@@ -96,7 +96,7 @@ func (app *App) all(ctx context.Context, requests []Request, accept bool) []Answ
 	room := make([]message.Message, len(requests))
 	for i := range requests {
 		m := &room[i]
-		if err := app.prepare(ctx, &requests[i], m); err != nil {
+		if err := app.prepare(ctx, &requests[i], m, accept); err != nil {
 			answers[i].Err = err
 			continue
 		}
@@ -107,21 +107,22 @@ func (app *App) all(ctx context.Context, requests []Request, accept bool) []Answ
 	}
 	for i, a := range app.engine.SubmitAll(ctx, messages, accept) {
 		m := messages[i]
-		answers[index[i]] = answerOf(m.To, m.Action, a)
+		answers[index[i]] = answerOf(ctx, m.To, m.Action, a)
 	}
 	return answers
 }
 
 func (app *App) call(ctx context.Context, r *Request) Answer {
 	m := new(message.Message)
-	if err := app.prepare(ctx, r, m); err != nil {
+	if err := app.prepare(ctx, r, m, false); err != nil {
 		return Answer{Err: err}
 	}
-	return answerOf(m.To, m.Action, app.engine.Submit(ctx, m, false))
+	return answerOf(ctx, m.To, m.Action, app.engine.Submit(ctx, m, false))
 }
 
-// prepare checks a request and makes m its message.
-func (app *App) prepare(ctx context.Context, r *Request, m *message.Message) error {
+// prepare checks a request and makes m its message. accept says that the caller
+// waits for its acceptance only.
+func (app *App) prepare(ctx context.Context, r *Request, m *message.Message, accept bool) error {
 	if err := app.use(ctx); err != nil {
 		return err
 	}
@@ -156,6 +157,12 @@ func (app *App) prepare(ctx context.Context, r *Request, m *message.Message) err
 	if err := identify(m, r, action.Guarantee); err != nil {
 		return err
 	}
+	if m.Source != "" && !accept {
+		// Nobody who waits for a failed step may go on to the next position:
+		// the cursor would pass the one that was not consumed. An accepted
+		// message is tried until it is consumed.
+		return no(message.CodeInvalidRequest, "no reply is kept for a message that has a place in a sequence; use Submit, or give it a key")
+	}
 	if len(r.Body) > app.cfg.MaxBody {
 		return refuse(to, r.Action, message.CodeTooLarge, "the body has %d bytes; at most %d are allowed: send what is large elsewhere, and refer to it", len(r.Body), app.cfg.MaxBody)
 	}
@@ -188,6 +195,8 @@ func identify(m *message.Message, r *Request, g Guarantee) error {
 		}
 	}
 	switch {
+	case g == message.AtLeastOnce && seq != Sequence{}:
+		return no(message.CodeInvalidRequest, "this action takes effect at least once: nothing is remembered of what it consumed, so a place in a sequence would keep no duplicate away; leave it out, or make the action ExactlyOnce")
 	case g == message.AtLeastOnce:
 		_, _ = rand.Read(m.ID[:]) // never fails: crypto/rand ends the process instead
 	case r.Key != "":

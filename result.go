@@ -25,19 +25,17 @@ func verdictOf(s *Step, out any, err error) core.Result {
 	}
 	var k kinded
 	if errors.As(err, &k) {
+		if err := checkNil(k); err != nil {
+			return core.Result{Err: err}
+		}
 		switch e := k.(type) {
 		case *Rejection:
-			return core.Result{Verdict: core.Refused, Code: e.Code, Detail: e.Detail, Keep: e.keep}
+			return core.Result{Verdict: core.Refused, Code: e.code(), Detail: e.Detail, Keep: e.keep}
 		case *UnknownError:
 			return core.Result{Verdict: core.Lost, Code: string(message.CodeOutcomeUnknown), Detail: e.Detail}
 		}
 	}
 	return core.Result{Err: err}
-}
-
-// misfit says that a body does not fit its action: trying again cannot help.
-func misfit(st *site, what string, err error) core.Result {
-	return core.Result{Invalid: true, Err: fmt.Errorf("the %s does not fit %s of agent type %q: %w", what, st.name, st.typ.name, err)}
 }
 
 // Result is the answer to something that a step asked: of another agent, or of

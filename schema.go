@@ -36,6 +36,9 @@ func SchemaVersion(version int, migrations ...Migration) AgentOption {
 			if o.schema.steps[m.from] != nil {
 				panic(fmt.Sprintf("semel: schema version %d has two migrations from version %d", version, m.from))
 			}
+			if m.fn == nil {
+				panic(fmt.Sprintf("semel: the migration from schema version %d is nil", m.from))
+			}
 			o.schema.steps[m.from] = m.fn
 		}
 		for from := 1; from < version; from++ {

@@ -54,12 +54,17 @@ const (
 	CodeDead             Code = "dead"
 	CodeOutcomeUnknown   Code = "outcome_unknown"
 	CodeCommitUnknown    Code = "commit_unknown"
+	CodeReplyMisfit      Code = "reply_misfit"
 )
 
 // Kind says what a caller who receives the code may conclude.
 func (c Code) Kind() Kind {
 	switch c {
-	case CodeKeyExpired, CodeInFlight, CodeInDoubt, CodeDead, CodeOutcomeUnknown, CodeCommitUnknown:
+	case CodeKeyExpired, CodeInFlight, CodeInDoubt, CodeDead, CodeOutcomeUnknown, CodeCommitUnknown, CodeReplyMisfit:
+		return Unknown
+	case CodeUnknownKey:
+		// That nothing is recorded proves nothing: the call may be under way,
+		// or its outcome may be older than the retention.
 		return Unknown
 	}
 	return NotDone

@@ -37,6 +37,7 @@ var answers = map[message.Code]answer{
 	message.CodeUnknownAction:    {http.StatusNotFound, "Unknown action", false, ""},
 	message.CodeUnknownAgent:     {http.StatusNotFound, "Unknown agent", true, ""},
 	message.CodeUnknownKey:       {http.StatusNotFound, "Unknown key", true, ""},
+	message.CodeReplyMisfit:      {http.StatusInternalServerError, "The recorded reply does not fit", false, ""},
 	message.CodeUnknownEffect:    {http.StatusNotFound, "Unknown effect", false, ""},
 	message.CodeUnknownDoubt:     {http.StatusNotFound, "Unknown doubt", false, ""},
 	message.CodeUnknownDead:      {http.StatusNotFound, "Unknown dead letter", false, ""},
