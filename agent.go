@@ -122,7 +122,7 @@ func (app *App) State(ctx context.Context, name AgentName) (json.RawMessage, uin
 		return core.Answer{Outcome: &message.Outcome{Status: message.StatusDone, Body: b}, Version: version}
 	})
 	if a.Fault != nil {
-		return nil, 0, callError(ctx, name, "", a.Fault, a.Err)
+		return nil, 0, readFault(ctx, name, "", a.Fault, a.Err)
 	}
 	return a.Outcome.Body, a.Version, nil
 }

@@ -151,6 +151,10 @@ func (app *App) ResumeRetention(ctx context.Context) error {
 		return err
 	}
 	if err := app.engine.ResumeRetention(ctx); err != nil {
+		var f *message.Fault
+		if errors.As(err, &f) {
+			return callError(ctx, AgentName{}, "resume retention", f, nil)
+		}
 		return readError(ctx, AgentName{}, "resume retention", err)
 	}
 	return nil

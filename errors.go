@@ -180,12 +180,12 @@ func callError(ctx context.Context, a AgentName, action string, f *message.Fault
 	return faultError(a, action, f, cause)
 }
 
-// readError is the error for a lookup, a listing or an order to the App that
-// failed, whether the engine said so or the store did.
+// readError is the error for a lookup or a listing that failed, whether the
+// engine said so or the store did.
 func readError(ctx context.Context, a AgentName, action string, err error) error {
 	var f *message.Fault
 	if errors.As(err, &f) {
-		return callError(ctx, a, action, f, nil)
+		return readFault(ctx, a, action, f, nil)
 	}
 	code := message.CodeStoreUnavailable
 	switch {
@@ -195,6 +195,18 @@ func readError(ctx context.Context, a AgentName, action string, err error) error
 		code = message.CodeClosed
 	}
 	return &NotDoneError{Agent: a, Action: action, Code: code, Detail: err.Error(), Cause: err}
+}
+
+// readFault is callError for what only reads: nothing of it can be under way
+// once nobody waits for it.
+func readFault(ctx context.Context, a AgentName, action string, f *message.Fault, cause error) error {
+	if f.Code == message.CodeCommitUnknown || f.Code == message.CodeInFlight {
+		f = &message.Fault{Code: message.CodeClosed, Detail: "the App stopped before the answer was known to be durable"}
+		if ctx.Err() != nil {
+			f = &message.Fault{Code: message.CodeCanceled, Detail: "the caller gave up before the answer was known to be durable; ask again"}
+		}
+	}
+	return callError(ctx, a, action, f, cause)
 }
 
 // refuse is the error for a request that is refused before it is submitted.

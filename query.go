@@ -107,7 +107,7 @@ func (app *App) Query(ctx context.Context, name AgentName, query string, body []
 		return answer(state, body)
 	})
 	if a.Fault != nil {
-		return nil, callError(ctx, name, query, a.Fault, a.Err)
+		return nil, readFault(ctx, name, query, a.Fault, a.Err)
 	}
 	if a.Outcome.Status == message.StatusRejected {
 		return nil, &Rejection{Agent: name, Action: query, Code: a.Outcome.Code, Detail: a.Outcome.Detail}

@@ -247,6 +247,20 @@ func TestFailuresOfEveryQuestionHaveTheirType(t *testing.T) {
 			}
 		}
 	}
+	// A context that ended may come too late to matter.
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		errs := questions(ended)
+		for what, err := range errs {
+			if err == nil || errors.Is(err, semel.ErrUnknownDead) || errors.Is(err, semel.ErrUnknownDoubt) || errors.Is(err, semel.ErrUnknownAgent) {
+				delete(errs, what)
+			}
+		}
+		delete(errs, "call") // it may be under way
+		delete(errs, "backup")
+		check(errs, semel.ErrCanceled, context.Canceled)
+	}
 	closeApp(t, app)
 	errs := questions(t.Context())
 	delete(errs, "backup") // this store cannot

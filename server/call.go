@@ -67,7 +67,7 @@ func (s *api) body(w http.ResponseWriter, r *http.Request) ([]byte, message.Code
 	case errors.As(err, &tooLarge):
 		return nil, message.CodeTooLarge, fmt.Errorf("the body has more than %d bytes", s.MaxBody)
 	case err != nil:
-		return nil, message.CodeInvalidRequest, errors.New("the body did not arrive completely")
+		return nil, codeIncomplete, errors.New("the body did not arrive completely, or not in time; send the request again with the same key")
 	}
 	return b, "", nil
 }

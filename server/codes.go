@@ -12,6 +12,8 @@ const (
 	codeMethodNotAllowed message.Code = "method_not_allowed"
 	codeUnsupportedMedia message.Code = "unsupported_media_type"
 	codeForbidden        message.Code = "forbidden"
+	codeMisdirected      message.Code = "misdirected_request"
+	codeIncomplete       message.Code = "incomplete_request"
 	codeInternal         message.Code = "internal"
 )
 
@@ -31,6 +33,7 @@ var answers = map[message.Code]answer{
 	message.CodeKeyInvalid:       {http.StatusBadRequest, "The idempotency key is invalid", false, ""},
 	message.CodeKeyInFuture:      {http.StatusBadRequest, "The idempotency key is from the future", true, ""},
 	message.CodeInvalidRequest:   {http.StatusBadRequest, "The request is invalid", false, ""},
+	codeIncomplete:               {http.StatusBadRequest, "The request is incomplete", true, ""},
 	codeForbidden:                {http.StatusForbidden, "Forbidden", false, ""},
 	codeNotFound:                 {http.StatusNotFound, "Not found", false, ""},
 	message.CodeUnknownAgentType: {http.StatusNotFound, "Unknown agent type", false, ""},
@@ -50,6 +53,7 @@ var answers = map[message.Code]answer{
 	message.CodeKeyExpired:       {http.StatusGone, "The idempotency key has expired", false, ""},
 	message.CodeTooLarge:         {http.StatusRequestEntityTooLarge, "The request is too large", false, ""},
 	codeUnsupportedMedia:         {http.StatusUnsupportedMediaType, "Unsupported media type", false, ""},
+	codeMisdirected:              {http.StatusMisdirectedRequest, "Misdirected request", false, ""},
 	message.CodeConflict:         {http.StatusUnprocessableEntity, "The idempotency key was used for another request", false, ""},
 	message.CodeHandlerFailed:    {http.StatusInternalServerError, "The handler failed", true, ""},
 	codeInternal:                 {http.StatusInternalServerError, "Internal error", true, ""},

@@ -11,12 +11,18 @@ import (
 
 // Options tune a handler. A zero field means its default.
 type Options struct {
-	// Wait bounds how long a call waits for its outcome; 10 s. A call that
-	// takes longer goes on and is answered 409 in_flight.
+	// Wait bounds how long a call waits for its outcome; 10 s. A call that was
+	// accepted and takes longer goes on and is answered 409 in_flight; one that
+	// was not is given up and answered 503 canceled, as is a read.
 	Wait time.Duration
 	// MaxBody bounds a request's body in bytes; 1 MiB. The App has a bound of
 	// its own (semel.Config.MaxBody).
 	MaxBody int64
+	// Hosts are names under which a request may ask for this server on a
+	// connection to the loopback address, besides localhost and the loopback
+	// addresses themselves: those that a proxy on this machine passes on. A
+	// request for any other name is answered 421 (see host.go).
+	Hosts []string
 	// Ready is asked by /readyz before the App is; an error makes the server
 	// unready. A server that is about to stop uses it.
 	Ready func() error
@@ -73,7 +79,7 @@ func Handler(app *semel.App, opts Options) http.Handler {
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, codeForbidden, "a browser may not send this from a page of another origin")
 	}))
-	return origin.Handler(plainPaths(mux, s))
+	return s.ownHosts(origin.Handler(plainPaths(mux, s)))
 }
 
 // plainPaths keeps from the mux the paths that it would redirect to another

@@ -12,8 +12,9 @@ const keyHeader = "Idempotency-Key"
 
 // keyOf reads the header Idempotency-Key: a string of RFC 8941 (in quotation
 // marks), as draft-ietf-httpapi-idempotency-key-header says, or the bare key,
-// as most clients send it. Both spellings are the same key. It reports whether
-// there is one.
+// as most clients send it. Both spellings are the same key. Parameters after
+// the string are refused: the draft defines none, and what they are to mean for
+// the identity of a request cannot be guessed. It reports whether there is one.
 func keyOf(h http.Header) (key string, given bool, err error) {
 	values := h.Values(keyHeader)
 	switch len(values) {
@@ -32,7 +33,7 @@ func keyOf(h http.Header) (key string, given bool, err error) {
 	return key, true, message.CheckKey(key)
 }
 
-var errQuoting = errors.New(`the header Idempotency-Key begins with a quotation mark and is not a string of RFC 8941: "…" of printable ASCII, with \" and \\`)
+var errQuoting = errors.New(`the header Idempotency-Key begins with a quotation mark and is not a string of RFC 8941: "…" of printable ASCII, with \" and \\, and without parameters`)
 
 // unquote reads a string of RFC 8941, section 4.2.5.
 func unquote(s string) (string, error) {

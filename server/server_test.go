@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -215,6 +217,7 @@ func TestOrderOfChecks(t *testing.T) {
 		{"key quoting", "/v1/agents/account/alice/credit", `"open`, form, long, 400, "idempotency_key_invalid"},
 		{"key of quotes", "/v1/agents/account/alice/credit", `""`, form, long, 400, "idempotency_key_invalid"},
 		{"key after quotes", "/v1/agents/account/alice/credit", `"a"b`, form, long, 400, "idempotency_key_invalid"},
+		{"key with a parameter", "/v1/agents/account/alice/credit", `"a";v=1`, form, long, 400, "idempotency_key_invalid"},
 		{"key escape", "/v1/agents/account/alice/credit", `"a\b"`, form, long, 400, "idempotency_key_invalid"},
 		{"key length", "/v1/agents/account/alice/credit", strings.Repeat("k", 256), form, long, 400, "idempotency_key_invalid"},
 		{"key encoding", "/v1/agents/account/alice/credit", "\xff", form, long, 400, "idempotency_key_invalid"},
@@ -236,6 +239,10 @@ func TestOrderOfChecks(t *testing.T) {
 		}
 		r := s.do("POST", c.path, c.body, headers...)
 		t.Run(c.name, func(t *testing.T) { wantProblem(t, r, c.status, c.code, "not_done") })
+	}
+	if r := s.call("account/alice/credit", "new", `{"cents":"x"}`); !strings.Contains(r.body,
+		`the body does not fit credit of agent type \"account\": cents must be an integer from -9223372036854775808 to 9223372036854775807, and is a string`) {
+		t.Error(r.body)
 	}
 	// Refused at the key, so nothing was stored under it.
 	wantProblem(t, s.do("POST", "/v1/agents/account/alice/credit", `{"cents":1}`, "Idempotency-Key", ""), 400, "idempotency_key_invalid", "not_done")
@@ -276,6 +283,155 @@ func TestMethodsAndOrigins(t *testing.T) {
 	for _, h := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.example"}} {
 		r := s.do("POST", "/v1/agents/account/alice/credit", `{"cents":1}`, append(h, "Idempotency-Key", "k")...)
 		wantProblem(t, r, 403, "forbidden", "not_done")
+	}
+}
+
+// FAULTS 62, 66: a name that somebody else made resolve to this machine.
+func TestHostsOnLoopback(t *testing.T) {
+	t.Parallel()
+	s := serve(t, semel.Config{}, server.Options{Hosts: []string{"semel.internal"}}, nil)
+	s.call("account/alice/credit", "first", `{"cents":1}`)
+	port := s.url[strings.LastIndex(s.url, ":"):]
+	request := func(method, path, host, origin string) response {
+		t.Helper()
+		req, err := http.NewRequest(method, s.url+path, strings.NewReader(`{"cents":1}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		req.Header.Set("Idempotency-Key", "k")
+		if origin != "" {
+			req.Header.Set("Origin", origin)
+		}
+		res, err := s.http.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response{res.StatusCode, res.Header, string(b)}
+	}
+	for _, host := range []string{
+		"evil.example", "evil.example" + port, "127.0.0.1.evil.example", "localhost.evil.example", "xlocalhost",
+		"10.0.0.1", "192.168.0.1:80", "0.0.0.0", "[::]", "[fe80::1]:80", "[::ffff:10.0.0.1]", "semel.internal.evil.example",
+	} {
+		// As the browser of a victim of DNS rebinding sends it: all of one origin.
+		for _, origin := range []string{"http://" + host, ""} {
+			wantProblem(t, request("POST", "/v1/agents/account/alice/credit", host, origin), 421, "misdirected_request", "not_done")
+		}
+		wantProblem(t, request("GET", "/v1/agents/account/alice", host, ""), 421, "misdirected_request", "not_done")
+	}
+	for _, host := range []string{
+		"localhost", "LOCALHOST" + port, "localhost.", "127.0.0.1" + port, "127.8.9.1", "[::1]" + port, "[::1]", "[::ffff:127.0.0.1]:1",
+		"semel.internal", "Semel.Internal:443",
+	} {
+		if r := request("GET", "/v1/agents/account/alice", host, ""); r.status != 200 {
+			t.Errorf("%s: %+v", host, r)
+		}
+	}
+	wantProblem(t, request("POST", "/v1/agents/account/alice/credit", "localhost"+port, "http://evil.example"), 403, "forbidden", "not_done")
+}
+
+// A connection that came to another address is somebody's who was let in there.
+func TestHostsElsewhere(t *testing.T) {
+	t.Parallel()
+	app, err := semel.Open(t.Context(), mem.New(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close(context.Background())
+	h := server.Handler(app, server.Options{})
+	for addr, status := range map[net.Addr]int{
+		&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}: 421,
+		&net.TCPAddr{IP: net.IPv6loopback}:       421,
+		&net.TCPAddr{IP: net.IPv4(10, 1, 2, 3)}:  200,
+		&net.UnixAddr{Name: "/run/semel.sock"}:   200,
+	} {
+		r := httptest.NewRequest("GET", "http://semel.example/livez", nil)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, addr)))
+		if w.Code != status {
+			t.Errorf("%v: %d", addr, w.Code)
+		}
+	}
+}
+
+// The response to what is recorded must not change from one version of the
+// server to the next: a client may have stored it. If this fails, do not mend
+// the test.
+func TestRecordedRejectionIsPinned(t *testing.T) {
+	t.Parallel()
+	s := serve(t, semel.Config{}, server.Options{}, nil)
+	for i := range 2 {
+		r := s.call("account/alice/debit", "k", `{"cents":101}`)
+		const want = `{"type":"https://semel.dev/problems/rejected","title":"Rejected","status":422,"detail":"the balance is 0, less than 101","code":"insufficient_funds","kind":"rejected","retryable":false}`
+		if r.status != 422 || r.body != want || r.header.Get("Content-Type") != "application/problem+json" || (r.header.Get("Idempotent-Replayed") != "") != (i == 1) {
+			t.Errorf("%+v\nwant %s", r, want)
+		}
+	}
+	// Without a body it is a call too.
+	wantProblem(t, s.call("account/alice/credit", "empty", ""), 422, "invalid_amount", "rejected")
+	wantProblem(t, s.call("account/alice/credit", "empty", `{"cents":1}`), 422, "idempotency_conflict", "not_done")
+}
+
+// A read waits until what it saw is durable, but not for ever.
+func TestReadIsBoundedInTime(t *testing.T) {
+	t.Parallel()
+	disk := mem.New(mem.ManualSync())
+	app, err := semel.Open(t.Context(), disk, &semel.Config{Fatal: func(error) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inc := semel.On(semel.NewAgent[int](app, "test"), "inc", func(n *int, _ *semel.Step, _ none) (int, error) { *n++; return *n, nil }, semel.AtMostOnce)
+	srv := httptest.NewServer(server.Handler(app, server.Options{Wait: 10 * time.Millisecond}))
+	t.Cleanup(func() {
+		srv.Close()
+		disk.Crash(0) // so that closing need not wait for a sync
+		_ = app.Close(context.Background())
+	})
+	if _, err := inc.Call(t.Context(), "a", none{}, semel.Key("k")); err != nil { // not durable
+		t.Fatal(err)
+	}
+	s := &site{t: t, app: app, url: srv.URL, http: srv.Client()}
+	r := s.do("GET", "/v1/agents/test/a", "")
+	wantProblem(t, r, 503, "canceled", "not_done")
+	if r.header.Get("Retry-After") == "" {
+		t.Error(r.header)
+	}
+}
+
+// A body that was cut off says nothing about the request: sent again, it may arrive.
+func TestBodyThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	s := serve(t, semel.Config{}, server.Options{}, nil)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /v1/agents/account/a/credit HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k\r\nContent-Length: 11\r\n\r\n{\"cents\"")
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := response{res.StatusCode, res.Header, string(b)}
+	wantProblem(t, r, 400, "incomplete_request", "not_done")
+	if !strings.Contains(r.body, `"retryable":true`) {
+		t.Error(r.body)
+	}
+	if r := s.call("account/a/credit", "k", `{"cents":7}`); r.status != 200 || r.body != `{"cents":7}` {
+		t.Errorf("the same key again: %+v", r)
 	}
 }
 

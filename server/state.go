@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 
@@ -10,7 +11,9 @@ import (
 // state is GET /v1/agents/{type}/{id}.
 func (s *api) state(w http.ResponseWriter, r *http.Request) {
 	name := semel.AgentName{Type: r.PathValue("type"), ID: r.PathValue("id")}
-	state, version, err := s.app.State(r.Context(), name)
+	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
+	defer cancel()
+	state, version, err := s.app.State(ctx, name)
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -30,6 +30,7 @@ const drainTime = 25 * time.Second
 type serveOptions struct {
 	data, listen string
 	public       bool
+	hosts        []string
 	wait         time.Duration
 }
 
@@ -55,6 +56,7 @@ second one stops it at once, which loses nothing that was acknowledged.`,
 	f.StringVar(&o.data, "data", "semel-data", "the data `directory`; it is created if it does not exist")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:7075", "the `address` to listen on; port 0 chooses a free one")
 	f.BoolVar(&o.public, "insecure-public", false, "allow an address that other machines can reach, although nothing authenticates callers")
+	f.StringSliceVar(&o.hosts, "host", nil, "a `name` under which a proxy on this machine asks for the server, besides localhost; repeat it for more")
 	f.DurationVar(&o.wait, "wait", 10*time.Second, "how `long` a call waits for its outcome before it is answered 409 in_flight")
 	return cmd
 }
@@ -69,6 +71,9 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) error 
 	// From here on the first signal ends ctx.
 	ctx, unhook := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer unhook()
+	// And the next one, in whatever phase, finds its default action again: it
+	// ends the process.
+	defer context.AfterFunc(ctx, unhook)()
 
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	dir, err := filepath.Abs(o.data)
@@ -87,7 +92,7 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) error 
 	}
 	var stopping atomic.Bool
 	srv := newServer(server.Handler(app, server.Options{
-		Wait: o.wait, Logger: log,
+		Wait: o.wait, Hosts: o.hosts, Logger: log,
 		Ready: func() error {
 			if stopping.Load() {
 				return errors.New("shutting down")
@@ -106,7 +111,7 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) error 
 	case err = <-failed:
 		err = fmt.Errorf("listen on %s: %w", listener.Addr(), err)
 	case <-ctx.Done():
-		unhook() // the next signal finds its default action again: it ends the process
+		unhook() // done for certain before we say so
 		log.Info("stopping: waiting for what is under way; a second signal stops at once")
 		err = nil
 	}
@@ -125,7 +130,11 @@ func open(ctx context.Context, dir string, log *slog.Logger) (*semel.App, error)
 	}
 	ledger.Register(app)
 	if err := app.Start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), app.Close(context.WithoutCancel(ctx)))
+		err = fmt.Errorf("%s: %w", dir, err)
+		log.Error("the store cannot be used; closing it", "error", err) // before anything that may take time
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		return nil, errors.Join(err, app.Close(ctx))
 	}
 	return app, nil
 }
@@ -156,10 +165,29 @@ func drain(srv *http.Server, app *semel.App, log *slog.Logger) error {
 	err := app.Close(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		log.Warn("not everything under way was finished; it goes on at the next start", "error", err)
-		err = nil
+		if onlyLate(err) {
+			err = nil
+		}
 	}
 	if err == nil {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// onlyLate says whether an error, with all that is joined in it, says nothing
+// but that the time was over.
+func onlyLate(err error) bool {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			if !onlyLate(err) {
+				return false
+			}
+		}
+		return true
+	case interface{ Unwrap() error }:
+		return onlyLate(e.Unwrap())
+	}
+	return err == context.DeadlineExceeded
 }

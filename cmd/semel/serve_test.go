@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store/pebble"
 )
 
 // binary is the command under test, built once.
@@ -196,7 +200,7 @@ func TestServeAndDrain(t *testing.T) {
 	}
 	defer conn.Close()
 	const body = `{"cents":7}`
-	fmt.Fprintf(conn, "POST /v1/agents/account/alice/credit HTTP/1.1\r\nHost: x\r\nIdempotency-Key: late\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(body))
+	fmt.Fprintf(conn, "POST /v1/agents/account/alice/credit HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: late\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(body))
 	r := bufio.NewReader(conn)
 	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") { // it is in the handler
 		t.Fatal(line, err)
@@ -240,7 +244,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprint(conn, "POST /v1/agents/account/a/credit HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
+	fmt.Fprint(conn, "POST /v1/agents/account/a/credit HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
 	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
 		t.Fatal(line, err)
 	}
@@ -263,6 +267,54 @@ func TestSecondProcessIsRefused(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	p.mustPost("account/alice/credit", "k", `{"cents":1}`) // undisturbed
+}
+
+// FAULTS 59: what is wrong is said, and nothing is served.
+func TestStoreThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	st, err := pebble.At(dir).OpenStore(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := st.Open(t.Context(), 1, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &message.Unit{
+		Version: message.Version{Epoch: s.Version().Epoch, Seq: s.Version().Seq + 1},
+		Writes: []message.Write{{
+			RowKey: message.RowKey{Table: message.TableMeta, Key: []byte("clock")}, Op: message.Put, Value: []byte("garbage"),
+		}},
+	}
+	if err := errors.Join(s.Commit(t.Context(), u).Wait(), s.Close(), st.Close()); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(binary, "serve", "--data", dir, "--listen", "127.0.0.1:0").CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitNotDone || strings.Contains(string(out), "http://") ||
+		!strings.Contains(string(out), "the store cannot be used; closing it") || !strings.Contains(string(out), "semel: "+dir+": semel: start: shard 1: ") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestOnlyLate(t *testing.T) {
+	t.Parallel()
+	late := fmt.Errorf("closed before everything was finished: %w", context.DeadlineExceeded)
+	broken := errors.New("the device is broken")
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{late, true}, {broken, false}, {errors.Join(nil, late), true},
+		{fmt.Errorf("close: %w", errors.Join(late, broken)), false},
+		{fmt.Errorf("close: %w", errors.Join(late, errors.Join(late, context.DeadlineExceeded))), true},
+		{context.Canceled, false},
+	} {
+		if got := onlyLate(c.err); got != c.want {
+			t.Errorf("%v: %v", c.err, got)
+		}
+	}
 }
 
 // FAULTS 2.
@@ -322,6 +374,21 @@ func TestCommandLine(t *testing.T) {
 	if err != nil || json.Unmarshal(out, &info) != nil || info.Version == "" || info.Go == "" {
 		t.Errorf("%s, %v", out, err)
 	}
-	p := start(t, t.TempDir(), "--insecure-public", "--listen", "0.0.0.0:0")
+	p := start(t, t.TempDir(), "--insecure-public", "--listen", "0.0.0.0:0", "--host", "a.example", "--host", "b.example")
 	p.mustPost("account/alice/credit", "k", `{"cents":1}`)
+	for host, want := range map[string]int{"b.example": http.StatusOK, "c.example": http.StatusMisdirectedRequest} {
+		req, err := http.NewRequest("GET", p.url+"/livez", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		res, err := p.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: %s", host, res.Status)
+		}
+	}
 }
