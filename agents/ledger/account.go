@@ -71,9 +71,11 @@ func (a *Account) Debit(_ *semel.Step, in Amount) (Balance, error) {
 	return Balance{Cents: a.Cents}, nil
 }
 
-// add leaves room for what is pending, which may come back.
+// room is how much can be added: what is pending may come back.
+func (a *Account) room() int64 { return math.MaxInt64 - a.Cents - max(a.Pending, 0) }
+
 func (a *Account) add(cents int64) error {
-	if room := math.MaxInt64 - a.Cents - a.Pending; cents > room {
+	if room := a.room(); cents > room {
 		return semel.Reject(CodeOverflow, "the account has room for %d more, not for %d", room, cents)
 	}
 	a.Cents += cents

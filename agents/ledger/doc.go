@@ -19,4 +19,13 @@
 //  2. Cents + Pending of an account never exceeds the largest int64, so a
 //     refund can never overflow.
 //  3. Neither Cents nor Pending is ever negative.
+//
+// # Deletion
+//
+// Deleting an account ([semel.Agent.Delete]) forgets its balance and what is
+// pending, and transfers under way go on: a refund comes to the new account of
+// that name, although the amount was forgotten with the old one. The second law
+// does not hold for such a refund; if there is no room for it, it becomes a dead
+// letter and waits there. Empty an account, and wait for its transfers, before
+// deleting it.
 package ledger

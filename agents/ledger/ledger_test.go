@@ -201,3 +201,77 @@ func Example() {
 	// {"to":"bob","cents":70} <nil>
 	// semel: debit of account/bob: rejected (insufficient_funds): the balance is 30, less than 31
 }
+
+// The answer to a transfer of an account that was deleted meanwhile finds an
+// account that never sent anything.
+func TestDeletionDuringATransfer(t *testing.T) {
+	t.Parallel()
+	app, err := semel.Open(t.Context(), mem.New(), &semel.Config{MaxAttempts: 2, BackoffBase: time.Millisecond, BackoffMax: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeApp(t, app) })
+	accounts := ledger.Register(app)
+	type none = struct{}
+	hold := semel.On(accounts.Agent, "hold", func(_ *ledger.Account, s *semel.Step, _ none) (none, error) {
+		s.Hold("token", time.Hour)
+		return none{}, nil
+	})
+	release := semel.On(accounts.Agent, "release", func(_ *ledger.Account, s *semel.Step, _ none) (none, error) {
+		s.Release()
+		return none{}, nil
+	})
+	for _, c := range []struct {
+		name    string
+		bob     int64 // his balance: with the largest he refuses the credit
+		refill  int64 // alice's balance after the deletion
+		want    string
+		outcome func(error) bool
+	}{
+		{"credited", 0, 0, `{"cents":0,"pending":0,"opened":false}`, func(err error) bool { return err == nil }},
+		{"refunded", math.MaxInt64, 5, `{"cents":105,"pending":0,"opened":false}`, func(err error) bool {
+			var no *semel.Rejection
+			return errors.As(err, &no) && no.Code == ledger.CodeOverflow
+		}},
+		{"no room", math.MaxInt64, math.MaxInt64 - 99, fmt.Sprintf(`{"cents":%d,"pending":0,"opened":false}`, math.MaxInt64-99), func(err error) bool {
+			return errors.Is(err, semel.ErrDead)
+		}},
+	} {
+		alice, bob := "alice "+c.name, "bob "+c.name
+		call := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+		}
+		_, err := accounts.Open.Call(t.Context(), alice, ledger.Open{Cents: 100}, semel.Key("open"))
+		call(err)
+		_, err = accounts.Open.Call(t.Context(), bob, ledger.Open{Cents: c.bob}, semel.Key("open"))
+		call(err)
+		_, err = hold.Call(t.Context(), bob, none{}, semel.Key("hold"))
+		call(err)
+		in := ledger.Transfer{To: bob, Cents: 100}
+		call(accounts.Transfer.Submit(t.Context(), alice, in, semel.Key("t")))
+		for { // accepted is not yet executed
+			a, _, err := accounts.Get(t.Context(), alice)
+			call(err)
+			if a.Pending == 100 {
+				break
+			}
+		}
+		call(accounts.Delete(t.Context(), alice))
+		if c.refill > 0 {
+			_, err = accounts.Credit.Call(t.Context(), alice, ledger.Amount{Cents: c.refill}, semel.Key("refill"))
+			call(err)
+		}
+		_, err = release.Call(t.Context(), bob, none{}, semel.Key("release"), semel.Token("token"))
+		call(err)
+		if _, err = accounts.Transfer.Call(t.Context(), alice, in, semel.Key("t")); !c.outcome(err) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		state, _, err := app.State(t.Context(), accounts.Name(alice))
+		if err != nil || string(state) != c.want {
+			t.Errorf("%s: %s, %v", c.name, state, err)
+		}
+	}
+}

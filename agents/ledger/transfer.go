@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"fmt"
+
 	"github.com/semel-dev/semel"
 )
 
@@ -52,10 +54,17 @@ func (a *Account) Transferred(_ *semel.Step, in Transfer, answer semel.Result[Ba
 		// The amount stays pending: to refund it could double it.
 		return Transferred{}, answer.Err()
 	}
-	a.Pending -= in.Cents
+	// Less is pending only if the account was deleted meanwhile, and this is
+	// another one, which never sent the amount.
+	a.Pending -= min(a.Pending, in.Cents)
 	if answer.Done() {
 		return Transferred{To: in.To, Cents: a.Cents}, nil
 	}
-	a.Cents += in.Cents // add left room for it
+	if room := a.room(); in.Cents > room {
+		// Again only after a deletion: otherwise add left room for it. No
+		// answer may forget the amount; as a dead letter it waits for room.
+		return Transferred{}, fmt.Errorf("the refund of %d finds room for %d only, since the account was deleted and filled up again: make room, then retry the dead letter", in.Cents, room)
+	}
+	a.Cents += in.Cents
 	return Transferred{}, semel.Reject(answer.Code, "%s refused the credit: %s", in.To, answer.Detail).Keep()
 }

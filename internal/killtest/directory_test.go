@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/agents/ledger"
@@ -95,7 +96,11 @@ func TestBackupUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	<-many
+	select {
+	case <-many:
+	case <-time.After(patience):
+		t.Fatal("the transfers do not come along")
+	}
 	mu.Lock()
 	promised := append([]call(nil), acked...)
 	mu.Unlock()

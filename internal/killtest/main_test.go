@@ -93,12 +93,18 @@ func trySpawn(t *testing.T, role string, env ...string) (*child, error) {
 		}
 	}()
 	t.Cleanup(c.kill)
-	line, ok := <-c.lines
-	if !ok {
-		return c, fmt.Errorf("the %s ended before it was ready: %w\n%s", role, c.wait(), c.stderr)
+	select {
+	case line, ok := <-c.lines:
+		if !ok {
+			return c, fmt.Errorf("the %s ended before it was ready: %w\n%s", role, c.wait(), c.stderr)
+		}
+		c.url = line
+		return c, nil
+	case <-time.After(patience):
+		c.kill() // before its standard error is read
+		t.Fatalf("the %s was not ready within %v\n%s", role, patience, c.stderr)
+		return nil, nil
 	}
-	c.url = line
-	return c, nil
 }
 
 // expect waits for a line.
@@ -110,6 +116,7 @@ func (c *child) expect(want string) {
 			c.t.Fatalf("waited for %q and heard %q (%v)\n%s", want, line, ok, c.stderr)
 		}
 	case <-time.After(patience):
+		c.kill() // before its standard error is read
 		c.t.Fatalf("waited for %q and heard nothing\n%s", want, c.stderr)
 	}
 }
