@@ -46,6 +46,15 @@ func TestEveryCodeHasAStatus(t *testing.T) {
 	}
 }
 
+// No outcome under a key: there is nothing to be found, and nothing is proven.
+func TestUnknownKeyIsUnknown(t *testing.T) {
+	t.Parallel()
+	p, a, private := problemOf(&semel.UnknownError{Code: message.CodeUnknownKey, Detail: "detail"})
+	if a.status != 404 || p.Code != "unknown_key" || p.Kind != "unknown" || !p.Retryable || p.Detail != "detail" || private {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestErrorsThatAreNobodys(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{errors.New("secret"), &semel.NotDoneError{Code: "no_such_code", Detail: "secret"}} {
