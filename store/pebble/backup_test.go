@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/semel-dev/semel/internal/sim/crashfs"
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
 )
@@ -87,7 +88,7 @@ func TestRestoreRefuses(t *testing.T) {
 // restored.
 func TestCrashWhileRestoring(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashableMem()
+	disk := crashfs.New()
 	opt := testOptions(t, disk)
 	st := mustOpen(t, At("data", opt))
 	o := own(t, st, 0)
@@ -96,9 +97,8 @@ func TestCrashWhileRestoring(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ops, whole := 0, 0
-	var mu sync.Mutex
-	restorable := func(fsys *vfs.MemFS, data string) {
+	ops, whole := int64(0), 0
+	restorable := func(fsys *crashfs.Disk, data string) {
 		restored, err := At(data, testOptions(t, fsys)).OpenStore(background)
 		if err != nil {
 			return
@@ -112,34 +112,30 @@ func TestCrashWhileRestoring(t *testing.T) {
 		}
 		mustClose(t, restored.(*Store))
 	}
-	each := func(check func(clone *vfs.MemFS)) errorfs.Injector {
-		return errorfs.InjectorFunc(func(op errorfs.Op) error {
-			mu.Lock()
-			defer mu.Unlock()
-			if ops++; changes(op) {
-				for _, unsynced := range []int{0, 50, 100} {
-					check(crash(disk, unsynced, uint64(ops)))
-				}
+	each := func(check func(clone *crashfs.Disk)) vfs.FS {
+		return disk.Before(func(n int64, _ errorfs.Op) {
+			ops = n
+			for _, unsynced := range []int{0, 50, 100} {
+				check(disk.Crash(unsynced, uint64(n)))
 			}
-			return nil
 		})
 	}
 	if err := st.Backup(background, "backup"); err != nil {
 		t.Fatal(err)
 	}
 	restoring := opt
-	restoring.FS = errorfs.Wrap(linkFS{disk}, each(func(clone *vfs.MemFS) {
+	restoring.FS = each(func(clone *crashfs.Disk) {
 		if _, found, _ := readMark(clone, "restored"); found { // without a mark there is nothing yet
 			restorable(clone, "restored")
 		}
-	}))
+	})
 	if err := Restore(background, "backup", "restored", restoring); err != nil {
 		t.Fatal(err)
 	}
 	if whole != 0 {
 		t.Logf("%d of the crashes came after the end", whole)
 	}
-	restorable(crash(disk, 0, 1), "restored")
+	restorable(disk.Crash(0, 1), "restored")
 	if whole == 0 {
 		t.Error("the restore that ended is refused")
 	}
@@ -147,11 +143,11 @@ func TestCrashWhileRestoring(t *testing.T) {
 
 	// The same of the backup itself, taken from a store on a watched device.
 	watched := opt
-	watched.FS = errorfs.Wrap(linkFS{disk}, each(func(clone *vfs.MemFS) {
+	watched.FS = each(func(clone *crashfs.Disk) {
 		if err := Restore(background, "backup2", "restored2", testOptions(t, clone)); err == nil {
 			restorable(clone, "restored2")
 		}
-	}))
+	})
 	again := mustOpen(t, At("data", watched))
 	if err := again.Backup(background, "backup2"); err != nil {
 		t.Fatal(err)

@@ -2,42 +2,19 @@ package pebble
 
 import (
 	"fmt"
-	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/semel-dev/semel/internal/sim/crashfs"
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
 )
 
-// soak says whether to run every case instead of a sample.
-var soak = os.Getenv("SEMEL_SOAK") != ""
-
-// every is 1 in a long run, n in a normal one and more in a short one.
-func every(n int) int {
-	switch {
-	case soak:
-		return 1
-	case testing.Short():
-		return 4 * n
-	}
-	return n
-}
-
-// changes says whether an operation changes the file system or syncs it.
-func changes(op errorfs.Op) bool {
-	switch op.Kind {
-	case errorfs.OpCreate, errorfs.OpLink, errorfs.OpRemove, errorfs.OpRemoveAll, errorfs.OpRename,
-		errorfs.OpReuseForWrite, errorfs.OpMkdirAll, errorfs.OpFilePreallocate, errorfs.OpFileWrite,
-		errorfs.OpFileWriteAt, errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo, errorfs.OpFileFlush, errorfs.OpFileClose:
-		return true
-	}
-	return false
-}
+// every is of how many cases one is run: n in a normal run.
+func every(n int) int { return crashfs.Every(n, 4*n) }
 
 const crashShards = 2
 
@@ -144,34 +121,26 @@ func crashAtEveryOperation(t *testing.T, foldBytes int64) {
 	for _, unsynced := range []int{0, 50, 100} {
 		t.Run(fmt.Sprintf("unsynced=%d%%", unsynced), func(t *testing.T) {
 			t.Parallel()
-			disk := vfs.NewCrashableMem()
+			disk := crashfs.New()
 			var acked [crashShards]atomic.Uint64
-			var mu sync.Mutex
-			ops, checked := 0, 0
-			hook := func(op errorfs.Op) error {
-				if !changes(op) {
-					return nil
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				ops++
-				if t.Failed() || (ops+unsynced/50)%every(5*3) != 0 {
-					return nil
+			ops, checked := int64(0), 0
+			m := &machine{opt: options(t, disk.Before(func(at int64, op errorfs.Op) {
+				ops = at
+				if t.Failed() || (at+int64(unsynced/50))%int64(every(5*3)) != 0 {
+					return
 				}
 				checked++
-				// Read before the clone: what is acknowledged now must be in it.
+				// Read before the crash: what is acknowledged now must be in it.
 				n := load(&acked)
-				if err := recovered(crash(disk, unsynced, uint64(ops)), n, options(t, nil)); err != nil {
-					t.Errorf("a crash before operation %d (%v %s) with %d%% of the unsynced data: %v", ops, op.Kind, op.Path, unsynced, err)
+				if err := recovered(disk.Crash(unsynced, uint64(at)), n, options(t, nil)); err != nil {
+					t.Errorf("a crash before operation %d (%v %s) with %d%% of the unsynced data: %v", at, op.Kind, op.Path, unsynced, err)
 				}
-				return nil
-			}
-			m := &machine{opt: options(t, errorfs.Wrap(linkFS{disk}, errorfs.InjectorFunc(hook)))}
+			}))}
 			m.opt.Shards, m.opt.MemTableBytes = crashShards, 64<<10
 			if err := workload(m, &acked); err != nil {
 				t.Fatal(err)
 			}
-			if err := recovered(crash(disk, unsynced, 1), load(&acked), options(t, nil)); err != nil {
+			if err := recovered(disk.Crash(unsynced, 1), load(&acked), options(t, nil)); err != nil {
 				t.Errorf("after the workload: %v", err)
 			}
 			t.Logf("checked %d crashes of %d", checked, ops)

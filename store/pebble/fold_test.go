@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/semel-dev/semel/internal/sim/crashfs"
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
 )
@@ -38,7 +39,7 @@ type foldModel struct {
 }
 
 func runFoldModel(t *testing.T, rng *rand.Rand) {
-	m := &foldModel{t: t, rng: rng, m: &machine{opt: testOptions(t, vfs.NewCrashableMem())}}
+	m := &foldModel{t: t, rng: rng, m: &machine{opt: testOptions(t, crashfs.New())}}
 	m.m.opt.Shards, m.m.opt.foldBytes, m.m.opt.MemTableBytes = 2, 4<<10, 64<<10
 	for i := range m.rows {
 		m.rows[i] = map[string]string{}
@@ -60,8 +61,7 @@ func runFoldModel(t *testing.T, rng *rand.Rand) {
 			mustClose(t, m.st)
 			m.open()
 		case n == 38:
-			disk := m.m.opt.FS.(linkFS).MemFS
-			m.m.opt.FS = linkFS{crash(disk, 50*rng.IntN(3), rng.Uint64())}
+			m.m.opt.FS = m.m.opt.FS.(*crashfs.Disk).Crash(50*rng.IntN(3), rng.Uint64())
 			_ = m.st.Close()
 			m.open()
 		default:

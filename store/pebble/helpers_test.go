@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,9 +17,6 @@ var background = context.Background()
 
 // testOptions are options in which a failure of the device fails the test.
 func testOptions(t testing.TB, fsys vfs.FS) Options {
-	if mem, ok := fsys.(*vfs.MemFS); ok {
-		fsys = linkFS{mem}
-	}
 	return Options{
 		FS:            fsys,
 		CacheBytes:    1 << 20,
@@ -38,26 +33,6 @@ type machine struct{ opt Options }
 
 func (m *machine) OpenStore(ctx context.Context) (store.Store, error) {
 	return At("data", m.opt).OpenStore(ctx)
-}
-
-// linkFS keeps links apart from crashes: MemFS.Link takes the file system's lock
-// for reading twice, and waits for ever when CrashClone asks for it in between.
-type linkFS struct{ *vfs.MemFS }
-
-var linking sync.RWMutex
-
-func (f linkFS) Link(old, path string) error {
-	linking.RLock()
-	defer linking.RUnlock()
-	return f.MemFS.Link(old, path)
-}
-
-// crash is what a power failure leaves of a file system: all that was synced
-// and about so much of what was not. A seed makes it repeatable.
-func crash(fsys *vfs.MemFS, unsyncedPercent int, seed uint64) *vfs.MemFS {
-	linking.Lock()
-	defer linking.Unlock()
-	return fsys.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsyncedPercent, RNG: rand.New(rand.NewPCG(seed, seed))})
 }
 
 func backupAndRestore(t testing.TB, st store.Store, opt Options, backup, data string) store.Opener {

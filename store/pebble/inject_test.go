@@ -10,33 +10,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/semel-dev/semel/internal/sim/crashfs"
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
 )
-
-// device fails the n-th operation that changes it, and all later ones too if
-// it is dead.
-type device struct {
-	n    int64
-	dead bool
-	ops  atomic.Int64
-	hit  atomic.Bool
-	mend atomic.Bool
-	what atomic.Value
-}
-
-func (d *device) inject(op errorfs.Op) error {
-	if !changes(op) || op.Kind == errorfs.OpFileClose || d.mend.Load() {
-		return nil
-	}
-	if at := d.ops.Add(1); at == d.n || d.dead && at > d.n {
-		if d.hit.CompareAndSwap(false, true) {
-			d.what.Store(fmt.Sprintf("%v %s", op.Kind, op.Path))
-		}
-		return errorfs.ErrInjected
-	}
-	return nil
-}
 
 // FAULTS 9, 10: one operation of the device fails, at every place in turn.
 // Nothing is acknowledged that a crash right afterwards would lose, and after
@@ -64,10 +41,10 @@ func TestFailAtEveryOperation(t *testing.T) {
 // failOnce runs the workload on a device that fails at operation n. It is
 // false when the workload has fewer operations.
 func failOnce(t *testing.T, n int64, dead bool) bool {
-	d := &device{n: n, dead: dead}
-	disk := vfs.NewCrashableMem()
+	disk := crashfs.New()
+	d := disk.Fail(n, dead)
 	fatal := make(chan error, 2)
-	m := &machine{opt: testOptions(t, errorfs.Wrap(linkFS{disk}, errorfs.InjectorFunc(d.inject)))}
+	m := &machine{opt: testOptions(t, d)}
 	m.opt.Shards, m.opt.MemTableBytes, m.opt.CacheBytes = crashShards, 64<<10, 64<<10
 	m.opt.Fatal = func(err error) {
 		fatal <- err
@@ -81,22 +58,27 @@ func failOnce(t *testing.T, n int64, dead bool) bool {
 	case err = <-done:
 	case err = <-fatal:
 		if !errors.Is(err, store.ErrBroken) {
-			t.Errorf("operation %d (%v): Fatal was told %v, which is not ErrBroken", n, d.what.Load(), err)
+			t.Errorf("operation %d (%v): Fatal was told %v, which is not ErrBroken", n, failedOp(d), err)
 		}
 	}
 	after := load(&acked)
-	clone := crash(disk, 0, 1)
-	d.mend.Store(true)
-	if !d.hit.Load() {
+	clone := disk.Crash(0, 1)
+	d.Mend()
+	if _, hit := d.Failed(); !hit {
 		if err != nil {
 			t.Errorf("nothing failed, and the workload: %v", err)
 		}
 		return false
 	}
 	if err := recovered(clone, after, testOptions(t, nil)); err != nil {
-		t.Errorf("operation %d (%v) failed, and then a crash: %v", n, d.what.Load(), err)
+		t.Errorf("operation %d (%v) failed, and then a crash: %v", n, failedOp(d), err)
 	}
 	return true
+}
+
+func failedOp(d *crashfs.Device) string {
+	what, _ := d.Failed()
+	return what
 }
 
 // FAULTS 9: after a failed sync of the log nothing is acknowledged, not even
@@ -104,7 +86,7 @@ func failOnce(t *testing.T, n int64, dead bool) bool {
 // the order of Close go on without a panic.
 func TestFailedSyncIsFinal(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewCrashableMem()
+	disk := crashfs.New()
 	var fail atomic.Bool
 	inject := func(op errorfs.Op) error {
 		if strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && fail.Swap(false) {
@@ -112,7 +94,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 		}
 		return nil
 	}
-	m := &machine{opt: testOptions(t, errorfs.Wrap(linkFS{disk}, errorfs.InjectorFunc(inject)))}
+	m := &machine{opt: testOptions(t, errorfs.Wrap(disk, errorfs.InjectorFunc(inject)))}
 	var told atomic.Int64
 	m.opt.Fatal = func(error) { told.Add(1) }
 	st := mustOpen(t, m)
@@ -140,7 +122,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	if n := told.Load(); n != 1 {
 		t.Errorf("Fatal was called %d times, want once", n)
 	}
-	m.opt = testOptions(t, crash(disk, 0, 1))
+	m.opt = testOptions(t, disk.Crash(0, 1))
 	again := mustOpen(t, m)
 	if again.CleanStart() {
 		t.Error("the start after a failure is clean")

@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/semel-dev/semel/internal/sim/crashfs"
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
 )
@@ -15,14 +16,14 @@ import (
 // copy of its own files without a word; the watermark knows better.
 func TestWatermarkTellsOfLoss(t *testing.T) {
 	t.Parallel()
-	fsys := vfs.NewCrashableMem()
+	fsys := crashfs.New()
 	m := &machine{opt: testOptions(t, fsys)}
 	st := mustOpen(t, m)
 	o := own(t, st, 1)
 	if err := o.submit(10).Wait(); err != nil {
 		t.Fatal(err)
 	}
-	older := crash(fsys, 0, 1)
+	older := fsys.Crash(0, 1)
 	for range 5 {
 		if err := o.submit(10).Wait(); err != nil {
 			t.Fatal(err)

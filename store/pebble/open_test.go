@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/semel-dev/semel/internal/sim/crashfs"
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
 )
@@ -246,7 +247,7 @@ func TestGarbageInMark(t *testing.T) {
 // an error, and never served.
 func TestBitFlips(t *testing.T) {
 	t.Parallel()
-	fsys := vfs.NewCrashableMem()
+	fsys := crashfs.New()
 	m := &machine{opt: testOptions(t, fsys)}
 	m.opt.Shards, m.opt.MemTableBytes = 1, 64<<10
 	st := mustOpen(t, m)
@@ -269,7 +270,7 @@ func TestBitFlips(t *testing.T) {
 			continue
 		}
 		for _, at := range []int{len(whole) / 3, len(whole) / 2} {
-			clone := crash(fsys, 0, 1)
+			clone := fsys.Crash(0, 1)
 			bad := append([]byte(nil), whole...)
 			bad[at] ^= 0x40
 			writeFile(t, clone, path, bad)

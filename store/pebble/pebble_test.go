@@ -4,8 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"github.com/semel-dev/semel/internal/sim/crashfs"
 	"github.com/semel-dev/semel/store"
 	"github.com/semel-dev/semel/store/storetest"
 )
@@ -31,11 +30,11 @@ func TestStoreOnDisk(t *testing.T) {
 
 func TestStoreInMemory(t *testing.T) {
 	storetest.Run(t, storetest.Harness{Make: func(t testing.TB, shards int) storetest.Place {
-		m := &machine{opt: testOptions(t, vfs.NewCrashableMem())}
+		m := &machine{opt: testOptions(t, crashfs.New())}
 		m.opt.Shards = shards
 		return storetest.Place{
 			Opener: m,
-			Kill:   func(testing.TB) { m.opt.FS = linkFS{crash(m.opt.FS.(linkFS).MemFS, 100, 1)} },
+			Kill:   func(testing.TB) { m.opt.FS = m.opt.FS.(*crashfs.Disk).Crash(100, 1) },
 			Restore: func(t testing.TB, st store.Store) store.Opener {
 				return backupAndRestore(t, st, m.opt, "backup", "restored")
 			},
