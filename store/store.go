@@ -140,9 +140,4 @@ type Spacer interface {
 	Free() (uint64, error)
 }
 
-// Sizer is a store that knows how much room it occupies, in bytes.
-type Sizer interface {
-	Size() uint64
-}
-
 var _ io.Closer = Store(nil)

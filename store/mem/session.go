@@ -129,7 +129,7 @@ func (d *Disk) pull(to message.Shard, c message.Cursor, max int) ([]message.Deli
 	var out []message.Delivery
 	next := c.Position + 1
 	stop := appendKey(nil, message.TableOutbox, 0, binary.BigEndian.AppendUint16(nil, uint16(to)))
-	for key, value := range d.shards[c.Source].rows.tree.Ascend(btreemap.GE(outboxKey(to, next)), btreemap.LT(prefixEnd(stop))) {
+	for key, value := range d.shards[c.Source].rows.tree.Ascend(btreemap.GE(outboxKey(to, next)), btreemap.LT(store.PrefixEnd(stop))) {
 		if len(out) == max {
 			break
 		}
@@ -142,7 +142,3 @@ func (d *Disk) pull(to message.Shard, c message.Cursor, max int) ([]message.Deli
 	}
 	return out, nil
 }
-
-// prefixEnd is store.PrefixEnd for prefixes that always have one: they begin
-// with a table's number, which is below 255.
-func prefixEnd(prefix []byte) []byte { return store.PrefixEnd(prefix) }

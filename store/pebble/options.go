@@ -36,8 +36,8 @@ type Options struct {
 	CacheBytes int64
 	// MemTableBytes is how much is gathered in memory, and in one log file,
 	// before it is sorted into tables; 64 MiB. Up to four of them may exist.
-	// States and dedup rows are kept in memory besides: half as much begins a
-	// fold, see the package documentation. Commits wait when a whole
+	// States and dedup rows are kept in memory besides: a quarter as much begins
+	// a fold, see the package documentation. Commits wait when half a
 	// MemTableBytes of them is not folded, beside as much that is being folded.
 	MemTableBytes uint64
 	// UnitsInFlight is what the profile advises; 4.

@@ -14,7 +14,7 @@ import (
 )
 
 // Store is an open directory. Its methods are those of store.Store,
-// store.Backuper, store.Spacer and store.Sizer.
+// store.Backuper and store.Spacer.
 type Store struct {
 	opt    Options
 	dir    string
@@ -64,7 +64,6 @@ var (
 	_ store.Store    = (*Store)(nil)
 	_ store.Backuper = (*Store)(nil)
 	_ store.Spacer   = (*Store)(nil)
-	_ store.Sizer    = (*Store)(nil)
 )
 
 // Profile says what the store can do.
@@ -189,13 +188,4 @@ func (st *Store) Free() (uint64, error) {
 		return 0, fmt.Errorf("free space of %s: %w", st.dir, err)
 	}
 	return usage.AvailBytes, nil
-}
-
-// Size is the room that the store occupies, in bytes; 0 once it is closed.
-func (st *Store) Size() uint64 {
-	if st.enter() != nil {
-		return 0
-	}
-	defer st.leave()
-	return st.db.Metrics().DiskSpaceUsage()
 }
