@@ -14,8 +14,9 @@ import (
 )
 
 // Backup copies the store into a directory that must not exist yet. On the
-// same file system tables are linked, not copied. The context is looked at
-// before the copy begins. A backup that did not end has no file SEMEL, and
+// same file system tables are linked, not copied. Until it ends, folds leave
+// their unit rows, and a start after a crash has them to fold again. The context
+// is looked at before the copy begins. A backup that did not end has no file SEMEL, and
 // Restore refuses it. A backup cannot be opened: it is to be restored.
 func (st *Store) Backup(ctx context.Context, dir string) error {
 	if err := ctx.Err(); err != nil {
@@ -27,7 +28,7 @@ func (st *Store) Backup(ctx context.Context, dir string) error {
 	defer st.leave()
 	// Read before the copy, so that the copy has at least this.
 	m := st.watermark(stateBackup)
-	if err := st.failed.write(func() error { return nil }); err != nil {
+	if err := st.failed.broken(); err != nil {
 		return fmt.Errorf("back up %s: %w", st.dir, err)
 	}
 	// The checkpoint takes the log after it took the tables: with a fold in
@@ -79,7 +80,8 @@ func restore(ctx context.Context, backupDir, dataDir string, opt Options) (err e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
+	st := &Store{opt: opt, dir: dataDir, lock: lock, failed: newFailure(opt.Fatal)}
+	defer func() { err = errors.Join(err, st.abandon()) }()
 	if err := requireEmpty(fsys, dataDir); err != nil {
 		return err
 	}
@@ -94,7 +96,7 @@ func restore(ctx context.Context, backupDir, dataDir string, opt Options) (err e
 	if err := copyFiles(ctx, fsys, backupDir, dataDir); err != nil {
 		return err
 	}
-	if err := rename(dataDir, lock, opt, m, fresh); err != nil {
+	if err := st.rename(m, fresh); err != nil {
 		return err
 	}
 	n.state = stateRunning
@@ -130,17 +132,11 @@ func copyFiles(ctx context.Context, fsys vfs.FS, from, to string) error {
 }
 
 // rename opens the copy, checks that it is what the backup's mark says, and
-// gives it its new incarnation.
-func rename(dir string, lock *pebble.Lock, opt Options, m mark, fresh message.Incarnation) (err error) {
-	st := &Store{opt: opt, dir: dir, lock: lock, failed: newFailure(opt.Fatal)}
+// gives it its new incarnation. It closes the copy, unless it fails.
+func (st *Store) rename(m mark, fresh message.Incarnation) error {
 	if err := st.openDB(); err != nil {
 		return err
 	}
-	defer func() {
-		if st.failed.broken() == nil {
-			err = errors.Join(err, st.failed.attempt(st.db.Close))
-		}
-	}()
 	head, versions, err := readRows(st.db)
 	if err != nil {
 		return err
@@ -153,5 +149,10 @@ func rename(dir string, lock *pebble.Lock, opt Options, m mark, fresh message.In
 	}
 	st.head = head
 	st.head.incarnation = fresh
-	return st.writeHeader()
+	if err := st.writeHeader(); err != nil {
+		return err
+	}
+	db := st.db
+	st.db = nil
+	return st.failed.attempt(db.Close)
 }

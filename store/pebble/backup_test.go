@@ -3,6 +3,8 @@ package pebble
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"sync"
 	"testing"
 
@@ -81,6 +83,50 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	wantError(t, "opening a restore that did not end", openError(t, At("half", opt)), nil, "restore again")
 	wantError(t, "restoring over it", Restore(background, "backup", "half", opt), nil, "not empty")
+}
+
+// FAULTS 9: a restore in which the device fails keeps the lock, since Pebble may
+// still be at work in the directory; any other that fails gives it back.
+func TestFailedRestoreKeepsTheLock(t *testing.T) {
+	t.Parallel()
+	disk := crashfs.New()
+	opt := testOptions(t, disk)
+	st := mustOpen(t, At("data", opt))
+	if err := st.Backup(background, "backup"); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, st)
+	locked, free := 0, 0
+	for n := int64(1); ; n++ {
+		data := fmt.Sprintf("restored%d", n)
+		failing := opt
+		device := disk.Fail(n, true)
+		failing.FS = device
+		err := Restore(background, "backup", data, failing)
+		if _, hit := device.Failed(); !hit {
+			break
+		}
+		lock, lockErr := disk.Lock(disk.PathJoin(data, "LOCK"))
+		switch {
+		case err == nil:
+			t.Errorf("operation %d failed, and the restore did not", n)
+		case errors.Is(err, store.ErrBroken):
+			locked++
+			if lockErr == nil {
+				t.Errorf("operation %d failed: the lock is free: %v", n, err)
+			}
+		case lockErr == nil:
+			free++
+			if err := lock.Close(); err != nil {
+				t.Fatal(err)
+			}
+		case !errors.Is(lockErr, fs.ErrNotExist):
+			t.Errorf("operation %d failed: the lock is kept (%v): %v", n, lockErr, err)
+		}
+	}
+	if locked == 0 || free == 0 {
+		t.Errorf("of the restores that failed %d kept the lock, %d did not", locked, free)
+	}
 }
 
 // FAULTS 6, 14: whenever a restore is cut short, what it leaves is refused, or

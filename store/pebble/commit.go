@@ -12,7 +12,8 @@ import (
 )
 
 // Commit submits a unit. Nothing cancels a local commit, so the context is not
-// used. It blocks only while Pebble holds writers back.
+// used. It blocks only while Pebble holds writers back, or folds do that are
+// behind, see folder.admit.
 func (s *session) Commit(_ context.Context, u *message.Unit) store.Pending {
 	b, err := s.submit(u)
 	if err != nil {
@@ -20,6 +21,14 @@ func (s *session) Commit(_ context.Context, u *message.Unit) store.Pending {
 	}
 	return &pending{session: s, batch: b, version: u.Version}
 }
+
+// writeMax is at most what a write adds to its key and value when it is
+// encoded: the op's kind, lengths and prefix, or the entry's.
+const writeMax = 20
+
+// unitMax is what a unit may have when it is encoded, whatever MaxUnitBytes is:
+// Pebble's batches end at 4 GiB, and so do segments, see foldMax.
+const unitMax = 2 << 30
 
 // submit puts a unit into the log and makes it visible; the sync follows by
 // itself.
@@ -34,6 +43,11 @@ func (s *session) submit(u *message.Unit) (*pebble.Batch, error) {
 		if writes, err = s.expand(writes); err != nil {
 			return nil, err
 		}
+		size = (&message.Unit{Writes: writes}).Bytes()
+	}
+	// Rows without bytes count here, and those that a prefix stands for.
+	if whole := size + writeMax*len(writes); whole > unitMax {
+		return nil, fmt.Errorf("%w: %d bytes in %d writes are %d encoded, at most %d", store.ErrTooLarge, size, len(writes), whole, unitMax)
 	}
 	if err := s.enter(); err != nil {
 		return nil, err
@@ -79,7 +93,7 @@ func (s *session) apply(b *pebble.Batch, unit []byte, v message.Version) error {
 func (s *session) build(v message.Version, writes []message.Write, size int) (*pebble.Batch, []byte) {
 	// Room for every op's kind, lengths and prefix, and for the version and unit
 	// rows, so that the batch does not grow while it is filled.
-	b := s.store.db.NewBatchWithSize(128 + size + 20*len(writes))
+	b := s.store.db.NewBatchWithSize(128 + size + writeMax*len(writes))
 	unit := 1 + sealSize
 	for i := range writes {
 		w := &writes[i]

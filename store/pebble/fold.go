@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,6 +22,13 @@ import (
 // foldPrefix begins the names of tables on their way into the LSM. What a
 // crash leaves of them is removed at the next start.
 const foldPrefix = "SEMEL.fold."
+
+// foldMax is how many bytes of units begin a fold at the latest. Twice as many,
+// at which admit holds commits back, and one unit more are a segment, whose
+// offsets have 32 bits.
+const foldMax = 512 << 20
+
+var _ [math.MaxUint32 - (2*foldMax + unitMax)]struct{} // or this does not compile
 
 // folder moves what the memories hold into the LSM, all shards' at once, when
 // it has become too much. Its steps, and why in this order:
@@ -41,8 +49,8 @@ type folder struct {
 	limit int64 // how many bytes of units begin a fold
 	full  atomic.Int64
 
-	// keep is held by whoever needs the unit rows to stay. With mu, it is
-	// taken first, or only tried.
+	// keep is held by whoever needs the unit rows to stay. With mu it is only
+	// tried.
 	keep sync.Mutex
 	// mu is held through a fold.
 	mu     sync.Mutex
@@ -58,7 +66,7 @@ type folder struct {
 }
 
 func newFolder(st *Store) *folder {
-	return &folder{store: st, limit: st.opt.foldBytes, room: make(chan struct{}),
+	return &folder{store: st, limit: min(st.opt.foldBytes, foldMax), room: make(chan struct{}),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 }
 
@@ -118,16 +126,35 @@ func (f *folder) close() {
 	}
 }
 
-// foldAll folds, and waits until the unit rows are gone.
-func (f *folder) foldAll() error {
-	if err := f.fold(); err != nil {
-		return err
+// settle sees to it that no unit row of a shard has rows of generations below a
+// bound, which would bring them back after a crash. It is false when somebody
+// keeps the unit rows: that may take hours, and is not waited for.
+func (f *folder) settle(n message.Shard, below message.Generation) (bool, error) {
+	holds := f.store.shards[n].memory.holds(below)
+	lags, kept := f.look(n)
+	if !holds && !lags {
+		return true, nil
 	}
-	f.keep.Lock()
-	defer f.keep.Unlock()
+	if kept {
+		return false, nil // and no fold for nothing
+	}
+	if err := f.fold(); err != nil {
+		return false, err
+	}
+	lags, _ = f.look(n)
+	return !lags, nil
+}
+
+// look says whether a shard has unit rows that are folded and not forgotten,
+// and whether somebody keeps them. It waits for the fold under way.
+func (f *folder) look(n message.Shard) (lags, kept bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.store.failed.write(f.forget)
+	if kept = !f.keep.TryLock(); !kept {
+		f.keep.Unlock()
+	}
+	sh := &f.store.shards[n]
+	return sh.forgotten != sh.folded, kept
 }
 
 // folding is one shard's part of a fold.

@@ -16,8 +16,8 @@ import (
 	"github.com/semel-dev/semel/store"
 )
 
-// Random writes, reads, folds, drops, crashes and backups beside a map. Folds
-// happen by themselves too.
+// Random writes, reads, folds, drops, crashes and backups, short and long ones,
+// beside a map. Folds happen by themselves too.
 func TestFoldModel(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(40 / every(8)) {
@@ -36,6 +36,7 @@ type foldModel struct {
 	own   [2]*owner
 	rows  [2]map[string]string // table, generation and key → value
 	floor [2]message.Generation
+	kept  bool // a backup is under way, or as good as
 }
 
 func runFoldModel(t *testing.T, rng *rand.Rand) {
@@ -46,7 +47,7 @@ func runFoldModel(t *testing.T, rng *rand.Rand) {
 	}
 	m.open()
 	for range 400 {
-		switch n := rng.IntN(40); {
+		switch n := rng.IntN(44); {
 		case n < 25:
 			m.commit(rng.IntN(2))
 		case n < 32:
@@ -64,8 +65,11 @@ func runFoldModel(t *testing.T, rng *rand.Rand) {
 			m.m.opt.FS = m.m.opt.FS.(*crashfs.Disk).Crash(50*rng.IntN(3), rng.Uint64())
 			_ = m.st.Close()
 			m.open()
-		default:
+		case n < 41:
+			m.keep(false)
 			m.backup()
+		default:
+			m.keep(!m.kept)
 		}
 	}
 	m.compare()
@@ -73,15 +77,23 @@ func runFoldModel(t *testing.T, rng *rand.Rand) {
 }
 
 func (m *foldModel) open() {
-	m.st = mustOpen(m.t, m.m)
+	m.st, m.kept = mustOpen(m.t, m.m), false
 	for i := range m.own {
 		m.own[i] = own(m.t, m.st, message.Shard(i))
-		// A crash may have undone it.
-		if err := m.st.Maintain(background, store.Retention{Shard: message.Shard(i), Below: m.floor[i]}); err != nil {
-			m.t.Fatal(err)
-		}
+		m.maintain(i) // a crash may have undone it
 	}
 	m.compare()
+}
+
+// keep has the unit rows kept from now on, or not.
+func (m *foldModel) keep(on bool) {
+	switch {
+	case on && !m.kept:
+		m.st.folds.keep.Lock()
+	case !on && m.kept:
+		m.st.folds.keep.Unlock()
+	}
+	m.kept = on
 }
 
 func (m *foldModel) key(shard int) message.RowKey {
@@ -175,16 +187,25 @@ func (m *foldModel) compare() {
 
 func (m *foldModel) drop(shard int) {
 	m.floor[shard] += message.Generation(m.rng.IntN(2))
+	m.maintain(shard)
+	m.compare()
+}
+
+// maintain drops what is below the floor, unless the unit rows are kept.
+func (m *foldModel) maintain(shard int) {
 	if err := m.st.Maintain(background, store.Retention{Shard: message.Shard(shard), Below: m.floor[shard]}); err != nil {
 		m.t.Fatal(err)
 	}
+	dropped := m.st.upkeep.dropped[message.Shard(shard)]
+	if dropped < m.floor[shard] && !m.kept {
+		m.t.Fatalf("shard %d: generations below %d were dropped, not below %d", shard, dropped, m.floor[shard])
+	}
 	for name := range m.rows[shard] {
 		var gen message.Generation
-		if _, err := fmt.Sscanf(name, "4/%d/", &gen); err == nil && gen < m.floor[shard] {
+		if _, err := fmt.Sscanf(name, "4/%d/", &gen); err == nil && gen < dropped {
 			delete(m.rows[shard], name)
 		}
 	}
-	m.compare()
 }
 
 // backup goes on with a restored copy.
@@ -257,6 +278,104 @@ func TestReadersBesideFolds(t *testing.T) {
 	wg.Wait()
 	if st.shards[0].folded == 0 {
 		t.Error("nothing was folded")
+	}
+	mustClose(t, st)
+}
+
+// While a backup copies, the unit rows of any number of folds gather. A start
+// after a crash then has no more of them in memory than a fold has.
+func TestReplayFoldsAsItGoes(t *testing.T) {
+	t.Parallel()
+	disk := crashfs.New()
+	m := &machine{opt: testOptions(t, disk)}
+	m.opt.Shards, m.opt.foldBytes = 2, 16<<10
+	st := mustOpen(t, m)
+	st.folds.keep.Lock() // as a backup does
+	folds := func(st *Store) uint64 {
+		st.folds.mu.Lock()
+		defer st.folds.mu.Unlock()
+		return st.folds.number
+	}
+	const units = 60
+	for n := range message.Shard(2) {
+		o := own(t, st, n)
+		for range units {
+			if err := o.submit(3 << 10).Wait(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	m.opt.FS = disk.Crash(0, 1)
+	before := folds(st)
+	st.folds.keep.Unlock()
+	mustClose(t, st)
+
+	// Twice: what the first start did is cut short by another crash.
+	for i := range 2 {
+		disk := m.opt.FS.(*crashfs.Disk)
+		again := mustOpen(t, m)
+		// A fold has six units.
+		if n := folds(again); i == 0 && n < before+2*units/6-2 {
+			t.Errorf("replay did folds %d to %d, for %d units", before, n, 2*units)
+		}
+		if full := again.folds.full.Load(); full >= m.opt.foldBytes+(4<<10) {
+			t.Errorf("replay left %d bytes in memory, and a fold begins at %d", full, m.opt.foldBytes)
+		}
+		for n := range message.Shard(2) {
+			if err := verify(own(t, again, n), units); err != nil {
+				t.Errorf("start %d, shard %d: %v", i, n, err)
+			}
+		}
+		m.opt.FS = disk.Crash(50, 2)
+		mustClose(t, again)
+	}
+}
+
+// A fold's tables come in by the manifest alone, though the log's memtable has
+// a tombstone that they overlap: a row of the shard between theirs was dropped.
+func TestFoldOverTombstone(t *testing.T) {
+	t.Parallel()
+	disk := crashfs.New()
+	m := &machine{opt: testOptions(t, disk)}
+	m.opt.Shards = 3
+	st := mustOpen(t, m)
+	owners := []*owner{own(t, st, 0), own(t, st, 1), own(t, st, 2)}
+	work := func(owners ...*owner) {
+		t.Helper()
+		for _, o := range owners {
+			if err := o.submit(10).Wait(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	work(owners...)
+	if err := st.folds.fold(); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Maintain(background, store.Retention{Shard: 1, Below: 2}); err != nil {
+		t.Fatal(err)
+	}
+	work(owners[0], owners[2])
+	if err := st.folds.fold(); err != nil {
+		t.Fatal(err)
+	}
+	after := disk.Crash(0, 1)
+	if err := st.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n := st.db.Metrics().Flush.AsIngestCount; n != 0 {
+		t.Errorf("%d folds came in by the log", n)
+	}
+	opt := m.opt
+	opt.FS = after
+	for _, o := range []store.Opener{At("data", opt), backupAndRestore(t, st, m.opt, "backup", "restored")} {
+		again := mustOpen(t, o)
+		for _, n := range []message.Shard{0, 2} {
+			if err := verify(own(t, again, n), 2); err != nil {
+				t.Errorf("shard %d: %v", n, err)
+			}
+		}
+		mustClose(t, again)
 	}
 	mustClose(t, st)
 }

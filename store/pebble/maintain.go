@@ -31,7 +31,8 @@ type upkeep struct {
 type outbox struct{ from, to message.Shard }
 
 // Maintain removes what is not needed any more. It waits for no sync: whatever
-// a crash brings back is removed next time.
+// a crash brings back is removed next time. While a backup is under way it
+// drops no generations, and the first call afterwards does.
 func (st *Store) Maintain(ctx context.Context, r store.Retention) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -61,12 +62,15 @@ func (st *Store) maintain(ctx context.Context, r store.Retention) error {
 	if r.Below > st.upkeep.dropped[r.Shard] {
 		// Into the LSM with them, so that one tombstone is behind all of them
 		// and no unit row brings them back.
-		if st.shards[r.Shard].memory.holds(r.Below) {
-			if err := st.folds.foldAll(); err != nil {
-				return errors.Join(err, b.Close())
-			}
+		settled, err := st.folds.settle(r.Shard, r.Below)
+		switch {
+		case err != nil:
+		case settled:
+			err = st.dropGenerations(ctx, b, r.Shard, r.Below)
+		default:
+			r.Below = 0 // nothing was dropped, and that is what to remember
 		}
-		if err := st.dropGenerations(ctx, b, r.Shard, r.Below); err != nil {
+		if err != nil {
 			return errors.Join(err, b.Close())
 		}
 	}

@@ -312,6 +312,11 @@ func (st *Store) openDB() error {
 	if st.opt.FS == nil {
 		t.WithFSDefaults() // watches how slow the disk is
 	}
+	// A table that overlaps what a memtable has, as those of a fold may with
+	// dropped generations, could come in by the log instead of the manifest:
+	// against replay.go, and in two steps, between which a backup might begin.
+	// So the memtable is flushed first.
+	t.Experimental.DisableIngestAsFlushable = func() bool { return true }
 	t.EnsureDefaults()
 	st.tuning = t
 	// An error in the background of the opening is no error of Open's, but

@@ -49,6 +49,11 @@ func readFolded(db *pebble.DB, what string, key []byte) (seq message.Seq, fold u
 
 // replay reads the unit rows back into the shards' memories. Between a shard's
 // folded row and its version there must be every one of them, and no other.
+//
+// It folds as it goes: while a backup keeps the unit rows, any number of them
+// gathers, of which each fold had its part in memory, and so has each here. A
+// fold of older units over what is in the LSM of newer ones is harmless, since
+// those are read back over it, then or after the next crash.
 func (st *Store) replay() (err error) {
 	if _, st.folds.number, err = readFolded(st.db, "the ingest row", ingestKey); err != nil {
 		return err
@@ -68,22 +73,23 @@ func (st *Store) replay() (err error) {
 			return fmt.Errorf("%w: the folded row of shard %d says unit %d, and the version row unit %d", store.ErrCorrupt, i, sh.folded, sh.version.Seq)
 		}
 	}
-	it, err := st.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tableStore, unitMark}, UpperBound: []byte{tableStore, unitMark + 1}})
-	if err != nil {
-		return corruption(err)
-	}
-	defer func() { err = errors.Join(err, corruption(it.Close())) }()
 	at := make([]message.Seq, len(st.shards))
 	for i := range at {
 		at[i] = st.shards[i].folded
 	}
-	for ok := it.First(); ok; ok = it.Next() {
-		if err := st.replayUnit(it, at); err != nil {
+	next := []byte{tableStore, unitMark}
+	for {
+		if next, err = st.replayFrom(next, at); err != nil {
 			return err
 		}
-	}
-	if err := it.Error(); err != nil {
-		return fmt.Errorf("the rows of units: %w", corruption(err))
+		if next == nil {
+			break
+		}
+		// With no iterator open, whose Close might wait for a mutex that a
+		// device's failure holds for ever, see deviceFS.
+		if err := st.failed.attempt(st.folds.fold); err != nil {
+			return err
+		}
 	}
 	for i, seq := range at {
 		if want := st.shards[i].version.Seq; seq != want {
@@ -91,6 +97,28 @@ func (st *Store) replay() (err error) {
 		}
 	}
 	return nil
+}
+
+// replayFrom reads the unit rows from a key on: up to a fold's worth in memory,
+// when it returns the key to go on from, or all, when it returns nil.
+func (st *Store) replayFrom(key []byte, at []message.Seq) (next []byte, err error) {
+	it, err := st.db.NewIter(&pebble.IterOptions{LowerBound: key, UpperBound: []byte{tableStore, unitMark + 1}})
+	if err != nil {
+		return nil, corruption(err)
+	}
+	defer func() { err = errors.Join(err, corruption(it.Close())) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		if st.folds.full.Load() >= st.folds.limit {
+			return append(next, it.Key()...), nil
+		}
+		if err := st.replayUnit(it, at); err != nil {
+			return nil, err
+		}
+	}
+	if err := it.Error(); err != nil {
+		return nil, fmt.Errorf("the rows of units: %w", corruption(err))
+	}
+	return nil, nil
 }
 
 // replayUnit reads one unit row; at is the last unit of each shard so far.

@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"bytes"
+	"math"
 	"math/bits"
 	"slices"
 
@@ -21,7 +22,7 @@ import (
 //     its topmost hash bits name, with no zero between.
 //  3. A row has at most one slot, its last entry's; its other entries are stale.
 //
-// A segment has no lock; front has.
+// A segment has no lock; memory has.
 type segment struct {
 	log     []byte
 	slots   []uint64
@@ -53,6 +54,9 @@ func (s *segment) add(entries []byte, seq message.Seq) (cost int) {
 		s.log = append(s.log, 0) // invariant 2
 	}
 	at := len(s.log)
+	if uint64(at)+uint64(len(entries)) > math.MaxUint32 {
+		panic("pebble: a segment outgrows its offsets") // foldMax and unitMax see to it that none does
+	}
 	if need := at + len(entries); need > cap(s.log) {
 		// By twice, not by the quarter that append would give.
 		s.log = slices.Grow(s.log, max(need, 2*cap(s.log))-at)
