@@ -24,7 +24,8 @@
 // in them, see segment.go and memory.go. Reads ask the memory first and the
 // LSM behind it next. From time to time a fold moves what the memory holds
 // into the LSM, each row's newest value only, as finished tables, and deletes
-// the unit rows, see fold.go. Opening reads those back that are left.
+// the unit rows, see fold.go. Opening reads those back that are left, and folds
+// as it goes, see replay.go.
 //
 //  1. Between a shard's folded row and its version there is every unit row, and
 //     no other.
@@ -34,7 +35,7 @@
 //  3. Nothing is folded before the log that has it is synced, and no unit row
 //     is deleted before what it held is durable in the LSM.
 //  4. Only folds, one at a time, put rows of front tables into the LSM; only
-//     Maintain deletes ranges of them, after a fold of what it deletes.
+//     Maintain deletes ranges of them, once no unit row has what it deletes.
 //
 // # The fence
 //
