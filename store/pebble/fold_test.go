@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/semel-dev/semel/internal/sim/crashfs"
 	"github.com/semel-dev/semel/message"
@@ -282,53 +283,77 @@ func TestReadersBesideFolds(t *testing.T) {
 	mustClose(t, st)
 }
 
-// While a backup copies, the unit rows of any number of folds gather. A start
-// after a crash then has no more of them in memory than a fold has.
-func TestReplayFoldsAsItGoes(t *testing.T) {
-	t.Parallel()
+const keptUnits = 60
+
+// keptMachine is a machine that lost its power while a backup kept the unit
+// rows of two shards, keptUnits of each, and says how many folds there were.
+func keptMachine(t *testing.T) (m *machine, folds uint64) {
 	disk := crashfs.New()
-	m := &machine{opt: testOptions(t, disk)}
-	m.opt.Shards, m.opt.foldBytes = 2, 16<<10
+	m = &machine{opt: testOptions(t, disk)}
+	m.opt.Shards, m.opt.foldBytes = crashShards, 16<<10
 	st := mustOpen(t, m)
 	st.folds.keep.Lock() // as a backup does
-	folds := func(st *Store) uint64 {
-		st.folds.mu.Lock()
-		defer st.folds.mu.Unlock()
-		return st.folds.number
-	}
-	const units = 60
-	for n := range message.Shard(2) {
+	for n := range message.Shard(crashShards) {
 		o := own(t, st, n)
-		for range units {
+		for range keptUnits {
 			if err := o.submit(3 << 10).Wait(); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	m.opt.FS = disk.Crash(0, 1)
-	before := folds(st)
+	folds = foldNumber(st)
 	st.folds.keep.Unlock()
 	mustClose(t, st)
+	return m, folds
+}
 
-	// Twice: what the first start did is cut short by another crash.
-	for i := range 2 {
-		disk := m.opt.FS.(*crashfs.Disk)
-		again := mustOpen(t, m)
-		// A fold has six units; half as many would do.
-		if n := folds(again); i == 0 && n < before+2*units/12 {
-			t.Errorf("replay did folds %d to %d, for %d units", before, n, 2*units)
-		}
-		if full := again.folds.full.Load(); full >= m.opt.foldBytes+(4<<10) {
-			t.Errorf("replay left %d bytes in memory, and a fold begins at %d", full, m.opt.foldBytes)
-		}
-		for n := range message.Shard(2) {
-			if err := verify(own(t, again, n), units); err != nil {
-				t.Errorf("start %d, shard %d: %v", i, n, err)
-			}
-		}
-		m.opt.FS = disk.Crash(50, 2)
-		mustClose(t, again)
+func foldNumber(st *Store) uint64 {
+	st.folds.mu.Lock()
+	defer st.folds.mu.Unlock()
+	return st.folds.number
+}
+
+// While a backup copies, the unit rows of any number of folds gather. A start
+// after a crash then has no more of them in memory than a fold has.
+func TestReplayFoldsAsItGoes(t *testing.T) {
+	t.Parallel()
+	m, before := keptMachine(t)
+	st := mustOpen(t, m)
+	// A fold has six units; half as many would do.
+	if after := foldNumber(st); after < before+crashShards*keptUnits/12 {
+		t.Errorf("replay did folds %d to %d, for %d units", before, after, crashShards*keptUnits)
 	}
+	if full := st.folds.full.Load(); full >= m.opt.foldBytes+(4<<10) {
+		t.Errorf("replay left %d bytes in memory, and a fold begins at %d", full, m.opt.foldBytes)
+	}
+	for n := range message.Shard(crashShards) {
+		if err := verify(own(t, st, n), keptUnits); err != nil {
+			t.Errorf("shard %d: %v", n, err)
+		}
+	}
+	mustClose(t, st)
+}
+
+// FAULTS 6: the machine loses its power before every operation of that replay.
+// What it folded already does not overtake what it had not come to.
+func TestCrashWhileReplayFolds(t *testing.T) {
+	t.Parallel()
+	m, _ := keptMachine(t)
+	opt := m.opt
+	disk := m.opt.FS.(*crashfs.Disk)
+	checked := 0
+	m.opt.FS = disk.Before(func(n int64, op errorfs.Op) {
+		if t.Failed() || n%int64(every(10)) != 0 {
+			return
+		}
+		checked++
+		if err := recovered(disk.Crash(int(n%3)*50, uint64(n)), [crashShards]uint64{keptUnits, keptUnits}, opt); err != nil {
+			t.Errorf("a crash before operation %d (%v %s): %v", n, op.Kind, op.Path, err)
+		}
+	})
+	mustClose(t, mustOpen(t, m))
+	t.Logf("checked %d crashes", checked)
 }
 
 // A fold's tables come in by the manifest alone, though the log's memtable has
