@@ -15,9 +15,10 @@ import (
 
 // Backup copies the store into a directory that must not exist yet. On the
 // same file system tables are linked, not copied. Until it ends, folds leave
-// their unit rows, and a start after a crash has them to fold again. The context
-// is looked at before the copy begins. A backup that did not end has no file SEMEL, and
-// Restore refuses it. A backup cannot be opened: it is to be restored.
+// their unit rows, a start after a crash has them to fold again, and Maintain
+// drops no generations. The context is looked at before the copy begins. A
+// backup that did not end has no file SEMEL, and Restore refuses it. A backup
+// cannot be opened: it is to be restored.
 func (st *Store) Backup(ctx context.Context, dir string) error {
 	if err := ctx.Err(); err != nil {
 		return err

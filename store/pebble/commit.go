@@ -28,7 +28,7 @@ const writeMax = 20
 
 // unitMax is what a unit may have when it is encoded, whatever MaxUnitBytes is:
 // Pebble's batches end at 4 GiB, and so do segments, see foldMax.
-const unitMax = 2 << 30
+const unitMax = 1<<31 - 1
 
 // submit puts a unit into the log and makes it visible; the sync follows by
 // itself.
