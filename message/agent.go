@@ -35,7 +35,7 @@ func (a Agent) Validate() error {
 	if err := CheckName("tenant", a.Tenant); err != nil {
 		return err
 	}
-	if a.Tenant != DefaultTenant && strings.ContainsAny(a.Tenant, "/:") {
+	if strings.ContainsAny(a.Tenant, "/:") {
 		return fmt.Errorf("tenant %q must not contain '/' or ':'", a.Tenant)
 	}
 	if err := CheckName("agent type", a.Type); err != nil {

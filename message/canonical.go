@@ -27,10 +27,10 @@ const (
 //     out as JCS lays them out, so a body whose numbers are the shortest
 //     spelling of their doubles has the same form under both.
 //
-// The result is valid JSON, and its own canonical form. It has less than 6
-// times the bytes of the body (1e20 is written out), and time is O(n log n) in
-// the worst case. The error is a *JSONError; dst is then returned as it came.
-// It is safe for concurrent use.
+// The result is valid JSON, and its own canonical form. Unless the body is
+// empty, it has less than 6 times its bytes (1e20 is written out), and time is
+// O(n log n) in the worst case. The error is a *JSONError; dst is then returned
+// as it came. It is safe for concurrent use.
 func Canonical(dst, body []byte) ([]byte, error) {
 	c := acquireCanonicalizer()
 	defer c.release()

@@ -33,8 +33,10 @@ func KeyTime(key string) (unixNano int64, ok bool) {
 	return 0, false
 }
 
+// uuid7Time reads 36 characters.
 func uuid7Time(s string) (int64, bool) {
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' || s[14] != '7' || hexDigit[s[19]]>>2 != 0b10 {
+	_ = s[35]
+	if s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' || s[14] != '7' || hexDigit[s[19]]>>2 != 0b10 {
 		return 0, false
 	}
 	high := eight(s[0:8])
@@ -89,10 +91,9 @@ const (
 	ulidEndMS   = 4102444800000 // 2100-01-01T00:00:00Z
 )
 
+// ulidTime reads 26 characters.
 func ulidTime(s string) (int64, bool) {
-	if len(s) != 26 {
-		return 0, false
-	}
+	_ = s[25]
 	var ms uint64
 	var seen, top byte
 	for i := range 10 {

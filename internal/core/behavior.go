@@ -32,7 +32,8 @@ type Action struct {
 }
 
 // State is an agent's state, decoded. The machine calls Mark before a step
-// and Undo when the step must leave no trace.
+// and Undo when the step must leave no trace. None of the methods may panic:
+// they run outside the handler, where nothing contains a panic.
 type State interface {
 	Mark()
 	Undo() error

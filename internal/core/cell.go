@@ -87,8 +87,8 @@ func stateKey(c *cell) message.RowKey {
 	return message.RowKey{Table: message.TableState, Key: []byte(c.key)}
 }
 
-// cellOverhead is a guess at what a cell costs besides its encoded state,
-// which also stands for the decoded one.
+// cellOverhead is a guess at what a cell costs besides its state, which is
+// taken to need twice its encoded size: decoded, and the copy to undo a step.
 const cellOverhead = 400
 
 func (c *cell) weight() int { return 2*c.size + len(c.key) + cellOverhead }

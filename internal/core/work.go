@@ -14,7 +14,7 @@ type Work struct {
 	Answers []AnswerTo  // to callers
 	Calls   []EffectJob // effects to call or probe; give each back by EffectDone
 	Pulls   []message.Cursor
-	Wakes   []message.Shard // shards to which the open unit sends: tell them when it is visible
+	Wakes   []message.Shard // shards to which units that were sealed send: tell them when those are visible
 	Retire  *Retire
 	Alarms  []Alarm
 	Trial   bool // a suspect waits for its turn: call TrialGranted when no other shard has one
