@@ -8,6 +8,9 @@ import (
 // is answered from the record, refused, made to wait, or run.
 func (s *Shard) admit(env *envelope) {
 	if s.Full() && env.query == nil {
+		if env.active == "" && env.msg.Key != "" && !env.accepted() {
+			s.live(env, identityKey(env.cell, env.msg.Identity())) // invariant 4: now it outlives its event
+		}
 		s.full = append(s.full, env) // one event can bring more than a unit holds
 		return
 	}

@@ -7,6 +7,7 @@ import (
 // consume writes, into the unit that has the message's step or its mailbox
 // row, whatever says that the message need not be delivered again.
 func (s *Shard) consume(env *envelope) {
+	env.consumed = true
 	switch env.origin {
 	case fromInbox:
 		s.consumeInbox(env)

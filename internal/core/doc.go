@@ -18,7 +18,8 @@
 //     durable yet, because they become durable in order.
 //  3. An answer that depends on a unit bears its sequence (AnswerTo.After).
 //  4. Of one identity at most one envelope is alive in memory; duplicates join
-//     it (Shard.active).
+//     it (Shard.active). An envelope may do without being found only if it
+//     ends within the event that brings it.
 //  5. A row that was read is believed only while every write since the read
 //     was issued is still in the overlay (Shard.fresh).
 //  6. A cursor moves over a message only in the unit that has the message's

@@ -51,6 +51,7 @@ type envelope struct {
 	tried     bool          // its attempt is durable: it may run alone
 	kills     bool          // it ended the process too often: it must not run
 	abandoned bool          // nobody waits for it any more
+	consumed  bool          // the row that says so is in a unit, or was there before
 	finished  bool          // its life has ended
 }
 

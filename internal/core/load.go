@@ -33,6 +33,9 @@ func (s *Shard) load(env *envelope) bool {
 		}
 	}
 	if len(env.rows) > 0 && !s.fresh(env) {
+		if env.read && !env.accepted() && env.msg.Key != "" {
+			s.outcomeRows(env)
+		}
 		if l == nil {
 			l = &Load{}
 		}

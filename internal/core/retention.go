@@ -77,15 +77,17 @@ func (r *retention) since(at message.Time) []message.Generation {
 	var out []message.Generation
 	for i := len(r.generations) - 1; i >= 0; i-- {
 		out = append(out, r.generations[i].number)
-		if r.generations[i].start <= at {
-			break
+		if r.generations[i].start < at {
+			break // one that begins at the very time leaves room for the one before it
 		}
 	}
 	return out
 }
 
-// horizon is the time below which a key's outcome may have been forgotten: a
-// key may have been seen up to lead before its own time.
+// horizon is the time up to which a key's outcome may have been forgotten: a
+// key may have been seen up to lead before its own time, and what was recorded
+// at the very time at which the oldest generation begins may be in the one
+// before it.
 func (r *retention) horizon(lead message.Time) message.Time {
 	oldest := r.generations[0]
 	if oldest.number == 1 {

@@ -185,6 +185,7 @@ func (s *Shard) stepFailed(env *envelope, res Result) {
 		s.answer(c, env.cell.dirtyIn, a)
 	}
 	env.callers = nil
+	s.dropBehind(env, env.msg.Position, env.cell.dirtyIn, code)
 	s.endTrial(env)
 	s.finish(env)
 }
@@ -286,11 +287,29 @@ func (s *Shard) recordOutcome(key []byte, o *message.Outcome) {
 func (s *Shard) deferOutcome(env *envelope) {
 	m := env.msg
 	if m.Answer != nil {
-		return // the open row is there already
+		s.goesOn(env) // the open row is there already
+		return
 	}
 	s.openOutcome(env, message.StatusInFlight, message.ID{}, 1)
 	if m.Source != "" && !env.accepted() {
 		s.takeSequence(env)
+	}
+}
+
+// goesOn takes the doubt from an open outcome that waited for the effect whose
+// answer was just consumed: nobody has to settle that any more.
+func (s *Shard) goesOn(env *envelope) {
+	if len(env.rows) == 0 {
+		return
+	}
+	open := env.rows[0].key
+	value, _ := s.row(env, 0)
+	if value == nil {
+		return
+	}
+	if o, err := ReadOutcome(open, value); err == nil && o.Status == message.StatusInDoubt && o.Doubt.Child(0) == env.msg.ID {
+		o.Status, o.Doubt = message.StatusInFlight, message.ID{}
+		s.putOpen(s.key(open.Key), o)
 	}
 }
 

@@ -106,19 +106,27 @@ func (s *Shard) live(env *envelope, identity []byte) {
 // needOutcome says which rows decide whether a keyed message is new: none, if
 // the window proves that its identity was not seen since before it could be.
 // Then, if nothing keeps it, the message runs within this event, and need not
-// be found by duplicates before its outcome is.
+// be found by duplicates before its outcome is. Only a full unit can still
+// keep it; admit makes it live then.
 func (s *Shard) needOutcome(env *envelope, identity []byte) {
-	first := s.firstSeen(env.msg.Key)
-	if first >= s.window.since && !s.window.contains(hashIdentity(identity)) {
+	if s.firstSeen(env.msg.Key) >= s.window.since && !s.window.contains(hashIdentity(identity)) {
 		if c := env.cell; !c.loaded || c.control != nil || s.trial.env != nil {
 			s.live(env, identity)
 		}
 		return
 	}
 	s.live(env, identity)
+	s.outcomeRows(env)
+}
+
+// outcomeRows makes a keyed message depend on every row that may hold its
+// outcome: the open one, and those of the generations that there are now. A
+// message that waits may see new ones begin, so they are named again for
+// every read.
+func (s *Shard) outcomeRows(env *envelope) {
 	key := []byte(env.active)
-	env.rows = append(env.rows, needed{key: message.RowKey{Table: message.TableOpen, Key: key}})
-	for _, g := range s.retention.since(first) {
+	env.rows = append(env.rows[:0], needed{key: message.RowKey{Table: message.TableOpen, Key: key}})
+	for _, g := range s.retention.since(s.firstSeen(env.msg.Key)) {
 		env.rows = append(env.rows, needed{key: message.RowKey{Table: message.TableDedup, Gen: g, Key: key}})
 	}
 }
@@ -156,9 +164,12 @@ func (s *Shard) replay(env *envelope) bool {
 		if m.Position > taken {
 			return false
 		}
-		// The cursor says that it was consumed; its reply is not kept.
-		o := &message.Outcome{Status: message.StatusDone, Action: m.Action}
+		// The cursor says that it was consumed, and nothing says what came of
+		// it: done means here only that its source need not send it again. Its
+		// step may have rejected it, or it may be a dead letter.
+		o := &message.Outcome{Status: message.StatusDone, Action: m.Action, Detail: "consumed before; what came of it is not kept"}
 		s.answerAll(env, after, Answer{Outcome: o, Replayed: true})
+		env.consumed = true
 		s.finish(env)
 		return true
 	}
@@ -190,7 +201,7 @@ func (s *Shard) refuseByTime(env *envelope) bool {
 		return false
 	}
 	at := message.Time(t)
-	if at < s.retention.horizon(s.lead) {
+	if at <= s.retention.horizon(s.lead) {
 		s.refuseAll(env, s.sealed, message.CodeKeyExpired, "the key is older than the dedup log remembers; whether it was executed is not known any more")
 		return true
 	}
@@ -225,11 +236,32 @@ func (s *Shard) refuse(c *Caller, after message.Seq, code message.Code, form str
 
 func (s *Shard) refuseAll(env *envelope, after message.Seq, code message.Code, detail string) {
 	s.answerAll(env, after, Answer{Fault: &message.Fault{Code: code, Detail: detail}})
+	s.dropBehind(env, env.msg.Position, after, code)
 	s.finish(env)
 }
 
+// dropBehind refuses what waits behind a position of a source that was not
+// consumed: a cursor that moved over a later one would pass it off as
+// consumed for ever. The source sends all of them again, in order.
+func (s *Shard) dropBehind(env *envelope, position uint64, after message.Seq, code message.Code) {
+	if env.msg.Source == "" || env.consumed {
+		return
+	}
+	keep := env.joined[:0]
+	for _, j := range env.joined {
+		if j.msg.Position <= position {
+			keep = append(keep, j)
+			continue
+		}
+		s.refuse(j.caller, after, code, "position %d of its source, which comes first, was not executed; send it again from there", position)
+	}
+	clear(env.joined[len(keep):])
+	env.joined = keep
+}
+
 // finish ends an envelope's life. Whoever came with the same identity but
-// another fingerprint is looked at again, against what is recorded now.
+// another fingerprint, or with another position of the same source, is looked
+// at again, against what is recorded now.
 func (s *Shard) finish(env *envelope) {
 	env.finished = true
 	if env.active != "" {
@@ -261,7 +293,11 @@ func (s *Shard) Cancel(now message.Time, c *Caller) {
 		if len(s.waits[c.open]) == 0 {
 			delete(s.waits, c.open)
 		}
-		s.refuse(c, 0, message.CodeInFlight, "it was accepted and goes on; ask again with the same key")
+		after := message.Seq(0) // a row that the overlay forgot is durable
+		if r := s.overlay.get(message.TableOpen, []byte(c.open)); r != nil {
+			after = r.seq
+		}
+		s.refuse(c, after, message.CodeInFlight, "it was accepted and goes on; ask again with the same key")
 	case c.env != nil:
 		env := c.env
 		if i := slices.Index(env.callers, c); i >= 0 && len(env.callers) > 1 {
@@ -270,13 +306,13 @@ func (s *Shard) Cancel(now message.Time, c *Caller) {
 			return
 		}
 		env.callers = without(env.callers, c)
-		for i, j := range env.joined {
-			if j.caller == c {
-				env.joined = append(env.joined[:i], env.joined[i+1:]...)
-				break
-			}
+		position := env.msg.Position
+		if i := slices.IndexFunc(env.joined, func(j joiner) bool { return j.caller == c }); i >= 0 {
+			position = env.joined[i].msg.Position
+			env.joined = slices.Delete(env.joined, i, i+1)
 		}
 		s.refuse(c, 0, message.CodeCanceled, "the caller gave up before it was executed")
+		s.dropBehind(env, position, 0, message.CodeCanceled)
 		if len(env.callers) == 0 && !env.accepted() {
 			s.abandon(env)
 		}
