@@ -104,7 +104,7 @@ func (s *Shard) removeAgent(env *envelope) {
 		return
 	}
 	c.state, c.version, c.exists, c.changed = st, 0, false, true
-	s.touch(c)
+	s.countState(c, 0, 0)
 	s.removeTimers(c)
 	s.answerAll(env, s.openSeq(), Answer{Outcome: o})
 	s.finish(env)

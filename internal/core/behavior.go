@@ -39,8 +39,9 @@ type State interface {
 	Undo() error
 	// Append appends the encoded state.
 	Append(dst []byte) ([]byte, error)
-	// Flat says that the state has a fixed small size and that Append cannot
-	// fail, so it need not be encoded after every step but once per unit.
+	// Flat says that the state as it is now has at most 4096 bytes, encoded,
+	// and that Append cannot fail, so it need not be encoded after every step
+	// but once per unit.
 	Flat() bool
 }
 

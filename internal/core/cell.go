@@ -24,6 +24,7 @@ type cell struct {
 	changed        bool // state differs from the store's row
 	controlChanged bool
 	dirtyIn        message.Seq        // the last unit that it changed in
+	counted        counted            // of that unit
 	control        *controlRow        // nil: nothing keeps it
 	mail           []*message.Message // the mailbox's first messages, from control.head on
 	taking         *envelope          // the retry or mailbox message on its way to a step
@@ -99,7 +100,7 @@ func (s *Shard) writeCell(c *cell) {
 		c.changed = false
 		key := s.key([]byte(c.key))
 		if !c.exists {
-			s.write(message.TableState, 0, message.Delete, key, nil)
+			s.writeCounted(message.TableState, 0, message.Delete, key, nil)
 		} else {
 			s.writeState(c, key)
 		}
@@ -111,11 +112,11 @@ func (s *Shard) writeCell(c *cell) {
 		}
 		key := s.key([]byte(c.key))
 		if c.control == nil {
-			s.write(message.TableControl, 0, message.Delete, key, nil)
+			s.writeCounted(message.TableControl, 0, message.Delete, key, nil)
 		} else {
 			a := s.open.arena
 			start := len(a)
-			s.write(message.TableControl, 0, message.Put, key, s.value(appendControl(a, key, c.control), start))
+			s.writeCounted(message.TableControl, 0, message.Put, key, s.value(appendControl(a, key, c.control), start))
 		}
 	}
 }
@@ -132,7 +133,7 @@ func (s *Shard) writeState(c *cell, key []byte) {
 	a := s.open.arena
 	start := len(a)
 	row := stateRow{version: c.version, schema: c.typ.Schema, data: data}
-	s.write(message.TableState, 0, message.Put, key, s.value(appendState(a, key, row), start))
+	s.writeCounted(message.TableState, 0, message.Put, key, s.value(appendState(a, key, row), start))
 }
 
 // idle says whether the cell can be forgotten: the store has all of it.

@@ -168,7 +168,7 @@ func TestRecoveryNamesGarbage(t *testing.T) {
 		"trial":       {Meta: []message.Row{{Key: []byte(trialKey + "x"), Value: seal(begin(nil), 0, []byte(trialKey+"x"))}}},
 		"outbox":      {Meta: []message.Row{{Key: []byte("o\x00\x63"), Value: seal(begin(nil), 0, []byte("o\x00\x63"))}}},
 	} {
-		d := &single{cfg: Config{Shards: 1, WindowKeys: 1, Retention: 1, MaxJump: 1, Running: 1}}
+		d := &single{cfg: Config{MaxUnitBytes: 1 << 20, Shards: 1, WindowKeys: 1, Retention: 1, MaxJump: 1, Running: 1}}
 		_, err := New(d.cfg, testBehavior(nil), simStart, rec)
 		var corrupt *CorruptError
 		if !errors.As(err, &corrupt) {

@@ -34,12 +34,14 @@ func (s *Shard) consume(env *envelope) {
 	s.endTrial(env)
 }
 
-// control is the cell's control row, about to be changed.
+// control is the cell's control row, about to be changed. What makes it larger
+// has to be counted after that.
 func (s *Shard) control(c *cell) *controlRow {
 	if c.control == nil {
 		c.control = new(controlRow)
 	}
 	c.controlChanged = true
 	s.touch(c)
+	s.countControl(c)
 	return c.control
 }

@@ -28,4 +28,7 @@
 //     started record is durable, and the record is in a later unit than the
 //     one that asked.
 //  8. A generation is dropped only after the horizon that covers it is durable.
+//  9. Everything that Seal writes is counted in openUnit.bytes when it is
+//     decided, and what is counted never exceeds Config.MaxUnitBytes: the store
+//     refuses no unit for its size (room.go).
 package core

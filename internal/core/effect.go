@@ -56,7 +56,7 @@ func (s *Shard) enqueue(e *effectRecord) {
 // asked: a crash between the two commits leaves an effect that was certainly
 // not called (invariant 7).
 func (s *Shard) pumpEffects() {
-	for len(s.startable) > 0 && s.running < s.cfg.Running {
+	for len(s.startable) > 0 && s.running < s.cfg.Running && !s.Full() {
 		e := s.startable[0]
 		if e.mem.seq >= s.openSeq() {
 			return
@@ -112,6 +112,10 @@ func (s *Shard) job(e *effectRecord, p *Effect, after message.Seq, probe bool) {
 // EffectDone gives back a call or a probe.
 func (s *Shard) EffectDone(now message.Time, r EffectResult) {
 	s.advanceClock(now)
+	s.whenRoom(func() { s.effectDone(r) })
+}
+
+func (s *Shard) effectDone(r EffectResult) {
 	e := s.effects[r.ID]
 	if e == nil || e.mem.settling != nil {
 		s.running--
@@ -119,6 +123,7 @@ func (s *Shard) EffectDone(now message.Time, r EffectResult) {
 		s.pumpEffects()
 		return
 	}
+	r = s.fit(e, r)
 	e.mem.running = false
 	s.running--
 	switch {
@@ -231,6 +236,14 @@ func (s *Shard) probedUnknown(e *effectRecord, r EffectResult) {
 
 // doubt parks an effect until a person, or a probe, settles it.
 func (s *Shard) doubt(e *effectRecord) {
+	if s.Full() { // a restart can find many
+		s.whenRoom(func() {
+			if s.effects[e.id] == e && e.mem.settling == nil && e.status != effectDoubt {
+				s.doubt(e)
+			}
+		})
+		return
+	}
 	e.status = effectDoubt
 	s.putEffect(e)
 	s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmDoubt, Agent: e.agent, ID: e.id, Detail: e.name + ": " + e.reason})

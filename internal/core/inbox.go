@@ -132,6 +132,7 @@ func (s *Shard) consumeInbox(env *envelope) {
 	if !src.moved {
 		src.moved = true
 		s.open.cursors = append(s.open.cursors, src)
+		s.open.bytes += len(src.key) + numberBytes
 	}
 	if n := len(src.marks); n > 0 && src.marks[n-1].seq == s.openSeq() {
 		src.marks[n-1].pos = src.taken

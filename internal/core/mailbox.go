@@ -137,13 +137,17 @@ func (s *Shard) failAccepted(env *envelope, res Result) {
 	identify(env.msg)
 	s.acceptNow(env, attempts)
 	s.consume(env)
-	if attempts >= s.cfg.MaxAttempts || res.Invalid {
+	wait := s.backoff(env.msg.ID, attempts)
+	r := &retry{msg: env.msg, attempts: attempts, until: s.now + message.Time(wait), reason: truncate(res.Err.Error())}
+	switch {
+	case attempts >= s.cfg.MaxAttempts || res.Invalid:
 		s.die(env, attempts, res.Err.Error())
-	} else {
-		wait := s.backoff(env.msg.ID, attempts)
-		r := &retry{msg: env.msg, attempts: attempts, until: s.now + message.Time(wait), reason: truncate(res.Err.Error())}
+	case !s.roomToRetry(env.cell, r):
+		s.die(env, attempts, "its agent keeps too many that failed to try it again: "+res.Err.Error())
+	default:
 		k := s.control(env.cell)
 		k.retries = append(k.retries, r)
+		s.countControl(env.cell)
 		s.alarms.add(wakeEntry{at: r.until, cell: env.cell})
 	}
 	s.finish(env)

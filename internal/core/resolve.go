@@ -13,6 +13,10 @@ import (
 // arrive. The first resolution wins; the same one again changes nothing.
 func (s *Shard) Resolve(now message.Time, c *Caller, id message.ID, r Resolution) {
 	s.advanceClock(now)
+	s.whenRoom(func() { s.resolve(c, id, r) })
+}
+
+func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 	r.At = s.now
 	e := s.effects[id]
 	if e == nil || e.mem.settling != nil || e.status != effectDoubt || e.notDone || e.resolved {
@@ -31,6 +35,10 @@ func (s *Shard) Resolve(now message.Time, c *Caller, id message.ID, r Resolution
 				}})
 			}
 		})
+		return
+	}
+	if n := s.sizeResult(e, len(r.Body)+len(r.Code)+len(r.Detail)+len(r.By)); n > s.limits.message {
+		s.refuse(c, 0, message.CodeTooLarge, "the resolution has %d bytes with all that is stored of it; at most %d are allowed", n, s.limits.message)
 		return
 	}
 	s.putResolution(id, &r)
@@ -72,6 +80,13 @@ func (s *Shard) recoverResolution(e *effectRecord) {
 // says is certain; else it can only contradict.
 func (s *Shard) LateResult(now message.Time, r EffectResult) {
 	s.advanceClock(now)
+	s.whenRoom(func() { s.lateArrival(r) })
+}
+
+func (s *Shard) lateArrival(r EffectResult) {
+	if e := s.effects[r.ID]; e != nil {
+		r = s.fit(e, r)
+	}
 	certain := r.Status == message.StatusDone || r.Status == message.StatusRejected
 	if e := s.effects[r.ID]; e != nil {
 		if certain && e.mem.settling == nil && !e.resolved && !e.mem.running {

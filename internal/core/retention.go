@@ -213,7 +213,7 @@ func (s *Shard) writeClock() {
 	a := s.open.arena
 	start := len(a)
 	a = putUint(putUint(begin(a), 1, uint64(r.clock.trusted)), 2, uint64(r.clock.seen))
-	s.write(message.TableMeta, 0, message.Put, key, s.value(seal(a, start, key), start))
+	s.writeCounted(message.TableMeta, 0, message.Put, key, s.value(seal(a, start, key), start))
 }
 
 // afterDurable lets go what waited for a unit to be durable.

@@ -88,25 +88,15 @@ func (s *Shard) checkStep(env *envelope, res Result) Result {
 	if res.Verdict == Deferred && env.msg.Answer == nil && !s.step.asks() {
 		return fail(errDeferNothing)
 	}
-	size := len(res.Body)
-	for _, m := range s.step.sends {
-		size += len(m.Body)
-	}
-	for _, t := range s.step.timers {
-		if t.msg != nil {
-			size += len(t.msg.Body)
-		}
-	}
 	for _, e := range s.step.effects {
-		size += len(e.body)
 		if s.behavior.Effects[e.name] == nil {
 			return fail(fmt.Errorf("no effect %q is registered", e.name))
 		}
 	}
-	if size > s.cfg.MaxUnitBytes/4 {
-		return fail(fmt.Errorf("the step's reply, messages and effects have %d bytes; at most %d are allowed", size, s.cfg.MaxUnitBytes/4))
+	if err := s.checkSize(env, res); err != nil {
+		return fail(err)
 	}
-	if res.Verdict == Refused && !res.Keep || env.cell.state.Flat() {
+	if res.Verdict == Refused && !res.Keep || s.flat(env.cell) {
 		return res
 	}
 	data, err := env.cell.state.Append(s.scratch[:0])
@@ -145,9 +135,14 @@ func (s *Shard) commitStep(env *envelope) {
 	c := env.cell
 	c.version++
 	c.exists, c.changed = true, true
-	s.touch(c)
-	if !c.state.Flat() {
-		s.open.bytes += len(s.scratch) // as checkStep encoded it; Seal writes it once
+	if s.flat(c) {
+		likely := flatGuess
+		if c.size > 0 {
+			likely = c.size
+		}
+		s.countState(c, flatBound, likely)
+	} else {
+		s.countState(c, len(s.scratch), len(s.scratch)) // as checkStep encoded it
 	}
 	for _, m := range s.step.sends {
 		s.send(m)
@@ -162,6 +157,7 @@ func (s *Shard) commitStep(env *envelope) {
 	case h.set:
 		k := s.control(c)
 		k.token, k.until = h.token, h.until
+		s.countControl(c)
 		s.alarms.add(wakeEntry{at: h.until, cell: c})
 	case h.release && c.control != nil:
 		k := s.control(c)

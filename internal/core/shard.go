@@ -37,19 +37,21 @@ const generationsPerWindow = 8
 // drives it.
 type Shard struct {
 	cfg      Config
+	limits   limits
 	behavior Behavior
 	epoch    message.Epoch
 	began    message.Time // this session
 	now      message.Time
 
-	sealed   message.Seq // the last unit sealed
-	durable  message.Seq // the last unit known to be durable
-	trimmed  message.Seq // the last unit that the overlay forgot
-	open     *openUnit
-	full     []*envelope // wait for the next unit
-	inFlight []*openUnit // sealed, not trimmed, in order
-	spare    []*openUnit
-	scratch  []byte
+	sealed    message.Seq // the last unit sealed
+	durable   message.Seq // the last unit known to be durable
+	trimmed   message.Seq // the last unit that the overlay forgot
+	open      *openUnit
+	full      []*envelope // wait for the next unit
+	postponed []func()    // what else waits for it
+	inFlight  []*openUnit // sealed, not trimmed, in order
+	spare     []*openUnit
+	scratch   []byte
 
 	overlay     overlay
 	outstanding []*Load // in the order of issue
@@ -113,6 +115,9 @@ func (s *Shard) Tick(now message.Time) {
 // NextTick is when Tick has something to do; zero means never.
 func (s *Shard) NextTick() message.Time {
 	next := s.retention.nextTurn()
+	if s.Full() {
+		return next // what is due waits for the next unit
+	}
 	if at := s.alarms.next(); at != 0 && at < next {
 		next = at
 	}
@@ -167,10 +172,14 @@ func ClockOf(meta []message.Row) (message.Time, error) {
 }
 
 // New starts the machine from what the store holds. Errors name the row that
-// cannot be read.
+// cannot be read, or say why the configuration is impossible.
 func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error) {
+	limits, err := limitsOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	s := &Shard{
-		cfg: cfg, behavior: b, epoch: rec.Version.Epoch, now: now,
+		cfg: cfg, limits: limits, behavior: b, epoch: rec.Version.Epoch, now: now,
 		sealed: rec.Version.Seq, durable: rec.Version.Seq, trimmed: rec.Version.Seq,
 		overlay: overlay{rows: make(map[uint64]*overlayRow)},
 		cells:   make(map[string]*cell), active: make(map[string]*envelope), waits: make(map[string][]*Caller),

@@ -105,7 +105,7 @@ func newSim(seed uint64, ops int) *sim {
 	s.cfg = Config{
 		Shards: shards, MaxUnitBytes: pick(r, 64<<10, 1<<20), Exclusive: s.exclusive, Lease: 500 * time.Millisecond,
 		Retention: pick(r, 4*time.Second, 20*time.Second), Skew: 2 * time.Second, MaxJump: 6 * time.Second,
-		CacheBytes: pick(r, 1, 3000, 1<<20), WindowKeys: pick(r, 4, 40, 1<<16), MaxState: 1 << 16,
+		CacheBytes: pick(r, 1, 3000, 1<<20), WindowKeys: pick(r, 4, 40, 1<<16), MaxState: 1 << 13,
 		BackoffBase: 10 * time.Millisecond, BackoffMax: 100 * time.Millisecond, MaxAttempts: 4,
 		Running: pick(r, 1, 3, 50), InboxBatch: pick(r, 1, 3, 50), Suspects: pick(r, 1, 3, 20),
 	}
@@ -295,13 +295,13 @@ func (s *sim) seal(sh *simShard) bool {
 	if !sh.m.HasUnit() {
 		return true
 	}
-	u := sh.m.Seal()
+	u, err := sealAndCheck(sh.m)
+	if err != nil {
+		s.fail("%v", err)
+	}
 	if s.killed || !s.calm && s.rng.IntN(20000) < s.crashes*10 {
 		s.crash()
 		return false
-	}
-	if u.Bytes() > s.cfg.MaxUnitBytes {
-		s.fail("a unit of %d bytes; at most %d are allowed", u.Bytes(), s.cfg.MaxUnitBytes)
 	}
 	l := copyUnit(sh.id, u)
 	s.checkUnit(sh, l)
@@ -651,6 +651,7 @@ func (s *sim) checkEnd() {
 		// its row before the next clean start.
 		left("trial rows", max(0, len(s.store.visible[sh.id].keys(message.TableMeta, trialKey))-3))
 		left("envelopes behind a full unit", len(m.full))
+		left("reads and results behind a full unit", len(m.postponed))
 		left("cleared prefixes", len(m.overlay.cleared))
 		for _, c := range m.cells {
 			if c.taking != nil || len(c.loaders) > 0 || len(c.volatile) > 0 || c.loading || c.control != nil || len(c.mail) > 0 {

@@ -21,6 +21,10 @@ func (s *Shard) Submit(now message.Time, c *Caller, m *message.Message) {
 		s.refuse(c, 0, message.CodeUnknownAction, "agents of type %q have no action %q", m.To.Type, m.Action)
 		return
 	}
+	if n := sizeMessage(m); n > s.limits.message {
+		s.refuse(c, 0, message.CodeTooLarge, "the message has %d bytes with all that is stored of it; at most %d are allowed", n, s.limits.message)
+		return
+	}
 	env := s.newEnvelope()
 	env.msg, env.cell, env.action = m, s.cellOf(m.To, typ), action
 	env.wait(c)

@@ -143,6 +143,10 @@ func (s *Shard) DueLoaded(now message.Time, l *Load, rows []message.Row, followi
 func (s *Shard) fireTimers(l *Load, values [][]byte) error {
 	s.timers.loading = false
 	for i, d := range l.fire {
+		if s.Full() {
+			s.timers.lower(d.due) // this one and those after it, when the unit is sealed
+			return nil
+		}
 		value := values[i]
 		if r := s.overlay.get(message.TableTimer, d.row); r != nil {
 			value = r.value
@@ -157,10 +161,6 @@ func (s *Shard) fireTimers(l *Load, values [][]byte) error {
 		}
 		if t.due != d.due {
 			s.dropDue(d)
-			continue
-		}
-		if d.row[0] == delayedPrefix && s.Full() {
-			s.timers.lower(d.due) // after the next unit
 			continue
 		}
 		if d.row[0] == delayedPrefix {

@@ -18,7 +18,8 @@ type openUnit struct {
 	wakes   []message.Shard
 	ends    []message.Shard // outboxes that grew
 	cursors []*source       // inboxes that advanced
-	bytes   int
+	bytes   int             // at most what Seal makes of it; see room.go
+	slack   int             // of them, what flat states may need, but hardly will
 }
 
 func (u *openUnit) reset() {
@@ -43,9 +44,14 @@ func (u *openUnit) empty() bool {
 
 // write adds one write. Key and value must be from the arena or immutable.
 func (s *Shard) write(t message.Table, gen message.Generation, op message.Op, key, value []byte) {
+	s.open.bytes += len(key) + len(value)
+	s.writeCounted(t, gen, op, key, value)
+}
+
+// writeCounted adds a write that was counted when it was decided.
+func (s *Shard) writeCounted(t message.Table, gen message.Generation, op message.Op, key, value []byte) {
 	u := s.open
 	u.unit.Writes = append(u.unit.Writes, message.Write{RowKey: message.RowKey{Table: t, Gen: gen, Key: key}, Op: op, Value: value})
-	u.bytes += len(key) + len(value)
 	if overlaid(t) {
 		row := u.touch()
 		*row = overlayRow{table: t, key: key, value: value, seq: s.openSeq()}
@@ -101,6 +107,7 @@ func (s *Shard) value(arena []byte, start int) []byte {
 func (s *Shard) touch(c *cell) {
 	if c.dirtyIn != s.openSeq() {
 		c.dirtyIn = s.openSeq()
+		c.counted = counted{}
 		s.open.dirty = append(s.open.dirty, c)
 	}
 }
@@ -121,19 +128,9 @@ func (s *Shard) latest() message.Seq {
 // HasUnit says whether there is something to commit.
 func (s *Shard) HasUnit() bool { return !s.open.empty() }
 
-// Full says that the open unit should be sealed before more is put into it.
-func (s *Shard) Full() bool { return s.open.bytes >= min(s.cfg.MaxUnitBytes/4, fullUnit) }
-
-// Bytes is what the open unit holds so far, without the states that it will
-// write when it is sealed.
-func (s *Shard) Bytes() int { return s.open.bytes }
-
-// fullUnit bounds a unit by what keeps its commit short: a larger one gains
-// nothing over two.
-const fullUnit = 1 << 20
-
 // Seal closes the open unit and returns it for the driver to commit, or nil
 // if nothing changed. The unit's bytes are valid until Committed covers it.
+// What it writes itself was counted before.
 func (s *Shard) Seal() *message.Unit {
 	if s.open.empty() {
 		return nil
@@ -145,11 +142,11 @@ func (s *Shard) Seal() *message.Unit {
 	for _, src := range u.cursors {
 		src.moved = false
 		key := s.key(src.key)
-		s.write(message.TableCursor, 0, message.Put, key, s.numberRow(key, src.taken))
+		s.writeCounted(message.TableCursor, 0, message.Put, key, s.numberRow(key, src.taken))
 	}
 	for _, dst := range u.ends {
 		key := s.key(outboxEndKey(dst))
-		s.write(message.TableMeta, 0, message.Put, key, s.numberRow(key, s.outEnds[dst]))
+		s.writeCounted(message.TableMeta, 0, message.Put, key, s.numberRow(key, s.outEnds[dst]))
 		s.outMoved[dst] = false
 	}
 	s.writeClock()
@@ -162,18 +159,20 @@ func (s *Shard) Seal() *message.Unit {
 	s.open = s.newUnit()
 	s.timers.seal()
 	s.pumpEffects()
+	s.resumePostponed()
 	s.resumeFull()
 	s.resumeSources()
 	return &u.unit
 }
 
 func (s *Shard) newUnit() *openUnit {
+	u := new(openUnit)
 	if n := len(s.spare); n > 0 {
-		u := s.spare[n-1]
+		u = s.spare[n-1]
 		s.spare = s.spare[:n-1]
-		return u
 	}
-	return new(openUnit)
+	u.bytes = clockBytes // if anything is written, the clock may be
+	return u
 }
 
 // Committed says that the unit of this sequence, and all before, are durable.
@@ -238,6 +237,7 @@ func (s *Shard) send(m *message.Message) {
 	if !s.outMoved[dst] {
 		s.outMoved[dst] = true
 		s.open.ends = append(s.open.ends, dst)
+		s.open.bytes += 3 + numberBytes
 		s.open.wakes = append(s.open.wakes, dst)
 	}
 	var k [10]byte

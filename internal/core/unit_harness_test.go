@@ -29,7 +29,7 @@ func newSingle(t *testing.T, b Behavior, change func(*Config)) *single {
 	d := &single{t: t, store: newModelStore(1), b: b, now: simStart, answers: make(map[*Caller]Answer)}
 	d.cfg = Config{
 		Shards: 1, MaxUnitBytes: 1 << 20, Lease: time.Second, Retention: time.Hour, Skew: time.Minute, MaxJump: 24 * time.Hour,
-		CacheBytes: 1 << 20, WindowKeys: 1000, MaxState: 1 << 16, BackoffBase: time.Millisecond, BackoffMax: time.Second,
+		CacheBytes: 1 << 20, WindowKeys: 1000, MaxState: 1 << 13, BackoffBase: time.Millisecond, BackoffMax: time.Second,
 		MaxAttempts: 3, Running: 10, InboxBatch: 100, Suspects: 10,
 	}
 	if change != nil {

@@ -54,9 +54,10 @@ func (h *wakeHeap) next() message.Time {
 	return h.entries[0].at
 }
 
-// fireAlarms wakes every cell and effect whose time has come.
+// fireAlarms wakes every cell and effect whose time has come, as far as the
+// open unit has room for what they write.
 func (s *Shard) fireAlarms() {
-	for len(s.alarms.entries) > 0 && s.alarms.entries[0].at <= s.now {
+	for len(s.alarms.entries) > 0 && s.alarms.entries[0].at <= s.now && !s.Full() {
 		e := heap.Pop(&s.alarms).(wakeEntry)
 		if e.cell != nil {
 			s.drain(e.cell)

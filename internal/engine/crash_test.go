@@ -84,7 +84,7 @@ func (p *process) start(fsys vfs.FS, now time.Time) error {
 		Fatal:  fatal,
 	})
 	e, err := engine.Open(context.Background(), opener, engine.Config{
-		Retention: keep, MaxClockJump: 1000 * time.Hour, MaxAttempts: maxAttempts, CacheBytes: 16 << 10, WindowKeys: 64,
+		Retention: keep, MaxClockJump: 1000 * time.Hour, MaxAttempts: maxAttempts, CacheBytes: 16 << 10, WindowKeys: 64, MaxState: 64 << 10,
 		BackoffBase: time.Millisecond, BackoffMax: 4 * time.Millisecond, FreeFloor: 1,
 		Now:   func() time.Time { return now },
 		Fatal: fatal,
