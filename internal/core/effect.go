@@ -71,7 +71,9 @@ func (s *Shard) pumpEffects() {
 		case effectAsked:
 			s.call(e)
 		case effectStarted, effectDoubt:
-			s.probe(e)
+			if !e.notDone { // else a person knew, and the call waits for its time
+				s.probe(e)
+			}
 		}
 	}
 }

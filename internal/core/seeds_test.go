@@ -92,6 +92,7 @@ func (a *simStats) add(b simStats) {
 	a.dead += b.dead
 	a.doubts += b.doubts
 	a.answers += b.answers
+	a.rushes += b.rushes
 }
 
 // The same seed runs the same way, or no failure could be looked into.

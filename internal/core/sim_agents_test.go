@@ -23,6 +23,7 @@ type body struct {
 	MS     int    `json:"ms,omitempty"`
 	Fails  int    `json:"fails,omitempty"`
 	Text   string `json:"text,omitempty"`
+	Pad    int    `json:"pad,omitempty"` // bytes that the reply has more
 }
 
 func (b body) bytes() []byte {
@@ -107,12 +108,12 @@ func (n *numbers) Append(dst []byte) ([]byte, error) {
 }
 func (n *numbers) Flat() bool { return false }
 
-// tally is a flat state.
+// tally is a flat state, which grows and shrinks.
 type tally struct{ n, was uint64 }
 
 func loadTally(_ uint32, data []byte) (State, error) {
 	t := new(tally)
-	if len(data) == 8 {
+	if len(data) >= 8 {
 		t.n = binary.BigEndian.Uint64(data)
 	}
 	return t, nil
@@ -120,7 +121,7 @@ func loadTally(_ uint32, data []byte) (State, error) {
 func (t *tally) Mark()       { t.was = t.n }
 func (t *tally) Undo() error { t.n = t.was; return nil }
 func (t *tally) Append(dst []byte) ([]byte, error) {
-	return binary.BigEndian.AppendUint64(dst, t.n), nil
+	return append(binary.BigEndian.AppendUint64(dst, t.n), make([]byte, 500*(t.n%8))...), nil
 }
 func (t *tally) Flat() bool { return true }
 
@@ -181,7 +182,7 @@ func (s *sim) behavior() Behavior {
 		}
 		n.add("seen:"+b.Op, 1)
 		n.add("bal", int64(b.Amt))
-		return replied(body{Op: b.Op, Amt: b.Amt, N: int(n.get("bal"))})
+		return replied(body{Op: b.Op, Amt: b.Amt, N: int(n.get("bal")), Text: strings.Repeat("r", b.Pad)})
 	}
 	settled := func(st *Step, n *numbers, b body) Result {
 		a := st.Message().Answer
@@ -355,6 +356,10 @@ func (s *sim) behavior() Behavior {
 		}),
 	}}
 	tallyType := &Type{Load: loadTally, Actions: map[string]*Action{
+		"again": {Guarantee: message.AtLeastOnce, Run: func(st *Step, state State) Result {
+			state.(*tally).n++
+			return replied(body{})
+		}},
 		"count": {Run: func(st *Step, state State) Result {
 			t := state.(*tally)
 			t.n++

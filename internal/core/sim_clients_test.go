@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/semel-dev/semel/message"
@@ -18,6 +19,8 @@ type clients struct {
 	ops      []*op
 	sources  []*simSource
 	duration time.Duration
+	bulky    bool // bodies, contexts and replies are large
+	bursts   bool // ops come many at a time
 	open     []*request
 	agents   []string
 }
@@ -37,6 +40,7 @@ type op struct {
 	unknown bool         // expired: nobody can say
 	first   message.Time // when it was first sent, by the machine's clock
 	invalid bool
+	rush    bool // it was first sent when the unit was full
 	waiting int
 	sent    int
 }
@@ -69,9 +73,13 @@ func newClients(s *sim, ops int) *clients {
 	for i := range pick(r, 3, 6, 10) {
 		c.agents = append(c.agents, fmt.Sprintf("a%d", i))
 	}
+	c.bulky, c.bursts = r.IntN(3) == 0, r.IntN(3) == 0
 	c.duration = time.Duration(ops) * 15 * time.Millisecond
 	for i := range ops {
 		c.ops = append(c.ops, c.makeOp(i))
+	}
+	if c.bursts {
+		c.gather()
 	}
 	for i := range 2 {
 		src := &simSource{name: fmt.Sprintf("topic/%d", i), agent: c.agent(), next: 1, end: uint64(ops / 10), fails: make(map[uint64]int)}
@@ -86,6 +94,25 @@ func newClients(s *sim, ops int) *clients {
 }
 
 func (c *clients) agent() message.Agent { return simAgent("acct", pick(c.s.rng, c.agents...)) }
+
+// burstSize is how many ops come at once, and burstPad bounds how much more
+// than usual each replies: far more than one unit has room for.
+const burstSize, burstPad = 30, 5000
+
+// gather makes half of each burst one for one agent, which is held for a while:
+// what waits for the hold to end is let loose by one event.
+func (c *clients) gather() {
+	r := c.s.rng
+	for i := 0; i+burstSize <= len(c.ops); i += burstSize {
+		a := c.agent()
+		for j, o := range c.ops[i : i+burstSize/2] {
+			o.action, o.agent, o.accept, o.body = "credit", a, false, body{Op: o.name, Amt: 1, Pad: r.IntN(burstPad)}
+			if j == 0 {
+				o.action, o.body = "hold", body{Op: o.name, MS: 10 + r.IntN(40), N: 1}
+			}
+		}
+	}
+}
 
 // makeOp draws something to do.
 func (c *clients) makeOp(i int) *op {
@@ -173,13 +200,27 @@ func (c *clients) makeOp(i int) *op {
 	if o.action == "poison" {
 		o.accept = true // or it would never end
 	}
+	if c.bulky && r.IntN(2) == 0 && o.agent.Type == "acct" {
+		// An effect has its body twice, and all of it fits an eighth of a unit.
+		o.body.Text, o.body.Pad = strings.Repeat("t", r.IntN(2500)), r.IntN(3000)
+	}
+	if c.bursts && r.IntN(4) == 0 {
+		o.action, o.agent, o.body = "again", simAgent("tally", fmt.Sprintf("t%d", r.IntN(40))), body{}
+	}
 	return o
 }
 
 func (c *clients) begin() {
 	s := c.s
-	for _, o := range c.ops {
-		s.after(s.between(0, c.duration), false, func() { c.attempt(o) })
+	for i, o := range c.ops {
+		at := s.between(0, c.duration)
+		if c.bursts {
+			at = message.Time(i/burstSize)*message.Time(c.duration)*burstSize/message.Time(len(c.ops)) + s.between(0, 2*time.Millisecond)
+			if i%burstSize > burstSize/2 {
+				at += s.between(0, 100*time.Millisecond)
+			}
+		}
+		s.after(at, false, func() { c.attempt(o) })
 	}
 	for _, src := range c.sources {
 		s.after(s.between(0, c.duration/2), false, func() { c.feed(src) })
@@ -194,13 +235,26 @@ func (c *clients) key(o *op) {
 		return
 	}
 	r := c.s.rng
-	if r.IntN(2) == 0 {
+	if r.IntN(2) == 0 && !o.rush {
 		o.key = "key-" + o.name
 		return
 	}
 	at := c.s.clock() + c.s.between(-1900*time.Millisecond, 1900*time.Millisecond)
 	ms := uint64(at) / 1e6
 	o.key = fmt.Sprintf("%08x-%04x-7000-8000-%012x", ms>>16, ms&0xffff, o.n)
+}
+
+// rush sends something new, several times, to a shard whose unit is full: its
+// key has a time, so that often nothing has to be read to know that it is new.
+func (c *clients) rush(sh *simShard) {
+	for _, o := range c.ops {
+		if o.sent == 0 && !o.settled && o.agent.Type == "acct" && o.action != "again" &&
+			message.ShardOf(o.agent, len(c.s.shards)) == sh.id {
+			o.rush = true
+			c.attempt(o)
+			return
+		}
+	}
 }
 
 func (c *clients) message(o *op, b body) *message.Message {
@@ -236,7 +290,11 @@ func (c *clients) attempt(o *op) {
 		c.remove(o)
 		return
 	}
-	for n := pick(s.rng, 1, 1, 1, 2, 3); n > 0 && s.up; n-- {
+	n := pick(s.rng, 1, 1, 1, 2, 3)
+	if o.rush {
+		n = 3
+	}
+	for ; n > 0 && s.up; n-- {
 		if o.key == "" && o.waiting > 0 {
 			break
 		}
@@ -336,6 +394,9 @@ func (c *clients) judge(q *request, a Answer) {
 	if f := a.Fault; f != nil {
 		switch f.Code {
 		case message.CodeHandlerFailed, message.CodeCanceled, message.CodeInFlight:
+			if strings.HasPrefix(f.Detail, "it was accepted") {
+				c.checkAccepted(q)
+			}
 			again()
 		case message.CodeInvalidRequest:
 			if o.action != "invalid" {
@@ -401,6 +462,21 @@ func (c *clients) checkRecorded(q *request, out *message.Outcome) {
 	if out.Settled > c.s.clock()-message.Time(c.s.cfg.Retention)+1e9 {
 		c.s.fail("%s is answered, but its outcome is not durable", q.op.name)
 	}
+}
+
+// checkAccepted: that a call was accepted is durable when its caller hears it.
+func (c *clients) checkAccepted(q *request) {
+	key := string(append(q.op.agent.AppendKey(nil), message.KeyIdentity(simPrincipal, q.op.key)...))
+	durable := c.s.store.durable[q.sh.id]
+	if durable.tables[message.TableOpen][key] != nil {
+		return
+	}
+	for k := range durable.tables[message.TableDedup] {
+		if k[4:] == key {
+			return
+		}
+	}
+	c.s.fail("%s is told that it was accepted, and nothing durable says so", q.op.name)
 }
 
 // replay asks again for something that has its final answer.
@@ -477,7 +553,12 @@ func (c *clients) feed(src *simSource) {
 	q := &request{what: fmt.Sprintf("%s@%d", src.name, p), sh: s.shards[message.ShardOf(src.agent, len(s.shards))]}
 	q.other = func(a Answer) {
 		if a.Fault != nil {
-			s.fail("%s: %v", q.what, a.Fault)
+			if a.Fault.Code != message.CodeCanceled {
+				s.fail("%s: %v", q.what, a.Fault)
+			}
+			if s.life == life && p > src.acked {
+				src.next = min(src.next, p) // it was not done, nor what came behind it
+			}
 			return
 		}
 		if s.life == life {
@@ -489,6 +570,14 @@ func (c *clients) feed(src *simSource) {
 	m := &message.Message{To: src.agent, Action: "seq", Principal: simPrincipal, Source: src.name, Position: p,
 		Body: body{Op: q.what, Amt: 1, Fails: src.fails[p]}.bytes()}
 	s.trace("feed", q.what)
+	if s.rng.IntN(12) == 0 && !s.calm {
+		s.after(s.between(0, 10*time.Millisecond), true, func() {
+			if !q.answered {
+				s.trace("cancel", q.what)
+				s.step(q.sh, func(now message.Time) { q.sh.m.Cancel(now, q.caller) })
+			}
+		})
+	}
 	s.step(q.sh, func(now message.Time) { q.sh.m.Submit(now, q.caller, m) })
 }
 

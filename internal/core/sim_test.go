@@ -55,7 +55,7 @@ type sim struct {
 	backwards bool         // a leap that nobody trusted was taken back
 }
 
-type simStats struct{ events, units, crashes, kills, steps, calls, dead, doubts, answers int }
+type simStats struct{ events, units, crashes, kills, steps, calls, dead, doubts, answers, rushes int }
 
 type simShard struct {
 	id      message.Shard
@@ -121,7 +121,7 @@ func newSim(seed uint64, ops int) *sim {
 
 func (s *sim) fail(form string, args ...any) {
 	if s.failure == "" {
-		s.failure = fmt.Sprintf(form, args...)
+		s.failure = truncate(fmt.Sprintf(form, args...)) // it may show large bodies
 		s.trace("FAIL", s.failure)
 	}
 }
@@ -252,7 +252,7 @@ func (s *sim) step(sh *simShard, event func(now message.Time)) {
 }
 
 func (s *sim) follow(sh *simShard) {
-	for range 3 {
+	for range pick(s.rng, 1, 1, 3) { // what waits for a unit may fill the next one, and the engine goes on with both
 		if s.killed {
 			s.stats.kills++
 			s.crash()
@@ -285,6 +285,10 @@ func (s *sim) follow(sh *simShard) {
 	s.release(sh)
 	s.scheduleTick(sh)
 	s.grantTrial()
+	if sh.m.Full() && s.rng.IntN(4) == 0 {
+		s.stats.rushes++
+		s.after(0, true, func() { s.clients.rush(sh) })
+	}
 	if !s.calm && s.rng.IntN(10000) < s.crashes*10 {
 		s.crash()
 	}
