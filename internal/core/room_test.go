@@ -364,6 +364,20 @@ func TestManyLargeEffects(t *testing.T) {
 	if len(d.calls) != 39 {
 		t.Fatalf("%d of 39 are called", len(d.calls))
 	}
+	for _, c := range d.calls { // and come back at once
+		d.m.EffectDone(d.now, EffectResult{ID: c.ID, Attempt: 1, Status: message.StatusNotDone})
+	}
+	d.calls = nil
+	for d.drainUnits() > 0 {
+	}
+	for range 100 {
+		d.now += message.Time(time.Millisecond)
+		d.m.Tick(d.now)
+		d.drainUnits()
+	}
+	if len(d.calls) != 39 {
+		t.Fatalf("%d of 39 are called again", len(d.calls))
+	}
 	d.crash()
 	for d.drainUnits() > 0 {
 	}
@@ -374,6 +388,97 @@ func TestManyLargeEffects(t *testing.T) {
 	}
 	if len(d.m.effects) != 40 || len(d.m.postponed) != 0 {
 		t.Errorf("%d effects, %d postponed", len(d.m.effects), len(d.m.postponed))
+	}
+}
+
+// What the end of many holds writes at one moment is bounded.
+func TestManyHoldsEnd(t *testing.T) {
+	t.Parallel()
+	token := strings.Repeat("t", message.MaxNameBytes)
+	d := newSingle(t, testBehavior(map[string]func(*Step, *numbers) Result{
+		"hold": func(s *Step, n *numbers) Result { s.Hold(token, time.Minute); return replied(body{}) },
+	}), smallUnits)
+	for i := range 20 {
+		hold, fail := keyed("hold", fmt.Sprint("h", i), "1"), keyed("fail", fmt.Sprint("f", i), "1")
+		hold.To = simAgent("t", fmt.Sprint(i))
+		fail.To, fail.Token, fail.Body = hold.To, token, make([]byte, 6<<10)
+		d.submit(new(Caller), hold)
+		d.drainUnits()
+		d.submit(&Caller{Accept: true}, fail)
+		d.drainUnits()
+	}
+	d.now += message.Time(time.Hour)
+	for range 200 {
+		d.m.Tick(d.now)
+		d.drainUnits()
+		d.now += message.Time(time.Second)
+	}
+	if n := d.rows(message.TableDead); n != 20 || d.rows(message.TableControl) != 0 {
+		t.Errorf("%d of 20 died; %d agents wait", n, d.rows(message.TableControl))
+	}
+}
+
+// Timers that were cancelled leave rows behind, which a page of due ones drops
+// as far as the unit has room.
+func TestManyCancelledTimers(t *testing.T) {
+	t.Parallel()
+	name := func(m *message.Message) string { return strings.Repeat("n", 500) + m.Key[1:] }
+	d := newSingle(t, testBehavior(map[string]func(*Step, *numbers) Result{
+		"set": func(s *Step, n *numbers) Result {
+			s.SetTimer(name(s.Message()), time.Minute, "count", nil)
+			return replied(body{})
+		},
+		"cancel": func(s *Step, n *numbers) Result { s.CancelTimer(name(s.Message())); return replied(body{}) },
+	}), smallUnits)
+	for i := range 200 {
+		d.submit(new(Caller), keyed("set", fmt.Sprint("s", i), "1"))
+		d.submit(new(Caller), keyed("cancel", fmt.Sprint("c", i), "1"))
+		d.drainUnits()
+	}
+	d.now += message.Time(time.Hour)
+	for range 20 {
+		d.m.Tick(d.now)
+		d.drainUnits()
+	}
+	if n := d.rows(message.TableDue); n != 0 {
+		t.Errorf("%d due rows are left", n)
+	}
+}
+
+// Reads that come back together, each of which makes the machine write, wait
+// for room too: here those of the outcomes whose effects a restart puts in
+// doubt, which hold what their askers want to remember.
+func TestManyReadsThatWrite(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(map[string]func(*Step, *numbers) Result{
+		"ask": func(s *Step, n *numbers) Result {
+			s.Send(Outgoing{To: simAgent("t", "to "+s.Message().Key), Action: "call", Then: "told", Context: make([]byte, 6<<10)})
+			return Result{Verdict: Deferred}
+		},
+		"call": func(s *Step, n *numbers) Result {
+			s.Ask(Call{Effect: "ask", Then: "called"})
+			return Result{Verdict: Deferred}
+		},
+	}), func(c *Config) { c.MaxUnitBytes, c.Running = smallUnit, 100 })
+	for i := range 20 {
+		d.submit(new(Caller), keyed("ask", fmt.Sprint(i), "1"))
+		d.drainUnits()
+	}
+	if len(d.calls) != 20 {
+		t.Fatalf("%d of 20 are called", len(d.calls))
+	}
+	d.crash()
+	d.drainUnits()
+	inDoubt := 0
+	for k, v := range d.store.visible[0].tables[message.TableOpen] {
+		if o, err := ReadOutcome(message.RowKey{Table: message.TableOpen, Key: []byte(k)}, v); err != nil {
+			t.Error(err)
+		} else if o.Status == message.StatusInDoubt {
+			inDoubt++
+		}
+	}
+	if inDoubt != 20 || len(d.m.outstanding) != 0 {
+		t.Errorf("%d of 20 outcomes are in doubt; %d reads are outstanding", inDoubt, len(d.m.outstanding))
 	}
 }
 
