@@ -218,7 +218,7 @@ func TestCancelOfAnAcceptedCallWaits(t *testing.T) {
 
 // An outcome is in doubt no longer when its doubt was settled, though the step
 // that hears of it asks for more.
-func TestSettledDoubtGoesOn(t *testing.T) {
+func TestDoubtEndsThoughTheStepDefers(t *testing.T) {
 	t.Parallel()
 	ask := func(s *Step, n *numbers) Result {
 		s.Ask(Call{Effect: "ask", Then: "told"})
