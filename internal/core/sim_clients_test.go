@@ -41,6 +41,7 @@ type op struct {
 	first   message.Time // when it was first sent, by the machine's clock
 	invalid bool
 	rush    bool // it was first sent when the unit was full
+	retries bool // or each of several that are refused at once would be tried again
 	waiting int
 	sent    int
 }
@@ -383,8 +384,10 @@ func sameOutcome(a, b *message.Outcome) bool {
 func (c *clients) judge(q *request, a Answer) {
 	s, o := c.s, q.op
 	again := func() {
-		if !o.settled && o.waiting == 0 {
+		if !o.settled && o.waiting == 0 && !o.retries {
+			o.retries = true
 			s.after(s.between(time.Millisecond, 150*time.Millisecond), false, func() {
+				o.retries = false
 				if o.waiting == 0 {
 					c.attempt(o)
 				}
