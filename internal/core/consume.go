@@ -11,12 +11,7 @@ func (s *Shard) consume(env *envelope) {
 	case fromInbox:
 		s.consumeInbox(env)
 	case fromMailbox:
-		k := s.control(env.cell)
-		key := s.key([]byte(env.cell.key), position(k.head))
-		s.write(message.TableMailbox, 0, message.Delete, key, nil)
-		k.head++
-		env.cell.mail = env.cell.mail[1:]
-		env.cell.taking = nil
+		s.consumeParked(env)
 	case fromRetry:
 		k := s.control(env.cell)
 		k.retries = without(k.retries, env.retry)
