@@ -20,6 +20,10 @@ func (s *Shard) consume(env *envelope) {
 		s.consumeTimer(env.timer)
 	case fromEffect:
 		s.consumeEffect(env.effect)
+		if s.dropDoubt(env.effect) { // the step may go on to ask for more
+			value, _ := s.row(env, 0)
+			s.updateOrigin(env.cell.agent, env.rows[0].key, value)
+		}
 	case fromDead:
 		s.write(message.TableDead, 0, message.Delete, s.key(env.deadKey), nil)
 		delete(s.reviving, env.msg.ID)

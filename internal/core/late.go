@@ -1,0 +1,72 @@
+package core
+
+import (
+	"fmt"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// LateResult hears of a call that a former session of this process began. What
+// it says is certain, so it settles an effect that nothing else has settled
+// meanwhile; else it can only contradict.
+func (s *Shard) LateResult(now message.Time, r EffectResult) {
+	s.advanceClock(now)
+	e := s.effects[r.ID]
+	switch {
+	case !r.certain():
+		return
+	case e == nil || e.mem.settling != nil || e.resolved:
+		s.lateResult(r)
+		return
+	case e.mem.running && !e.mem.probing && e.status == effectStarted:
+		// It is called again, because somebody said that it was not done.
+		s.resolvedBefore(r.ID, func(was *Resolution, err error) {
+			if was == nil {
+				was = &Resolution{Status: message.StatusNotDone, By: "a probe", At: s.now}
+			}
+			s.contradict(was, r)
+		})
+	}
+	s.settleEffect(e, r)
+}
+
+// noteSettlement remembers how an effect was settled of which a former session
+// may have left a call, so that its late answer is compared with that. What a
+// person said is in the store.
+func (s *Shard) noteSettlement(e *effectRecord, r EffectResult) {
+	if e.mem.former && !e.resolved && s.policy(e).Policy != ReadOnly {
+		s.settledAs[e.id] = Resolution{Status: r.Status, Code: r.Code, Detail: r.Detail, By: "the effect itself", At: s.now}
+	}
+}
+
+// lateResult hears of a call whose effect was settled meanwhile. A result that
+// says otherwise is recorded and alarmed: nobody may believe it silently.
+func (s *Shard) lateResult(r EffectResult) {
+	if !r.certain() {
+		return
+	}
+	if was, ok := s.settledAs[r.ID]; ok {
+		if was.Status != r.Status {
+			delete(s.settledAs, r.ID)
+			s.contradict(&was, r)
+		}
+		return
+	}
+	s.resolvedBefore(r.ID, func(was *Resolution, err error) {
+		if err == nil && was != nil && (was.Status != r.Status || string(was.Body) != string(r.Body)) {
+			s.contradict(was, r)
+		}
+	})
+}
+
+// contradict keeps a late answer beside the settlement that it contradicts. The
+// first one is kept, and alarmed.
+func (s *Shard) contradict(was *Resolution, r EffectResult) {
+	if was.Conflict != "" {
+		return
+	}
+	was.Conflict = truncate(fmt.Sprintf("a late answer says %s %s %s", r.Status, r.Code, r.Body))
+	s.putResolution(r.ID, was)
+	detail := fmt.Sprintf("settled as %s by %s; %s", was.Status, was.By, was.Conflict)
+	s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmConflict, ID: r.ID, Detail: detail})
+}
