@@ -216,7 +216,8 @@ func (s *Shard) calledUnknown(e *effectRecord, r EffectResult) {
 // when a call that was begun can no longer arrive. Then it is as if the call
 // had said so: it is made again, after a pause, a bounded number of times.
 func (s *Shard) probedNotDone(e *effectRecord) {
-	if wait := s.settleTime(e) - s.now; wait > 0 {
+	closed := s.policy(e).ProbeCloses
+	if wait := s.settleTime(e) - s.now; wait > 0 && !closed {
 		s.effectLater(e, time.Duration(wait))
 		return
 	}
@@ -232,13 +233,14 @@ func (s *Shard) probedNotDone(e *effectRecord) {
 }
 
 // settleTime is when "not done" about an effect that was started may be
-// believed: at once if the call's owner is proved dead or the probe closed the
-// key, else after the call's deadline and a lease. They are counted from when
+// believed: at once if the call's owner is proved dead, else after the call's
+// deadline and a lease. (The word of a probe that closed the key counts at once
+// too, but not a person's, who closed nothing.) They are counted from when
 // the call came back: when it was let go nobody knows, for its record may have
 // taken any time to become durable.
 func (s *Shard) settleTime(e *effectRecord) message.Time {
 	p := s.policy(e)
-	if p.ProbeCloses && p.Policy == Probe || s.cfg.Exclusive && e.epoch != s.epoch {
+	if s.cfg.Exclusive && e.epoch != s.epoch {
 		return 0
 	}
 	began := max(e.started, e.mem.returned)

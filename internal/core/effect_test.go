@@ -111,6 +111,25 @@ func TestResolvedSettleTimeBeginsWithTheCall(t *testing.T) {
 	d.called(false)
 }
 
+// A person closes no key: the word of one waits also where a probe's need not.
+func TestResolvedSettleTimeOfAClosingProbe(t *testing.T) {
+	t.Parallel()
+	b := effectBehavior("probe")
+	b.Effects["probe"].ProbeCloses = true
+	d := newSingle(t, b, nil)
+	id := inDoubt(t, d) // within milliseconds
+	d.resolve(id, message.StatusNotDone)
+	d.done(id, true, message.StatusUnknown)
+	d.now += message.Time(1900 * time.Millisecond)
+	d.settle()
+	if len(d.calls) != 0 {
+		t.Fatalf("called again before the first call can have ended")
+	}
+	d.now += message.Time(200 * time.Millisecond)
+	d.settle()
+	d.called(false)
+}
+
 // A timeout "for ever" must not make "not done" count at once.
 func TestSettleTimeOfAnEndlessCall(t *testing.T) {
 	t.Parallel()
@@ -507,6 +526,24 @@ func TestPolicyChange(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A call that no record counts may be probed under another policy.
+func TestPolicyChangeFromKeyedToProbe(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, effectBehavior("keyed"), nil)
+	id := d.asked()
+	d.b.Effects["keyed"].Policy = Probe
+	d.crash()
+	d.advance(3 * time.Second)
+	d.called(true)
+	d.done(id, true, message.StatusNotDone)
+	d.advance(time.Second)
+	d.called(false)
+	d.done(id, false, message.StatusDone)
+	if a := d.ask(keyed("ask", "k", "1")); a.Outcome == nil || a.Outcome.Status != message.StatusDone {
+		t.Errorf("%+v", a)
 	}
 }
 

@@ -18,8 +18,9 @@ func (s *Shard) LateResult(now message.Time, r EffectResult) {
 	case e == nil || e.mem.settling != nil || e.resolved:
 		s.lateResult(r)
 		return
-	case e.mem.running && !e.mem.probing && e.status == effectStarted:
-		// It is called again, because somebody said that it was not done.
+	case e.mem.running && !e.mem.probing && e.status == effectStarted && !s.policy(e).ProbeCloses:
+		// It is called again, because somebody said that it was not done. (A
+		// provider that closes keys refused the first call, and means the second.)
 		s.resolvedBefore(r.ID, func(was *Resolution, err error) {
 			if was == nil {
 				was = &Resolution{Status: message.StatusNotDone, By: "a probe", At: s.now}

@@ -241,7 +241,7 @@ func (s *Shard) acceptNow(env *envelope, attempts int) {
 // Blog, "Exponential Backoff And Jitter", 2015), drawn from the message's own
 // identity so that a run can be repeated.
 func (s *Shard) backoff(id message.ID, attempts int) time.Duration {
-	limit := s.cfg.BackoffBase << min(attempts-1, 20)
+	limit := s.cfg.BackoffBase << min(max(attempts, 1)-1, 20) // calls that are not recorded are not counted
 	if limit <= 0 || limit > s.cfg.BackoffMax {
 		limit = s.cfg.BackoffMax
 	}

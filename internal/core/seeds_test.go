@@ -92,6 +92,11 @@ func (a *simStats) add(b simStats) {
 	a.dead += b.dead
 	a.doubts += b.doubts
 	a.answers += b.answers
+	a.reopened += b.reopened
+	a.late += b.late
+	a.conflicts += b.conflicts
+	a.probing += b.probing
+	a.passed += b.passed
 }
 
 // The same seed runs the same way, or no failure could be looked into.
