@@ -150,6 +150,9 @@ func (s *Shard) EffectDone(now message.Time, r EffectResult) {
 	}
 	switch {
 	case r.certain():
+		if r.Probe && (e.notDone || e.status == effectAsked) {
+			s.belied(r) // a person was wrong, and no second call was made yet
+		}
 		s.settleEffect(e, r)
 	case r.Probe && e.notDone:
 		// A person knew; the call waits for its time.

@@ -184,6 +184,25 @@ func TestNotDoneWhileAProbeIsUnderWay(t *testing.T) {
 	}
 }
 
+// A probe that was under way finds a person wrong, before a second call.
+func TestProbeBeliesAPerson(t *testing.T) {
+	t.Parallel()
+	for _, wait := range []time.Duration{0, time.Minute} {
+		d := newSingle(t, effectBehavior("probe"), nil)
+		id := inDoubt(t, d)
+		d.now += message.Time(wait)
+		d.resolve(id, message.StatusNotDone)
+		d.done(id, true, message.StatusDone)
+		d.advance(3 * time.Second)
+		if a := d.ask(keyed("ask", "k", "1")); a.Outcome == nil || a.Outcome.Status != message.StatusDone || len(d.calls) > 0 {
+			t.Errorf("%+v; calls %+v", a, d.calls)
+		}
+		if n := d.alarmed(AlarmConflict); n != 1 {
+			t.Errorf("%d alarms", n)
+		}
+	}
+}
+
 // A person's "not done" may come while a probe waits for its turn.
 func TestNotDoneWhileAProbeWaits(t *testing.T) {
 	t.Parallel()
@@ -456,6 +475,9 @@ func TestLateAnswerContradicts(t *testing.T) {
 		"heard by another call":   {"keyed", late(message.StatusDone), message.StatusRejected, message.StatusDone, 1},
 		"in time, during a probe": {"probe", func(*single, message.ID) {}, message.StatusDone, message.StatusDone, 0},
 		"in time, in doubt":       {"ask", func(*single, message.ID) {}, message.StatusDone, message.StatusDone, 0},
+		"to be called again on a person's word": {"ask", func(d *single, id message.ID) {
+			d.resolve(id, message.StatusNotDone)
+		}, message.StatusDone, message.StatusDone, 1},
 		"called again on a person's word": {"ask", func(d *single, id message.ID) {
 			d.advance(3 * time.Second)
 			d.resolve(id, message.StatusNotDone)
@@ -488,7 +510,7 @@ func TestPolicyChange(t *testing.T) {
 			for _, let := range []bool{false, true} { // whether the call was let go
 				d := newSingle(t, effectBehavior("keyed"), nil)
 				d.b.Effects["keyed"].Policy = policies[was]
-				c := d.submit(new(Caller), keyed("ask", "k", "1"))
+				d.submit(new(Caller), keyed("ask", "k", "1"))
 				want := afterwards[is]
 				if let {
 					d.settle()
@@ -506,7 +528,7 @@ func TestPolicyChange(t *testing.T) {
 				got := "nothing"
 				for range 2 { // a second crash finds what the first did
 					d.settle()
-					c = d.submit(new(Caller), keyed("ask", "k", "1"))
+					c := d.submit(new(Caller), keyed("ask", "k", "1"))
 					d.settle()
 					switch o := d.answers[c].Outcome; {
 					case len(d.calls) == 1 && d.calls[0].Probe:

@@ -18,17 +18,22 @@ func (s *Shard) LateResult(now message.Time, r EffectResult) {
 	case e == nil || e.mem.settling != nil || e.resolved:
 		s.lateResult(r)
 		return
-	case e.mem.running && !e.mem.probing && e.status == effectStarted && !s.policy(e).ProbeCloses:
+	case e.notDone, e.mem.running && !e.mem.probing && e.status == effectStarted && !s.policy(e).ProbeCloses:
 		// It is called again, because somebody said that it was not done. (A
 		// provider that closes keys refused the first call, and means the second.)
-		s.resolvedBefore(r.ID, func(was *Resolution, err error) {
-			if was == nil {
-				was = &Resolution{Status: message.StatusNotDone, By: "a probe", At: s.now}
-			}
-			s.contradict(was, r)
-		})
+		s.belied(r)
 	}
 	s.settleEffect(e, r)
+}
+
+// belied hears a certain answer of an effect that was said not to be done.
+func (s *Shard) belied(r EffectResult) {
+	s.resolvedBefore(r.ID, func(was *Resolution, err error) {
+		if was == nil {
+			was = &Resolution{Status: message.StatusNotDone, By: "a probe", At: s.now}
+		}
+		s.contradict(was, r)
+	})
 }
 
 // noteSettlement remembers how an effect was settled of which a former session

@@ -676,6 +676,9 @@ func (s *sim) unfinished() string {
 		case m.HasUnit() || m.Sealed() != m.Durable() || m.OnTrial() || len(m.outstanding) > 0 || len(sh.answers)+len(sh.calls) > 0:
 			return fmt.Sprintf("shard %d: unit %v sealed %d durable %d busy %v (trial %v) answers %d calls %d", sh.id, m.HasUnit(), m.Sealed(), m.Durable(), m.Busy(), m.OnTrial(), len(sh.answers), len(sh.calls))
 		}
+		if m.running > 0 { // a probe, say, whose effect a late answer settled
+			return fmt.Sprintf("shard %d waits for %d calls and probes", sh.id, m.running)
+		}
 		for _, src := range m.sources {
 			if len(src.queue) > 0 {
 				return fmt.Sprintf("shard %d has %d messages from shard %d in its queue", sh.id, len(src.queue), src.shard)
