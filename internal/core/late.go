@@ -40,9 +40,14 @@ func (s *Shard) belied(r EffectResult) {
 // may have left a call, so that its late answer is compared with that. What a
 // person said is in the store.
 func (s *Shard) noteSettlement(e *effectRecord, r EffectResult) {
-	if e.mem.former && !e.resolved && s.policy(e).Policy != ReadOnly {
-		s.settledAs[e.id] = Resolution{Status: r.Status, Code: r.Code, Detail: r.Detail, By: "the effect itself", At: s.now}
+	if !e.mem.former || e.resolved {
+		return
 	}
+	was := Resolution{Status: r.Status, Code: r.Code, Detail: r.Detail, By: "the effect itself", At: s.now}
+	if s.policy(e).Policy == ReadOnly {
+		was.Status = 0 // reads do not contradict each other
+	}
+	s.settledAs[e.id] = was
 }
 
 // lateResult hears of a call whose effect was settled meanwhile. A result that
@@ -52,7 +57,7 @@ func (s *Shard) lateResult(r EffectResult) {
 		return
 	}
 	if was, ok := s.settledAs[r.ID]; ok {
-		if was.Status != r.Status {
+		if was.Status != 0 && was.Status != r.Status {
 			delete(s.settledAs, r.ID)
 			s.contradict(&was, r)
 		}
