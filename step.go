@@ -49,7 +49,9 @@ func (s *Step) Version() uint64 { return s.core.Version() }
 
 // Hold keeps every message from the agent that does not bear the token (see
 // Token), until Release, or until d has passed. They wait durably and in
-// their order. Queries are answered meanwhile. A later Hold replaces it.
+// their order. Messages that bear it pass, also those that waited before the
+// hold began, if they are among the first 64 that wait. Queries are answered
+// meanwhile. A later Hold replaces it.
 func (s *Step) Hold(token string, d time.Duration) {
 	if err := message.CheckName("token", token); err != nil {
 		s.fail("hold: %v", err)

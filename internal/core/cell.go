@@ -23,12 +23,12 @@ type cell struct {
 
 	changed        bool // state differs from the store's row
 	controlChanged bool
-	dirtyIn        message.Seq        // the last unit that it changed in
-	counted        counted            // of that unit
-	control        *controlRow        // nil: nothing keeps it
-	mail           []*message.Message // the mailbox's first messages, from control.head on
-	taking         *envelope          // the retry or mailbox message on its way to a step
-	fetching       bool               // the mailbox is being read
+	dirtyIn        message.Seq // the last unit that it changed in
+	counted        counted     // of that unit
+	control        *controlRow // nil: nothing keeps it
+	mail           []parked    // the mailbox's first messages
+	taking         *envelope   // the retry or mailbox message on its way to a step
+	fetching       bool        // the mailbox is being read
 	draining       bool
 
 	loaders  []*envelope // wait until it is loaded
@@ -109,6 +109,7 @@ func (s *Shard) writeCell(c *cell) {
 		c.controlChanged = false
 		if c.control != nil && c.control.empty() {
 			c.control, c.mail = nil, nil
+			s.forgetUnloaded(c)
 		}
 		key := s.key([]byte(c.key))
 		if c.control == nil {

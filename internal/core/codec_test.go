@@ -54,13 +54,13 @@ var codecs = map[string]struct {
 		func(k message.RowKey, b []byte) (any, error) { return ReadDead(k, b) },
 	},
 	"control": {
-		&controlRow{token: "t", until: 1, head: 2, tail: 3, retries: []*retry{{msg: fullMessage(), attempts: 1, until: 2, reason: "r"}}},
+		&controlRow{token: "t", until: 1, head: 2, tail: 9, taken: []uint64{8, 3}, retries: []*retry{{msg: fullMessage(), attempts: 1, until: 2, reason: "r"}}},
 		func(v any) []byte { return appendControl(nil, testKey.Key, v.(*controlRow)) },
 		func(k message.RowKey, b []byte) (any, error) { return readControl(k, b) },
 	},
 	"effect": {
 		&effectRecord{id: message.ID{1}, name: "n", agent: simAgent("t", "x"), cause: message.ID{2}, principal: "p", body: []byte("b"), then: "then",
-			link: fullMessage().ReplyTo.Link, status: effectDoubt, attempts: 2, asked: 3, started: 4, epoch: 5, reason: "r", notDone: true},
+			link: fullMessage().ReplyTo.Link, status: effectDoubt, attempts: 2, asked: 3, started: 4, epoch: 5, reason: "r", notDone: true, unrecorded: keyedUnrecorded},
 		func(v any) []byte { return appendEffect(nil, testKey.Key, v.(*effectRecord)) },
 		func(k message.RowKey, b []byte) (any, error) { return readEffect(k, b) },
 	},
@@ -81,6 +81,11 @@ var codecs = map[string]struct {
 		uint64(7),
 		func(v any) []byte { return seal(putUint(begin(nil), 1, v.(uint64)), 0, testKey.Key) },
 		func(k message.RowKey, b []byte) (any, error) { return readNumber(k, b) },
+	},
+	"trial": {
+		trialRow{2, 7},
+		func(v any) []byte { return appendTrial(nil, testKey.Key, v.(trialRow)) },
+		func(k message.RowKey, b []byte) (any, error) { return readTrial(k, b) },
 	},
 	"generations": {
 		[]generation{{3, 4}},
@@ -154,6 +159,19 @@ func FuzzDecoders(f *testing.F) {
 			_, _ = c.decode(testKey, fields)
 		}
 	})
+}
+
+// FAULTS 59: what is sealed well and means nothing is refused as well.
+func TestCodecRefusesNonsense(t *testing.T) {
+	t.Parallel()
+	e := codecs["effect"].value.(*effectRecord)
+	for _, bad := range []effectRecord{{id: e.id, status: effectDoubt + 1}, {id: e.id}, {id: e.id, status: effectAsked, unrecorded: keyedUnrecorded + 1}} {
+		checkCorrupt(t, "effect", testKey, appendEffect(nil, testKey.Key, &bad), codecs["effect"].decode)
+	}
+	for _, p := range []uint64{2, 9} {
+		bad := controlRow{head: 2, tail: 9, taken: []uint64{p}}
+		checkCorrupt(t, "control", testKey, appendControl(nil, testKey.Key, &bad), codecs["control"].decode)
+	}
 }
 
 // FAULTS 59: garbage at recovery is an error that names its row.

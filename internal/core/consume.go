@@ -12,12 +12,7 @@ func (s *Shard) consume(env *envelope) {
 	case fromInbox:
 		s.consumeInbox(env)
 	case fromMailbox:
-		k := s.control(env.cell)
-		key := s.key([]byte(env.cell.key), position(k.head))
-		s.write(message.TableMailbox, 0, message.Delete, key, nil)
-		k.head++
-		env.cell.mail = env.cell.mail[1:]
-		env.cell.taking = nil
+		s.consumeParked(env)
 	case fromRetry:
 		k := s.control(env.cell)
 		k.retries = without(k.retries, env.retry)
@@ -26,6 +21,10 @@ func (s *Shard) consume(env *envelope) {
 		s.consumeTimer(env.timer)
 	case fromEffect:
 		s.consumeEffect(env.effect)
+		if s.dropDoubt(env.effect) { // the step may go on to ask for more
+			value, _ := s.row(env, 0)
+			s.updateOrigin(env.cell.agent, env.rows[0].key, value)
+		}
 	case fromDead:
 		s.write(message.TableDead, 0, message.Delete, s.key(env.deadKey), nil)
 		delete(s.reviving, env.msg.ID)

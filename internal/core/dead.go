@@ -19,7 +19,10 @@ func (s *Shard) die(env *envelope, attempts int, reason string) {
 	if m.Answer != nil {
 		if len(env.rows) > 0 {
 			value, _ := s.row(env, 0)
-			s.markOpen(m.To, env.rows[0].key, value, message.StatusDead, m.ID)
+			s.changeOpen(m.To, env.rows[0].key, value, func(o *message.Outcome) bool {
+				o.Status, o.Doubt = message.StatusDead, m.ID
+				return true
+			})
 		}
 		return
 	}
@@ -35,9 +38,9 @@ func (s *Shard) die(env *envelope, attempts int, reason string) {
 	s.answerWaiters(open, s.openSeq(), o)
 }
 
-// markOpen changes the status of an open outcome, if it is still open, and
-// tells those who wait for it when it does not simply go on.
-func (s *Shard) markOpen(a message.Agent, k message.RowKey, value []byte, status message.Status, ref message.ID) {
+// changeOpen changes an open outcome, if it is still open and change says that
+// it did, and tells those who wait for it when it does not simply go on.
+func (s *Shard) changeOpen(a message.Agent, k message.RowKey, value []byte, change func(o *message.Outcome) bool) {
 	if value == nil {
 		return
 	}
@@ -46,10 +49,12 @@ func (s *Shard) markOpen(a message.Agent, k message.RowKey, value []byte, status
 		s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmCorrupt, Agent: a, Detail: err.Error()})
 		return
 	}
-	o.Status, o.Doubt = status, ref
+	if !change(o) {
+		return
+	}
 	key := s.key(k.Key)
 	s.putOpen(key, o)
-	if status != message.StatusInFlight {
+	if o.Status != message.StatusInFlight {
 		s.answerWaiters(key, s.openSeq(), o)
 	}
 }
@@ -65,7 +70,13 @@ func (s *Shard) reopen(env *envelope) {
 		s.write(message.TableOpen, 0, message.Delete, s.key(env.rows[0].key.Key), nil)
 	default:
 		value, _ := s.row(env, 0)
-		s.markOpen(m.To, env.rows[0].key, value, message.StatusInFlight, message.ID{})
+		s.changeOpen(m.To, env.rows[0].key, value, func(o *message.Outcome) bool {
+			if o.Doubt != m.ID {
+				return false // another dead letter keeps it
+			}
+			o.Status, o.Doubt = s.standing(env.rows[0].key.Key)
+			return true
+		})
 	}
 	if env.operator != nil {
 		s.answer(env.operator, s.openSeq(), Answer{Outcome: &message.Outcome{Status: message.StatusDone}})

@@ -26,7 +26,11 @@
 //     step or its mailbox row; a source's messages are taken in its order.
 //  7. An effect whose policy is not ReadOnly or Keyed is called only after its
 //     started record is durable, and the record is in a later unit than the
-//     one that asked.
+//     one that asked. Under those two it is called only after a record is
+//     durable which says that calls may go unrecorded, so that a program with
+//     another policy knows. "Not done" counts a settling time after the call
+//     came back, or, if it was a former session's, after this one began; never
+//     after the record, whose commit may have taken any time.
 //  8. A generation is dropped only after the horizon that covers it is durable.
 //  9. Everything that Seal writes is counted in openUnit.bytes when it is
 //     decided, and what is counted never exceeds Config.MaxUnitBytes: the store

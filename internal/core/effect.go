@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -11,10 +12,13 @@ import (
 type effectMemory struct {
 	waiting  bool         // it is in the queue of those that may be called
 	running  bool         // a call or probe is under way
+	probing  bool         // what is under way is a probe
 	retryAt  message.Time // when to call or probe again; zero if nothing is planned
+	returned message.Time // when this session's last call came back
 	probes   int          // probes that could not tell, since the last call
 	settling *envelope    // its result is on its way to the agent
-	maybe    bool         // keyed: a call before the last may have happened
+	maybe    bool         // a call before the last may have happened
+	former   bool         // a call of a former session may still come back
 	suspect  bool
 	seq      message.Seq // the unit that asked
 }
@@ -29,10 +33,23 @@ func (s *Shard) policy(e *effectRecord) *Effect {
 	return &Effect{Policy: Ask, Timeout: defaultCallTimeout, MaxAttempts: 1}
 }
 
-// addEffect writes an effect that a step asked for and queues its call.
+// addEffect writes an effect that a step asked for and queues its call. When a
+// key is used again after its retention, its effect may be there still, in
+// doubt or on its way: that one stands, because the outside world knows both
+// by one key, and a call may have happened.
 func (s *Shard) addEffect(e *effectRecord) {
+	if old := s.effects[e.id]; old != nil {
+		if old.then == "" && old.name == e.name && bytes.Equal(old.body, e.body) {
+			old.then, old.link = e.then, e.link // nobody waited for it, now somebody does
+			s.putEffect(old)
+			s.noteDoubt(old)
+		}
+		s.markOrigin(old)
+		return
+	}
 	s.effects[e.id] = e
 	e.mem.seq = s.openSeq()
+	e.unrecorded = s.policy(e).Policy.unrecorded()
 	s.putEffect(e)
 	s.enqueue(e)
 }
@@ -78,16 +95,21 @@ func (s *Shard) pumpEffects() {
 	}
 }
 
-// call begins a call: at once where the policy allows it to be repeated, else
-// when the record that it was begun is durable.
+// call begins a call: at once where the policy allows it to be repeated and
+// the record says so, else when the record that it was begun is durable.
 func (s *Shard) call(e *effectRecord) {
 	p := s.policy(e)
 	after := e.mem.seq
 	e.attempts++
 	e.started, e.epoch = s.now, s.epoch
 	e.mem.probes, e.mem.retryAt = 0, 0
-	if p.Policy != ReadOnly && p.Policy != Keyed {
+	switch kind := p.Policy.unrecorded(); {
+	case kind == nothingUnrecorded:
 		e.status = effectStarted
+		s.putEffect(e)
+		after = s.openSeq()
+	case kind > e.unrecorded: // it was asked under another policy
+		e.unrecorded = kind
 		s.putEffect(e)
 		after = s.openSeq()
 	}
@@ -100,7 +122,7 @@ func (s *Shard) probe(e *effectRecord) {
 }
 
 func (s *Shard) job(e *effectRecord, p *Effect, after message.Seq, probe bool) {
-	e.mem.running = true
+	e.mem.running, e.mem.probing = true, probe
 	s.running++
 	if after <= s.durable {
 		after = 0
@@ -128,9 +150,19 @@ func (s *Shard) effectDone(r EffectResult) {
 	r = s.fit(e, r)
 	e.mem.running = false
 	s.running--
+	if !r.Probe {
+		e.mem.returned = s.now
+	}
 	switch {
-	case r.Status == message.StatusDone || r.Status == message.StatusRejected:
+	case r.certain():
+		if r.Probe && (e.notDone || e.status == effectAsked) {
+			s.belied(r) // a person was wrong, and no second call was made yet
+		}
 		s.settleEffect(e, r)
+	case r.Probe && e.notDone:
+		// A person knew; the call waits for its time.
+	case r.Probe && e.status == effectAsked:
+		s.enqueue(e) // a person knew while the probe was under way, and the call may be made
 	case r.Probe && r.Status == message.StatusNotDone:
 		s.probedNotDone(e)
 	case r.Probe:
@@ -167,12 +199,12 @@ func (s *Shard) calledUnknown(e *effectRecord, r EffectResult) {
 	e.reason = truncate(r.Detail)
 	switch p := s.policy(e); p.Policy {
 	case ReadOnly, Keyed:
-		e.mem.maybe = p.Policy == Keyed
+		e.mem.maybe = e.mem.maybe || p.Policy == Keyed
 		if e.attempts < p.MaxAttempts {
 			s.effectLater(e, s.backoff(e.id, e.attempts))
 			return
 		}
-		if p.Policy == ReadOnly {
+		if !e.mem.maybe {
 			r.Status, r.Code = message.StatusNotDone, "gave_up"
 			s.settleEffect(e, r)
 			return
@@ -189,46 +221,59 @@ func (s *Shard) calledUnknown(e *effectRecord, r EffectResult) {
 }
 
 // probedNotDone: the outside world does not know of the call. That counts only
-// when a call that a former owner began can no longer arrive.
+// when a call that was begun can no longer arrive. Then it is as if the call
+// had said so: it is made again, after a pause, a bounded number of times.
 func (s *Shard) probedNotDone(e *effectRecord) {
-	if wait := s.settleTime(e) - s.now; wait > 0 {
+	closed := s.policy(e).ProbeCloses
+	if wait := s.settleTime(e) - s.now; wait > 0 && !closed {
 		s.effectLater(e, time.Duration(wait))
 		return
 	}
+	if e.attempts >= s.policy(e).MaxAttempts {
+		s.settleEffect(e, EffectResult{
+			ID: e.id, Status: message.StatusNotDone, Code: "gave_up",
+			Detail: fmt.Sprintf("not done in %d attempts, as a probe found: %s", e.attempts, e.reason),
+		})
+		return
+	}
 	s.again(e)
+	s.effectLater(e, s.backoff(e.id, e.attempts))
 }
 
 // settleTime is when "not done" about an effect that was started may be
-// believed: at once if the call's owner is proved dead or the probe closed the
-// key, else after the call's deadline and a lease.
+// believed: at once if the call's owner is proved dead, else after the call's
+// deadline and a lease. (The word of a probe that closed the key counts at once
+// too, but not a person's, who closed nothing.) They are counted from when
+// the call came back: when it was let go nobody knows, for its record may have
+// taken any time to become durable.
 func (s *Shard) settleTime(e *effectRecord) message.Time {
 	p := s.policy(e)
-	if p.ProbeCloses && p.Policy == Probe || s.cfg.Exclusive && e.epoch != s.epoch {
+	if s.cfg.Exclusive && e.epoch != s.epoch {
 		return 0
 	}
-	began := e.started
+	began := max(e.started, e.mem.returned)
 	if e.epoch != s.epoch {
 		began = s.began // a former owner may have let its call go as late as this
 	}
-	return began + message.Time(p.Timeout+s.cfg.Lease)
+	return later(later(began, p.Timeout), s.cfg.Lease)
 }
 
-// again makes an effect that did not happen ready to be called.
+// again makes an effect that did not happen one that was only asked; the
+// caller says when it is called.
 func (s *Shard) again(e *effectRecord) {
 	e.status, e.notDone, e.mem.maybe = effectAsked, false, false
+	e.unrecorded = s.policy(e).Policy.unrecorded()
 	s.putEffect(e)
 	e.mem.seq = s.openSeq()
-	s.clearDoubt(e)
-	s.enqueue(e)
+	if s.dropDoubt(e) {
+		s.markOrigin(e)
+	}
 }
 
 // probedUnknown: nobody could tell. People are told when it lasts, and probing
 // goes on.
 func (s *Shard) probedUnknown(e *effectRecord, r EffectResult) {
 	e.reason = truncate(r.Detail)
-	if e.notDone {
-		return // a person knew; the call waits for its time
-	}
 	e.mem.probes++
 	if p := s.policy(e); e.mem.probes >= p.MaxAttempts && e.status != effectDoubt {
 		s.doubt(e)
@@ -249,32 +294,8 @@ func (s *Shard) doubt(e *effectRecord) {
 	e.status = effectDoubt
 	s.putEffect(e)
 	s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmDoubt, Agent: e.agent, ID: e.id, Detail: e.name + ": " + e.reason})
-	s.markOrigin(e, message.StatusInDoubt, e.id)
-}
-
-func (s *Shard) clearDoubt(e *effectRecord) { s.markOrigin(e, message.StatusInFlight, message.ID{}) }
-
-// markOrigin tells the message that waits for the effect where it stands.
-func (s *Shard) markOrigin(e *effectRecord, status message.Status, ref message.ID) {
-	if len(e.link.Origin) == 0 {
-		return
-	}
-	k := message.RowKey{Table: message.TableOpen, Key: append(e.agent.AppendKey(nil), e.link.Origin...)}
-	mark := func(value []byte) error {
-		if inDoubt := s.effects[e.id] == e && e.status == effectDoubt; inDoubt != (status == message.StatusInDoubt) {
-			return nil // it went on while the row was read
-		}
-		if r := s.overlay.get(k.Table, k.Key); r != nil {
-			value = r.value
-		}
-		s.markOpen(e.agent, k, value, status, ref)
-		return nil
-	}
-	if r := s.overlay.get(k.Table, k.Key); r != nil {
-		_ = mark(r.value)
-		return
-	}
-	s.issue(&Load{Keys: []message.RowKey{k}, apply: func(values [][]byte) error { return mark(values[0]) }})
+	s.noteDoubt(e)
+	s.markOrigin(e)
 }
 
 // settleEffect brings an effect's result to the agent. The effect's row goes
@@ -284,6 +305,7 @@ func (s *Shard) settleEffect(e *effectRecord, r EffectResult) {
 		ID: e.id.Child(0), To: e.agent, Action: e.then, Principal: e.principal, Body: r.Body, Sent: s.now,
 		Answer: &message.Answer{Status: r.Status, Code: r.Code, Detail: r.Detail, Link: e.link},
 	}
+	s.noteSettlement(e, r)
 	if e.then == "" {
 		s.consumeEffect(e)
 		return
@@ -301,7 +323,7 @@ func (s *Shard) consumeEffect(e *effectRecord) {
 }
 
 func (s *Shard) effectLater(e *effectRecord, wait time.Duration) {
-	e.mem.retryAt = s.now + message.Time(wait)
+	e.mem.retryAt = later(s.now, wait)
 	s.alarms.add(wakeEntry{at: e.mem.retryAt, effect: e})
 }
 
@@ -313,55 +335,7 @@ func (s *Shard) wakeEffect(e *effectRecord) {
 	e.mem.retryAt = 0
 	if e.notDone {
 		s.again(e)
-	} else {
-		s.enqueue(e)
 	}
+	s.enqueue(e)
 	s.pumpEffects()
-}
-
-// recoverEffect takes up an effect that the last session left.
-func (s *Shard) recoverEffect(r message.Row, unclean bool) error {
-	k := message.RowKey{Table: message.TableEffect, Key: r.Key}
-	e, err := readEffect(k, r.Value)
-	if err != nil {
-		return err
-	}
-	s.effects[e.id] = e
-	e.mem.suspect = unclean && s.trial.spend()
-	e.mem.seq = s.sealed
-	if e.status == effectAsked {
-		e.mem.maybe = s.policy(e).Policy == Keyed // no record says whether it was called
-		s.enqueue(e)
-		return nil
-	}
-	if e.notDone {
-		s.effectLater(e, time.Duration(max(s.settleTime(e)-s.now, 0)))
-		return nil
-	}
-	if e.resolved {
-		s.recoverResolution(e)
-		return nil
-	}
-	switch s.policy(e).Policy {
-	case Probe:
-		s.enqueue(e)
-	case ReadOnly, Keyed:
-		if e.status == effectStarted { // the policy was another one when it was called
-			e.status = effectAsked
-			s.enqueue(e)
-		}
-	case AtMostOnce:
-		if e.status == effectStarted {
-			s.settleEffect(e, EffectResult{
-				ID: e.id, Status: message.StatusUnknown, Code: string(message.CodeOutcomeUnknown),
-				Detail: "the process ended while the call was under way",
-			})
-		}
-	default:
-		if e.status == effectStarted {
-			e.reason = "the process ended while the call was under way"
-			s.doubt(e)
-		}
-	}
-	return nil
 }

@@ -3,13 +3,26 @@ package core
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/semel-dev/semel/message"
 )
 
-// mailWindow bounds how many parked messages of one agent stay in memory.
+// A mailbox is consumed in order, but for messages that bear the token of a
+// hold: they pass, and leave a gap that the control row tells of until the
+// messages before it are consumed too. Only the first messages can pass, so
+// that the gaps are few.
+
+// mailWindow bounds how many positions of one mailbox stay in memory, and how
+// far behind its head a message can pass a hold.
 const mailWindow = 64
+
+// parked is a message of a mailbox.
+type parked struct {
+	pos uint64
+	msg *message.Message
+}
 
 func position(p uint64) []byte { return binary.BigEndian.AppendUint64(nil, p) }
 
@@ -28,8 +41,8 @@ func (s *Shard) park(env *envelope) {
 	a := s.open.arena
 	start := len(a)
 	s.write(message.TableMailbox, 0, message.Put, key, s.value(appendMessage(a, key, env.msg), start))
-	if uint64(len(c.mail)) == k.tail-k.head && len(c.mail) < mailWindow {
-		c.mail = append(c.mail, env.msg)
+	if from, _ := c.unread(); from == k.tail && k.tail < k.head+mailWindow {
+		c.mail = append(c.mail, parked{k.tail, env.msg})
 	}
 	k.tail++
 	s.finish(env)
@@ -64,7 +77,16 @@ func (s *Shard) drainOne(c *cell) bool {
 				return s.takeNext(c, env)
 			}
 		}
-		if k.until != 0 || len(k.retries) > 0 {
+		if k.until != 0 {
+			for _, p := range c.mail {
+				if k.passes(p.msg) {
+					return s.takeParked(c, p)
+				}
+			}
+			s.fetchMail(c) // one of them may pass
+			return false
+		}
+		if len(k.retries) > 0 {
 			return false // an alarm is set for each
 		}
 		if k.head < k.tail {
@@ -72,9 +94,7 @@ func (s *Shard) drainOne(c *cell) bool {
 				s.fetchMail(c)
 				return false
 			}
-			env := s.accepted(c.mail[0], fromMailbox)
-			env.suspect = s.trial.spend()
-			return s.takeNext(c, env)
+			return s.takeParked(c, c.mail[0])
 		}
 	}
 	if len(c.volatile) > 0 {
@@ -92,16 +112,65 @@ func (s *Shard) takeNext(c *cell, env *envelope) bool {
 	return c.taking == nil
 }
 
-// fetchMail reads the next messages of a mailbox that outgrew memory.
+func (s *Shard) takeParked(c *cell, p parked) bool {
+	env := s.accepted(p.msg, fromMailbox)
+	env.position = p.pos
+	env.suspect = s.trial.spend()
+	return s.takeNext(c, env)
+}
+
+// consumeParked takes a message out of its mailbox.
+func (s *Shard) consumeParked(env *envelope) {
+	c, p := env.cell, env.position
+	k := s.control(c)
+	s.write(message.TableMailbox, 0, message.Delete, s.key([]byte(c.key), position(p)), nil)
+	c.taking = nil
+	if c.mail[0].pos == p {
+		c.mail = c.mail[1:]
+	} else {
+		c.mail = slices.DeleteFunc(c.mail, func(m parked) bool { return m.pos == p })
+	}
+	if p != k.head {
+		k.taken = append(k.taken, p)
+		return
+	}
+	for k.head++; ; k.head++ {
+		i := slices.Index(k.taken, k.head)
+		if i < 0 {
+			return
+		}
+		k.taken = slices.Delete(k.taken, i, i+1)
+	}
+}
+
+// unread are the positions, among the first of the mailbox, that are not in
+// memory: from ≤ p < to, without gaps at the front.
+func (c *cell) unread() (from, to uint64) {
+	k := c.control
+	from, to = k.head, min(k.tail, k.head+mailWindow)
+	if n := len(c.mail); n > 0 {
+		from = c.mail[n-1].pos + 1
+	}
+	for from < to && slices.Contains(k.taken, from) {
+		from++
+	}
+	return from, to
+}
+
+// fetchMail reads the first messages of a mailbox that are not in memory.
 func (s *Shard) fetchMail(c *cell) {
-	if c.fetching {
+	from, to := c.unread()
+	if c.fetching || from >= to {
 		return
 	}
 	c.fetching = true
-	k := c.control
 	l := &Load{}
-	for p := k.head; p < min(k.tail, k.head+mailWindow); p++ {
-		l.Keys = append(l.Keys, message.RowKey{Table: message.TableMailbox, Key: append([]byte(c.key), position(p)...)})
+	var at []uint64
+	for p := from; p < to; p++ {
+		if !slices.Contains(c.control.taken, p) {
+			at = append(at, p)
+			l.Keys = append(l.Keys, message.RowKey{Table: message.TableMailbox, Key: append([]byte(c.key), position(p)...)})
+		}
 	}
 	l.apply = func(values [][]byte) error {
 		c.fetching = false
@@ -118,7 +187,7 @@ func (s *Shard) fetchMail(c *cell) {
 				s.breakCell(c, err)
 				return nil
 			}
-			c.mail = append(c.mail, m)
+			c.mail = append(c.mail, parked{at[i], m})
 		}
 		s.drain(c)
 		return nil
@@ -176,7 +245,7 @@ func (s *Shard) acceptNow(env *envelope, attempts int) {
 // Blog, "Exponential Backoff And Jitter", 2015), drawn from the message's own
 // identity so that a run can be repeated.
 func (s *Shard) backoff(id message.ID, attempts int) time.Duration {
-	limit := s.cfg.BackoffBase << min(attempts-1, 20)
+	limit := s.cfg.BackoffBase << min(max(attempts, 1)-1, 20) // calls that are not recorded are not counted
 	if limit <= 0 || limit > s.cfg.BackoffMax {
 		limit = s.cfg.BackoffMax
 	}
@@ -214,6 +283,8 @@ func (s *Shard) recoverControl(r message.Row, unclean bool) error {
 	c := s.cellOf(a, typ)
 	c.control = control
 	for _, r := range control.retries {
+		// The clock of the session that planned it may have been ahead.
+		r.until = min(r.until, later(s.now, s.cfg.BackoffMax))
 		r.suspect = unclean && s.trial.spend()
 		s.alarms.add(wakeEntry{at: r.until, cell: c})
 	}
@@ -222,4 +293,14 @@ func (s *Shard) recoverControl(r message.Row, unclean bool) error {
 	}
 	s.alarms.add(wakeEntry{at: s.now, cell: c})
 	return nil
+}
+
+// forgetUnloaded forgets a cell that was only there for what kept its agent,
+// once nothing does: eviction looks at loaded cells only.
+func (s *Shard) forgetUnloaded(c *cell) {
+	if c.loaded || c.loading || len(c.loaders) > 0 || len(c.volatile) > 0 || c.taking != nil || c.broken != nil {
+		return
+	}
+	c.evicted = true
+	delete(s.cells, c.key)
 }

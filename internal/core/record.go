@@ -1,6 +1,8 @@
 package core
 
 import (
+	"fmt"
+
 	"github.com/semel-dev/semel/message"
 )
 
@@ -190,7 +192,8 @@ type controlRow struct {
 	token      string
 	until      message.Time // of the hold; zero when there is none
 	retries    []*retry
-	head, tail uint64 // the mailbox holds positions head ≤ p < tail
+	head, tail uint64   // the mailbox holds positions head ≤ p < tail
+	taken      []uint64 // ... but these, which passed a hold; fewer than mailWindow
 }
 
 func (c *controlRow) empty() bool {
@@ -210,6 +213,9 @@ func appendControl(b, key []byte, c *controlRow) []byte {
 			b = putUint(b, 3, uint64(r.until))
 			return putBytes(b, 4, r.reason)
 		})
+	}
+	for _, p := range c.taken {
+		b = putUint(b, 6, p)
 	}
 	return seal(b, start, key)
 }
@@ -242,12 +248,19 @@ func readControl(k message.RowKey, value []byte) (*controlRow, error) {
 				}
 				return err
 			})
+		case 6:
+			c.taken = append(c.taken, f.val)
 		}
 		return nil
 	})
 	for _, r := range c.retries {
 		if err == nil && r.msg == nil {
 			err = &CorruptError{rowName(k), "a retry without a message"}
+		}
+	}
+	for _, p := range c.taken {
+		if err == nil && (p <= c.head || p >= c.tail) {
+			err = &CorruptError{rowName(k), fmt.Sprintf("position %d was taken from a mailbox of %d to %d", p, c.head, c.tail)}
 		}
 	}
 	return c, err

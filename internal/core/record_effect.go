@@ -1,6 +1,8 @@
 package core
 
 import (
+	"fmt"
+
 	"github.com/semel-dev/semel/message"
 )
 
@@ -8,10 +10,32 @@ import (
 type effectStatus uint8
 
 const (
-	effectAsked   effectStatus = 1 // no call may be under way
+	effectAsked   effectStatus = 1 // no call may have happened, but those that unrecorded allows
 	effectStarted effectStatus = 2 // a call may have happened
 	effectDoubt   effectStatus = 3 // a call may have happened, and a person was told
 )
+
+// unrecorded says which calls may have been made that the record does not tell
+// of. It is durable before the first such call, because a later program may
+// declare another policy and must know.
+type unrecorded uint8
+
+const (
+	nothingUnrecorded unrecorded = iota
+	readsUnrecorded              // calls that change nothing
+	keyedUnrecorded              // calls that may have had their effect
+)
+
+// unrecorded is what the policy lets be called without a record.
+func (p Policy) unrecorded() unrecorded {
+	switch p {
+	case ReadOnly:
+		return readsUnrecorded
+	case Keyed:
+		return keyedUnrecorded
+	}
+	return nothingUnrecorded
+}
 
 // effectRecord is TableEffect's value, and the effect in memory.
 type effectRecord struct {
@@ -31,6 +55,8 @@ type effectRecord struct {
 	reason    string        // of the last failure
 	notDone   bool          // a person said that it did not happen: it is called again as soon as that counts
 	resolved  bool          // a person settled it; the agent has not heard yet
+
+	unrecorded unrecorded
 
 	mem effectMemory
 }
@@ -57,12 +83,13 @@ func appendEffect(b, key []byte, e *effectRecord) []byte {
 	if e.resolved {
 		b = putUint(b, 16, 1)
 	}
+	b = putUint(b, 17, uint64(e.unrecorded))
 	return seal(b, start, key)
 }
 
 func readEffect(k message.RowKey, value []byte) (*effectRecord, error) {
 	e := new(effectRecord)
-	return e, decode(k, value, func(f field) (err error) {
+	err := decode(k, value, func(f field) (err error) {
 		switch f.num {
 		case 1:
 			e.id, err = idOf(f.bytes)
@@ -96,9 +123,18 @@ func readEffect(k message.RowKey, value []byte) (*effectRecord, error) {
 			e.notDone = f.val == 1
 		case 16:
 			e.resolved = f.val == 1
+		case 17:
+			e.unrecorded = unrecorded(f.val)
+			if f.val > uint64(keyedUnrecorded) {
+				err = fmt.Errorf("%d does not say which calls are not recorded", f.val)
+			}
 		}
 		return err
 	})
+	if err == nil && (e.status < effectAsked || e.status > effectDoubt) {
+		err = &CorruptError{rowName(k), fmt.Sprintf("status %d of an effect is not known to this version", e.status)}
+	}
+	return e, err
 }
 
 // EffectView is an effect that is not settled, as operators see it.

@@ -57,6 +57,7 @@ func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 		return
 	}
 	s.again(e)
+	s.enqueue(e)
 	s.pumpEffects()
 }
 
@@ -73,28 +74,6 @@ func (s *Shard) recoverResolution(e *effectRecord) {
 			s.settleEffect(e, EffectResult{ID: e.id, Status: was.Status, Body: was.Body, Code: was.Code, Detail: was.Detail})
 		}
 	})
-}
-
-// LateResult hears of a call that a former session of this process began. It
-// settles an effect that nothing else has settled meanwhile, because what it
-// says is certain; else it can only contradict.
-func (s *Shard) LateResult(now message.Time, r EffectResult) {
-	s.advanceClock(now)
-	s.whenRoom(func() { s.lateArrival(r) })
-}
-
-func (s *Shard) lateArrival(r EffectResult) {
-	if e := s.effects[r.ID]; e != nil {
-		r = s.fit(e, r)
-	}
-	certain := r.Status == message.StatusDone || r.Status == message.StatusRejected
-	if e := s.effects[r.ID]; e != nil {
-		if certain && e.mem.settling == nil && !e.resolved && !e.mem.running {
-			s.settleEffect(e, r)
-		}
-		return
-	}
-	s.lateResult(r)
 }
 
 func resolvedOutcome(r *Resolution) *message.Outcome {
@@ -134,20 +113,4 @@ func (s *Shard) resolvedBefore(id message.ID, then func(*Resolution, error)) {
 		return nil
 	}
 	s.issue(l)
-}
-
-// lateResult hears of a call whose effect was settled meanwhile. A result that
-// says otherwise is recorded and alarmed: nobody may believe it silently.
-func (s *Shard) lateResult(r EffectResult) {
-	if r.Status != message.StatusDone && r.Status != message.StatusRejected {
-		return
-	}
-	s.resolvedBefore(r.ID, func(was *Resolution, err error) {
-		if err != nil || was == nil || was.Conflict != "" || was.Status == r.Status && string(was.Body) == string(r.Body) {
-			return
-		}
-		was.Conflict = truncate(fmt.Sprintf("a late answer says %s %s %s", r.Status, r.Code, r.Body))
-		s.putResolution(r.ID, was)
-		s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmConflict, ID: r.ID, Detail: was.Conflict})
-	})
 }

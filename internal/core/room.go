@@ -98,7 +98,7 @@ func (s *Shard) countState(c *cell, size, likely int) {
 
 // countControl counts the row that Seal will write of the cell's control row.
 func (s *Shard) countControl(c *cell) {
-	row := len(c.key) + controlBytes + len(c.control.token) + sizeRetries(c.control.retries)
+	row := len(c.key) + controlBytes + len(c.control.token) + sizeRetries(c.control.retries) + maxUint*mailWindow
 	if n := &c.counted; row > n.control {
 		s.open.bytes += row - n.control
 		n.control = row

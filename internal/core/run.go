@@ -283,29 +283,11 @@ func (s *Shard) recordOutcome(key []byte, o *message.Outcome) {
 func (s *Shard) deferOutcome(env *envelope) {
 	m := env.msg
 	if m.Answer != nil {
-		s.goesOn(env) // the open row is there already
-		return
+		return // the open row is there already
 	}
 	s.openOutcome(env, message.StatusInFlight, message.ID{}, 1)
 	if m.Source != "" && !env.accepted() {
 		s.takeSequence(env)
-	}
-}
-
-// goesOn takes the doubt from an open outcome that waited for the effect whose
-// answer was just consumed: nobody has to settle that any more.
-func (s *Shard) goesOn(env *envelope) {
-	if len(env.rows) == 0 {
-		return
-	}
-	open := env.rows[0].key
-	value, _ := s.row(env, 0)
-	if value == nil {
-		return
-	}
-	if o, err := ReadOutcome(open, value); err == nil && o.Status == message.StatusInDoubt && o.Doubt.Child(0) == env.msg.ID {
-		o.Status, o.Doubt = message.StatusInFlight, message.ID{}
-		s.putOpen(s.key(open.Key), o)
 	}
 }
 

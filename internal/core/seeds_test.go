@@ -93,6 +93,11 @@ func (a *simStats) add(b simStats) {
 	a.doubts += b.doubts
 	a.answers += b.answers
 	a.rushes += b.rushes
+	a.reopened += b.reopened
+	a.late += b.late
+	a.conflicts += b.conflicts
+	a.probing += b.probing
+	a.passed += b.passed
 }
 
 // The same seed runs the same way, or no failure could be looked into.

@@ -71,7 +71,9 @@ type Shard struct {
 	outMoved []bool
 
 	effects   map[message.ID]*effectRecord
-	startable []*effectRecord // asked, in order, waiting for their turn
+	doubts    map[string][]*effectRecord // in doubt, by the open row of the message that waits for them
+	settledAs map[message.ID]Resolution  // how effects of former sessions were settled, without bodies
+	startable []*effectRecord            // asked, in order, waiting for their turn
 	running   int
 	reviving  map[message.ID]bool // dead letters on their way back
 
@@ -156,7 +158,13 @@ type Recovered struct {
 	Cursors  []message.Row // those of TableCursor that begin with "c"
 	NextDue  []message.Row // the first row of TableDue, if any
 	New      bool          // the store holds nothing yet: no identity was ever seen
-	Unclean  bool          // the last process did not end in order
+	// Unclean says that the last process did not end in order: what may have
+	// killed it is tried alone. When this process opens the shard again before
+	// that is over (Shard.Suspects), it says so again, with Since.
+	Unclean bool
+	// Since is the epoch of the first session of this process; zero if this is
+	// the first. What was begun since then did not end a process.
+	Since message.Epoch
 }
 
 // ClockOf reads a time that the shard had not passed, so that a driver can
@@ -185,7 +193,7 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 		cells:   make(map[string]*cell), active: make(map[string]*envelope), waits: make(map[string][]*Caller),
 		outEnds: make([]uint64, cfg.Shards), outMoved: make([]bool, cfg.Shards),
 		effects: make(map[message.ID]*effectRecord), reviving: make(map[message.ID]bool),
-		firing: make(map[string]message.Time),
+		firing: make(map[string]message.Time), doubts: make(map[string][]*effectRecord), settledAs: make(map[message.ID]Resolution),
 	}
 	s.open = s.newUnit()
 	s.ring.init()
@@ -193,7 +201,7 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 	for i := range s.sources {
 		s.sources[i] = &source{shard: message.Shard(i), key: inboxCursorKey(message.Shard(i))}
 	}
-	s.trial.unclean, s.trial.counts = rec.Unclean, make(map[message.ID]int)
+	s.trial.unclean, s.trial.since, s.trial.counts = rec.Unclean, rec.Since, make(map[message.ID]int)
 	if err := s.recoverMeta(rec.Meta); err != nil {
 		return nil, err
 	}

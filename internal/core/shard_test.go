@@ -499,7 +499,7 @@ func TestSettleTime(t *testing.T) {
 		probe := d.calls[0]
 		d.calls = nil
 		d.m.EffectDone(d.now, EffectResult{ID: probe.ID, Probe: true, Attempt: 1, Status: message.StatusNotDone})
-		d.settle()
+		d.advance(10 * time.Millisecond) // a backoff
 		if again := len(d.calls) == 1 && !d.calls[0].Probe; again != exclusive {
 			t.Errorf("exclusive %v: %+v", exclusive, d.calls)
 		}

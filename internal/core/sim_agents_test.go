@@ -154,6 +154,9 @@ func (s *sim) behavior() Behavior {
 			if until := n.get("held"); until > int64(st.Now()) && !s.backwards && st.Message().Token != fmt.Sprint(n.get("token")) {
 				s.fail("%s runs on %s, which is held", st.Message().Action, st.Message().To)
 			}
+			if c := s.shards[message.ShardOf(st.Message().To, len(s.shards))].m.cells[string(st.Message().To.AppendKey(nil))]; c != nil && c.taking != nil && c.control.until != 0 {
+				s.stats.passed++
+			}
 			return f(st, n, b)
 		}}
 	}

@@ -126,6 +126,9 @@ func (c *clients) makeOp(i int) *op {
 	switch k := r.IntN(100); {
 	case k < 18:
 		o.action = "credit"
+		if r.IntN(3) == 0 {
+			o.token = fmt.Sprint(1 + r.IntN(2))
+		}
 	case k < 22:
 		o.action, o.body.Amt = "credit", -1
 	case k < 27:
@@ -643,6 +646,9 @@ func (c *clients) resolve(sh *simShard, v EffectView, e *worldEffect) {
 		e.rejected = true // and nobody will do it any more
 	default:
 		r.Status = message.StatusNotDone
+	}
+	if m := sh.m.effects[v.ID]; m != nil && m.mem.running && m.mem.probing {
+		s.stats.probing++
 	}
 	for range pick(s.rng, 1, 1, 2) {
 		c.admin(sh, fmt.Sprintf("resolve %s as %s", v.ID, r.Status), func(now message.Time, caller *Caller) {

@@ -35,8 +35,13 @@ type sim struct {
 	world     *world
 	clients   *clients
 
-	life      int // of the process: raised by every crash
+	life      int // raised whenever the shards are opened
+	process   int // raised by every crash and stop: the calls of a process outlive its sessions
 	up        bool
+	unclean   bool            // the process began after a crash, and its trials go on
+	since     []message.Epoch // the first sessions of the process
+	fickle    bool            // the program changes its policies when it starts
+	declared  map[string][]Policy
 	offset    message.Time // of the machine's clock
 	killed    bool         // a message killed the process
 	calm      bool         // no more faults
@@ -55,7 +60,11 @@ type sim struct {
 	backwards bool         // a leap that nobody trusted was taken back
 }
 
-type simStats struct{ events, units, crashes, kills, steps, calls, dead, doubts, answers, rushes int }
+type simStats struct {
+	events, units, crashes, kills, steps, calls, dead, doubts, answers, rushes int
+
+	reopened, late, conflicts, probing, passed int
+}
 
 type simShard struct {
 	id      message.Shard
@@ -96,20 +105,21 @@ const simStart = message.Time(1_700_000_000e9)
 func newSim(seed uint64, ops int) *sim {
 	s := &sim{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), now: simStart, hash: fnv.New64a(),
-		failures: make(map[string]int), overtaken: make(map[string]bool),
+		failures: make(map[string]int), overtaken: make(map[string]bool), declared: make(map[string][]Policy),
 	}
 	r := s.rng
 	shards := pick(r, 1, 2, 3, 3)
 	s.exclusive = r.IntN(2) == 0
 	s.crashes = pick(r, 0, 1, 1, 3, 6)
 	s.cfg = Config{
-		Shards: shards, MaxUnitBytes: pick(r, 64<<10, 1<<20), Exclusive: s.exclusive, Lease: 500 * time.Millisecond,
+		Shards: shards, MaxUnitBytes: pick(r, 64<<10, 1<<20), Exclusive: s.exclusive, Lease: pick(r, time.Millisecond, 500*time.Millisecond),
 		Retention: pick(r, 4*time.Second, 20*time.Second), Skew: 2 * time.Second, MaxJump: 6 * time.Second,
 		CacheBytes: pick(r, 1, 3000, 1<<20), WindowKeys: pick(r, 4, 40, 1<<16), MaxState: 1 << 13,
 		BackoffBase: 10 * time.Millisecond, BackoffMax: 100 * time.Millisecond, MaxAttempts: 4,
 		Running: pick(r, 1, 3, 50), InboxBatch: pick(r, 1, 3, 50), Suspects: pick(r, 1, 3, 20),
 	}
 	s.behaviors = s.behavior()
+	s.fickle = r.IntN(2) == 0
 	s.store = newModelStore(shards)
 	for i := range shards {
 		s.shards = append(s.shards, &simShard{id: message.Shard(i)})
@@ -164,14 +174,24 @@ func (s *sim) start(unclean bool) {
 			s.offset = at - s.now
 		}
 	}
+	s.unclean = unclean
+	again := s.since != nil // the process lives, and so may its calls
+	if !again {
+		s.since = make([]message.Epoch, len(s.shards))
+		s.declare()
+	}
 	for _, sh := range s.shards {
 		for _, state := range []*rows{s.store.visible[sh.id], s.store.durable[sh.id]} {
 			state.epoch++
 		}
 		rec := s.store.recovered(sh.id)
-		rec.Unclean = unclean
+		rec.Unclean, rec.Since = unclean, s.since[sh.id]
 		cfg := s.cfg
 		cfg.Shard = sh.id
+		cfg.Exclusive = cfg.Exclusive && !again
+		if !again {
+			s.since[sh.id] = rec.Version.Epoch
+		}
 		m, err := New(cfg, s.behaviors, s.clock(), rec)
 		if err != nil {
 			s.fail("shard %d does not start: %v", sh.id, err)
@@ -190,6 +210,50 @@ func (s *sim) start(unclean bool) {
 	}
 }
 
+// declare lets a new program declare other policies for the effects that can
+// bear them: a provider that deduplicates may be called under any.
+func (s *sim) declare() {
+	for _, name := range simPolicies {
+		p := s.behaviors.Effects[name]
+		if s.fickle && !s.calm && s.rng.IntN(3) == 0 {
+			switch name {
+			case "keyed":
+				p.Policy = pick(s.rng, Keyed, Keyed, Ask, Probe, AtMostOnce)
+			case "ro":
+				p.Policy = pick(s.rng, ReadOnly, ReadOnly, Ask, Probe)
+			default:
+				p.Policy = pick(s.rng, Ask, Probe, AtMostOnce)
+			}
+			s.trace("declare", name, p.Policy)
+		}
+		if !slices.Contains(s.declared[name], p.Policy) {
+			s.declared[name] = append(s.declared[name], p.Policy)
+		}
+	}
+}
+
+// reopen loses the sessions, as when a commit fails, but not the process: the
+// calls that it began go on.
+func (s *sim) reopen() {
+	s.stats.reopened++
+	s.store.sync(s.rng.IntN(len(s.store.log) + 1))
+	s.store.crash()
+	unclean := false
+	for _, sh := range s.shards {
+		unclean = unclean || s.unclean && sh.m.Suspects()
+	}
+	s.trace("reopen", unclean)
+	s.down()
+	s.after(s.between(0, 20*time.Millisecond), false, func() { s.start(unclean) })
+}
+
+// ended says that the process is no more.
+func (s *sim) ended() {
+	s.process++
+	s.since = nil
+	s.world.crash()
+}
+
 // crash loses the process, and a part of what was not durable.
 func (s *sim) crash() {
 	s.stats.crashes++
@@ -197,7 +261,7 @@ func (s *sim) crash() {
 	s.store.crash()
 	s.trace("crash")
 	s.down()
-	s.world.crash()
+	s.ended()
 	if !s.calm && s.rng.IntN(4) == 0 {
 		leap := pick(s.rng, -message.Time(2e9), -message.Time(1e8), message.Time(5e8), message.Time(3e9), message.Time(8e9))
 		s.offset += leap
@@ -232,7 +296,7 @@ func (s *sim) stop() {
 	}
 	s.store.sync(len(s.store.log))
 	s.trace("stop")
-	s.world.crash()
+	s.ended()
 	s.down()
 	s.after(s.between(0, 50*time.Millisecond), false, func() { s.start(false) })
 }
@@ -290,7 +354,11 @@ func (s *sim) follow(sh *simShard) {
 		s.after(0, true, func() { s.clients.rush(sh) })
 	}
 	if !s.calm && s.rng.IntN(10000) < s.crashes*10 {
-		s.crash()
+		if s.rng.IntN(3) == 0 {
+			s.reopen()
+		} else {
+			s.crash()
+		}
 	}
 }
 
@@ -391,6 +459,12 @@ func (s *sim) work(sh *simShard) {
 			s.overtaken[a.Agent.ID] = true
 		case AlarmDoubt:
 			s.stats.doubts++
+		case AlarmConflict: // nobody lies here, so only what nobody knew can be contradicted
+			s.stats.conflicts++
+			declined := strings.Contains(a.Detail, "settled as not_done") && strings.Contains(a.Detail, "says rejected") // since then
+			if !strings.Contains(a.Detail, "settled as unknown") && !declined {
+				s.fail("effect %s: %s", a.ID, a.Detail)
+			}
 		case AlarmCorrupt:
 			s.fail("corrupt: %s %s", a.Agent, a.Detail)
 		case AlarmClockJump:
@@ -607,6 +681,9 @@ func (s *sim) unfinished() string {
 		case m.HasUnit() || m.Sealed() != m.Durable() || m.OnTrial() || len(m.outstanding) > 0 || len(sh.answers)+len(sh.calls) > 0:
 			return fmt.Sprintf("shard %d: unit %v sealed %d durable %d busy %v (trial %v) answers %d calls %d", sh.id, m.HasUnit(), m.Sealed(), m.Durable(), m.Busy(), m.OnTrial(), len(sh.answers), len(sh.calls))
 		}
+		if m.running > 0 { // a probe, say, whose effect a late answer settled
+			return fmt.Sprintf("shard %d waits for %d calls and probes", sh.id, m.running)
+		}
 		for _, src := range m.sources {
 			if len(src.queue) > 0 {
 				return fmt.Sprintf("shard %d has %d messages from shard %d in its queue", sh.id, len(src.queue), src.shard)
@@ -648,6 +725,7 @@ func (s *sim) checkEnd() {
 		left("effects", len(m.effects))
 		left("running effects", m.running)
 		left("startable effects", len(m.startable))
+		left("doubts", len(m.doubts))
 		left("dead letters on their way back", len(m.reviving))
 		left("firing timers", len(m.firing))
 		left("envelopes behind a trial", len(m.trial.queue))

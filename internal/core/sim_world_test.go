@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/semel-dev/semel/message"
@@ -21,7 +22,7 @@ type worldEffect struct {
 	calls    []*worldCall
 	happened int
 	rejected bool
-	closed   bool           // the provider takes no call under this key any more
+	opaque   bool           // whether it happened can seldom be told
 	permit   bool           // a person said that it did not happen
 	resolved message.Status // done or rejected, as was acknowledged to a person
 }
@@ -30,6 +31,7 @@ type worldEffect struct {
 type worldCall struct {
 	job     EffectJob
 	decided bool
+	closed  bool // a probe closed the key before it arrived: the provider refuses it
 	notDone bool // the machine was told that it was certainly not done
 }
 
@@ -40,7 +42,7 @@ func newWorld(s *sim) *world {
 // asked notes that a step asks for an effect; the step may yet be lost.
 func (w *world) asked(id message.ID, b body) {
 	if w.effects[id] == nil {
-		e := &worldEffect{id: id, ask: b}
+		e := &worldEffect{id: id, ask: b, opaque: w.s.rng.IntN(3) == 0}
 		w.effects[id], w.answers[id.Child(0)] = e, e
 	}
 }
@@ -70,11 +72,11 @@ func (w *world) heard(m *message.Message) {
 			w.s.fail("effect %s (%s) is reported done, but happened %d times", e.id, e.ask.Policy, e.happened)
 		}
 	case message.StatusRejected, message.StatusNotDone:
-		if !readOnly && (e.happened > 0 || e.undecided() && !e.rejected && !e.closed) {
+		if !readOnly && (e.happened > 0 || e.undecided() && !e.rejected) {
 			w.s.fail("effect %s (%s) is reported %s, but happened %d times (may yet: %v)", e.id, e.ask.Policy, a.Status, e.happened, e.undecided())
 		}
 	case message.StatusUnknown:
-		if e.ask.Policy != "amo" {
+		if !slices.Contains(w.s.declared[e.ask.Policy], AtMostOnce) {
 			w.s.fail("effect %s (%s) is reported unknown", e.id, e.ask.Policy)
 		}
 	}
@@ -109,6 +111,9 @@ func (w *world) begin(shard message.Shard, job EffectJob) {
 	}
 	policy := s.behaviors.Effects[job.Name].Policy
 	repeatable := policy == ReadOnly || policy == Keyed
+	if repeatable && rec.status == effectAsked && rec.unrecorded < policy.unrecorded() {
+		s.fail("effect %s (%s) is called without a record that says so", job.ID, job.Name)
+	}
 	if !repeatable && (rec.status != effectStarted || rec.attempts != job.Attempt) {
 		s.fail("effect %s (%s) attempt %d is called before its started record is durable: status %d attempt %d", job.ID, job.Name, job.Attempt, rec.status, rec.attempts)
 	}
@@ -120,7 +125,7 @@ func (w *world) begin(shard message.Shard, job EffectJob) {
 			s.fail("effect %s (%s) is called again after it happened", job.ID, job.Name)
 		}
 		for _, c := range e.calls {
-			if !c.notDone && (job.Name == "amo" || job.Name == "ask" && !e.permit) {
+			if !c.notDone && (policy == AtMostOnce || policy == Ask) && !e.permit {
 				s.fail("effect %s (%s) is called again, and nobody said that it was not done", job.ID, job.Name)
 			}
 		}
@@ -143,6 +148,14 @@ func (w *world) decide(sh *simShard, e *worldEffect, c *worldCall) {
 		fate %= 63
 	}
 	latency := s.between(0, callTimeout*9/10)
+	process, life := s.process, s.life
+	then := func(wait message.Time, fn func() EffectResult) {
+		s.after(wait, false, func() {
+			if s.process == process && s.up {
+				w.finish(sh, life, fn())
+			}
+		})
+	}
 	res := EffectResult{ID: e.id, Attempt: c.job.Attempt}
 	arrive := func(status message.Status, happens bool) {
 		s.after(latency, false, func() {
@@ -150,26 +163,29 @@ func (w *world) decide(sh *simShard, e *worldEffect, c *worldCall) {
 				return // decided by a crash
 			}
 			c.decided = true
-			if happens && !e.closed {
+			if happens {
 				w.happen(e)
 			}
 		})
 		wait := latency + 1
 		if status == message.StatusUnknown {
 			wait = message.Time(callTimeout)
+			if s.rng.IntN(3) == 0 { // the connection breaks, and the request goes on
+				wait = s.between(0, time.Duration(latency))
+			}
 		}
-		s.after(wait, true, func() {
+		then(wait, func() EffectResult {
 			switch {
 			case e.rejected:
 				res.Status, res.Code = message.StatusRejected, "declined"
-			case status == message.StatusDone && e.happened == 0: // closed meanwhile
+			case c.closed && e.happened == 0:
 				res.Status = message.StatusUnknown
 			case status == message.StatusDone:
 				res.Status, res.Body = status, e.reply()
 			default:
 				res.Status, res.Detail = status, "simulated"
 			}
-			w.finish(sh, c, res)
+			return res
 		})
 	}
 	switch {
@@ -180,22 +196,25 @@ func (w *world) decide(sh *simShard, e *worldEffect, c *worldCall) {
 				e.rejected = e.rejected || e.happened == 0
 			}
 		})
-		s.after(latency+1, true, func() {
-			if e.happened > 0 {
+		then(latency+1, func() EffectResult {
+			switch {
+			case e.happened > 0:
 				res.Status, res.Body = message.StatusDone, e.reply()
-			} else {
+			case c.closed && !e.rejected:
+				res.Status = message.StatusUnknown
+			default:
 				res.Status, res.Code = message.StatusRejected, "declined"
 			}
-			w.finish(sh, c, res)
+			return res
 		})
 	case fate < 63:
 		arrive(message.StatusDone, true)
 	case fate < 75: // certainly not done
 		c.decided = true
-		s.after(latency, true, func() {
-			c.notDone = true
+		then(latency, func() EffectResult {
+			c.notDone = c.notDone || s.life == life
 			res.Status, res.Detail = message.StatusNotDone, "refused to connect"
-			w.finish(sh, c, res)
+			return res
 		})
 	case fate < 87:
 		arrive(message.StatusUnknown, true)
@@ -218,17 +237,27 @@ func (w *world) happen(e *worldEffect) {
 	}
 }
 
-func (w *world) finish(sh *simShard, c *worldCall, res EffectResult) {
+// finish gives a call or a probe back, to the session that began it or to a
+// later one of the process.
+func (w *world) finish(sh *simShard, life int, res EffectResult) {
 	w.s.stats.calls++
-	w.s.step(sh, func(now message.Time) { sh.m.EffectDone(now, res) })
+	w.s.step(sh, func(now message.Time) {
+		if w.s.life == life {
+			sh.m.EffectDone(now, res)
+		} else {
+			w.s.stats.late++
+			sh.m.LateResult(now, res)
+		}
+	})
 }
 
 func (w *world) probe(sh *simShard, e *worldEffect, job EffectJob) {
 	s := w.s
 	res := EffectResult{ID: e.id, Attempt: job.Attempt, Probe: true}
 	latency := s.between(0, 20*time.Millisecond)
-	unknown := !s.calm && s.rng.IntN(100) < 25
-	s.after(latency, true, func() {
+	unknown := !s.calm && s.rng.IntN(100) < 25 || e.opaque && s.rng.IntN(100) < 85
+	process, life := s.process, s.life
+	s.after(latency, false, func() {
 		switch {
 		case unknown:
 			res.Status, res.Detail = message.StatusUnknown, "cannot tell"
@@ -238,14 +267,17 @@ func (w *world) probe(sh *simShard, e *worldEffect, job EffectJob) {
 			res.Status, res.Code = message.StatusRejected, "declined"
 		default:
 			res.Status = message.StatusNotDone
-			if job.Name == "closes" {
-				for _, c := range e.calls {
-					c.decided = true
+			for _, c := range e.calls {
+				if job.Name == "closes" && !c.decided {
+					c.decided, c.closed = true, true
 				}
+				c.notDone = c.notDone || c.decided
 			}
 		}
-		s.after(s.between(0, 5*time.Millisecond), true, func() {
-			s.step(sh, func(now message.Time) { sh.m.EffectDone(now, res) })
+		s.after(s.between(0, 5*time.Millisecond), false, func() {
+			if s.process == process && s.up {
+				w.finish(sh, life, res)
+			}
 		})
 	})
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/semel-dev/semel/message"
@@ -21,6 +22,18 @@ type Step struct {
 	timers  []timerChange
 	hold    holdChange
 	err     error
+}
+
+// endOfTime is the latest time that anything is planned for, in the year 2116.
+const endOfTime = message.Time(1 << 62)
+
+// later is a time plus a duration that a program chose, which may be as long
+// as "for ever": it must not wrap around into the past.
+func later(t message.Time, d time.Duration) message.Time {
+	if d >= time.Duration(endOfTime-t) {
+		return endOfTime
+	}
+	return t + message.Time(d)
 }
 
 // timerChange sets (msg != nil) or cancels a timer.
@@ -72,9 +85,15 @@ type Outgoing struct {
 }
 
 // Send appends a message to the outbox; with a delay, it waits durably first.
-// An empty tenant means the agent's own: a message never crosses tenants.
+// An empty tenant means the agent's own; another one makes the step fail: a
+// message never crosses tenants.
 func (s *Step) Send(o Outgoing) {
-	o.To.Tenant = s.msg.To.Tenant
+	if own := s.msg.To.Tenant; o.To.Tenant == "" {
+		o.To.Tenant = own
+	} else if o.To.Tenant != own {
+		s.fail(fmt.Errorf("a message to %s from an agent of tenant %q: messages do not cross tenants", o.To, own))
+		return
+	}
 	if err := o.To.Validate(); err != nil {
 		s.fail(err)
 		return
@@ -87,7 +106,7 @@ func (s *Step) Send(o Outgoing) {
 		m.ReplyTo = &message.ReplyTo{Agent: s.msg.To, Action: o.Then, Link: s.link(o.Context)}
 	}
 	if o.Delay > 0 {
-		s.timers = append(s.timers, timerChange{name: "\x01" + string(m.ID[:]), due: s.now + message.Time(o.Delay), msg: m})
+		s.timers = append(s.timers, timerChange{name: "\x01" + string(m.ID[:]), due: later(s.now, o.Delay), msg: m})
 		return
 	}
 	s.sends = append(s.sends, m)
@@ -121,18 +140,24 @@ func (s *Step) SetTimer(name string, delay time.Duration, action string, body []
 		return
 	}
 	m := &message.Message{ID: s.NewID(), To: s.msg.To, Action: action, Principal: s.msg.Principal, Body: body, Sent: s.now}
-	s.timers = append(s.timers, timerChange{name: name, due: s.now + message.Time(max(delay, 0)), msg: m})
+	s.timers = append(s.timers, timerChange{name: name, due: later(s.now, max(delay, 0)), msg: m})
 }
 
 // CancelTimer removes a timer; it does nothing if there is none.
 func (s *Step) CancelTimer(name string) {
+	if err := message.CheckName("timer name", name); err != nil {
+		s.fail(err)
+		return
+	}
 	s.timers = append(s.timers, timerChange{name: name})
 }
 
 // Hold keeps every message from the agent that does not bear the token, until
-// Release or until the delay has passed.
+// Release or until the delay has passed. Those that bear it pass, at once: also
+// when they were parked before the hold began, in their order, if they are
+// among the first 64 messages of the mailbox. Others keep their order.
 func (s *Step) Hold(token string, d time.Duration) {
-	s.hold = holdChange{set: true, token: token, until: s.now + message.Time(d)}
+	s.hold = holdChange{set: true, token: token, until: later(s.now, max(d, 0))}
 }
 
 // Release ends the agent's hold.

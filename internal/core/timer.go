@@ -16,6 +16,7 @@ type timerState struct {
 	next    message.Time // no sealed timer is due before; zero if there is none
 	opened  message.Time // the same of the timers in the open unit, which no read can see
 	loading bool
+	stalled bool // a whole page of timers waits for its steps: no other is read before one is done
 
 	suspectBelow message.Time // timers due before it were due when the last process died
 }
@@ -142,11 +143,16 @@ func (s *Shard) DueLoaded(now message.Time, l *Load, rows []message.Row, followi
 // fireTimers makes messages of the timers that are due.
 func (s *Shard) fireTimers(l *Load, values [][]byte) error {
 	s.timers.loading = false
+	stalled := len(l.fire) == timerPage
 	for i, d := range l.fire {
 		if s.Full() {
 			s.timers.lower(d.due) // this one and those after it, when the unit is sealed
 			return nil
 		}
+		if s.firing[string(d.row)] == d.due {
+			continue // its message waits already
+		}
+		stalled = false
 		value := values[i]
 		if r := s.overlay.get(message.TableTimer, d.row); r != nil {
 			value = r.value
@@ -168,9 +174,6 @@ func (s *Shard) fireTimers(l *Load, values [][]byte) error {
 			s.send(t.msg)
 			continue
 		}
-		if s.firing[string(d.row)] == d.due {
-			continue // its message waits already
-		}
 		s.firing[string(d.row)] = d.due
 		d.value = clone(value)
 		env := s.accepted(t.msg, fromTimer)
@@ -180,6 +183,9 @@ func (s *Shard) fireTimers(l *Load, values [][]byte) error {
 		env.suspect = d.due < s.timers.suspectBelow && s.trial.spend()
 		s.advance(env)
 	}
+	if stalled {
+		s.timers.next, s.timers.stalled = 0, true
+	}
 	return nil
 }
 
@@ -188,17 +194,23 @@ func (s *Shard) dropDue(d dueTimer) {
 }
 
 // overtaken says whether a timer that fired was replaced or cancelled while
-// its message waited; then the message is dropped.
+// its message waited; then the message is dropped. The due row stays if the
+// timer that replaced it is due at the same time, for it is that one's now.
 func (s *Shard) overtaken(env *envelope) bool {
 	if env.origin != fromTimer {
 		return false
 	}
 	d := env.timer
-	if value, _ := s.row(env, 0); bytes.Equal(value, d.value) {
+	value, _ := s.row(env, 0)
+	if bytes.Equal(value, d.value) {
 		return false
 	}
 	s.doneFiring(d)
-	s.dropDue(d)
+	if t, err := readTimer(env.rows[0].key, value); value != nil && err == nil && t.due == d.due {
+		s.timers.lower(d.due)
+	} else {
+		s.dropDue(d)
+	}
 	s.endTrial(env)
 	s.finish(env)
 	return true
@@ -207,6 +219,10 @@ func (s *Shard) overtaken(env *envelope) bool {
 func (s *Shard) doneFiring(d dueTimer) {
 	if s.firing[string(d.row)] == d.due {
 		delete(s.firing, string(d.row))
+	}
+	if s.timers.stalled {
+		s.timers.stalled = false
+		s.timers.lower(d.due)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 // that can have been under way.
 type trialState struct {
 	unclean bool
+	since   message.Epoch // of this process's first session; zero if this is it
 	budget  int
 	counts  map[message.ID]int // attempts begun, as the store has them
 
@@ -35,7 +36,7 @@ const (
 
 // recoverTrial reads how often a message was begun and not ended.
 func (s *Shard) recoverTrial(k message.RowKey, value []byte) error {
-	n, err := readNumber(k, value)
+	row, err := readTrial(k, value)
 	if err != nil {
 		return err
 	}
@@ -47,8 +48,57 @@ func (s *Shard) recoverTrial(k message.RowKey, value []byte) error {
 		s.write(message.TableMeta, 0, message.Delete, s.key(k.Key), nil) // nothing killed the last process
 		return nil
 	}
-	s.trial.counts[id] = int(n)
+	if s.trial.since != 0 && row.epoch >= s.trial.since && row.begun > 0 {
+		row.begun-- // this process began it, and lives
+	}
+	s.trial.counts[id] = row.begun
 	return nil
+}
+
+// trialRow is the value of a message's row of TableMeta, while it is on trial.
+type trialRow struct {
+	begun int           // attempts
+	epoch message.Epoch // of the session that began the last
+}
+
+func appendTrial(b, key []byte, r trialRow) []byte {
+	start := len(b)
+	b = putUint(begin(b), 1, uint64(r.begun))
+	b = putUint(b, 2, uint64(r.epoch))
+	return seal(b, start, key)
+}
+
+func readTrial(k message.RowKey, value []byte) (r trialRow, err error) {
+	err = decode(k, value, func(f field) error {
+		switch f.num {
+		case 1:
+			r.begun = int(min(f.val, maxTrials))
+		case 2:
+			r.epoch = message.Epoch(f.val)
+		}
+		return nil
+	})
+	return r, err
+}
+
+// Suspects says whether messages that may have killed the last process, or
+// that are known to have been begun when one died, may still wait for their
+// trial. While they do, whoever opens the shard again passes
+// Recovered.Unclean on.
+func (s *Shard) Suspects() bool {
+	t := &s.trial
+	if !t.unclean {
+		return false
+	}
+	if t.env != nil || len(t.counts) > 0 {
+		return true
+	}
+	for _, src := range s.sources {
+		if src.taken < src.suspectUpTo && (src.pulling || src.again || len(src.queue) > 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // spend takes one from the budget of recovered suspects.
@@ -101,7 +151,9 @@ func (s *Shard) TrialGranted(now message.Time) {
 	}
 	t.counts[id]++
 	key := s.key(trialRowKey(id))
-	s.write(message.TableMeta, 0, message.Put, key, s.numberRow(key, uint64(t.counts[id])))
+	a := s.open.arena
+	start := len(a)
+	s.write(message.TableMeta, 0, message.Put, key, s.value(appendTrial(a, key, trialRow{t.counts[id], s.epoch}), start))
 	t.begun = s.openSeq()
 }
 
@@ -118,7 +170,7 @@ func (s *Shard) condemn(env *envelope) {
 // in which unit if it was on trial.
 func (s *Shard) endTrial(env *envelope) {
 	t := &s.trial
-	if len(t.counts) > 0 && t.counts[env.msg.ID] > 0 { // by this session or one before
+	if _, begun := t.counts[env.msg.ID]; begun { // by this session or one before
 		delete(t.counts, env.msg.ID)
 		s.write(message.TableMeta, 0, message.Delete, s.key(trialRowKey(env.msg.ID)), nil)
 	}

@@ -91,6 +91,11 @@ type EffectResult struct {
 	Detail  string
 }
 
+// certain says that the result tells what became of the effect.
+func (r EffectResult) certain() bool {
+	return r.Status == message.StatusDone || r.Status == message.StatusRejected
+}
+
 // Retire is the leave to forget, for the store.
 type Retire struct {
 	Below    message.Generation
