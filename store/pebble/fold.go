@@ -286,6 +286,8 @@ func (f *folder) writeTable(fill func(*sstable.Writer) error) (string, error) {
 	if err != nil {
 		return path, err
 	}
+	// Written back as it grows: a large write at the end would hold up the log's.
+	file = vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: 512 << 10})
 	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), st.tuning.MakeWriterOptions(0, st.db.TableFormat()))
 	if err := fill(w); err != nil {
 		_ = w.Close() // returns the same error
