@@ -112,9 +112,12 @@ func (app *App) Ready() error {
 	return app.engine.Ready()
 }
 
-// Close takes no more calls, waits until those under way are answered and the
-// effects under way have returned, or until ctx ends, and closes the store.
-// What is accepted and not finished goes on when the store is opened again.
+// Close takes no more calls, begins no more effects, waits until the calls
+// under way are answered and what the effects under way returned is recorded,
+// or until ctx ends, and closes the store. What is accepted and not finished
+// goes on when the store is opened again; a caller that waits for it is told so.
+// If ctx ends first, the error names what still runs. Another Close waits for
+// the first and returns the same.
 func (app *App) Close(ctx context.Context) error {
 	app.closed.Store(true)
 	if err := app.engine.Close(ctx); err != nil {

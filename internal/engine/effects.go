@@ -17,20 +17,31 @@ func (sh *shard) startEffect(job core.EffectJob) {
 		return
 	}
 	life := sh.life
-	e.enter(1)
-	e.running.Add(1)
+	e.calling.add(&job)
 	go func() {
-		defer e.running.Done()
-		defer e.leave(1)
-		r := e.callOutside(job)
-		sh.queue.push(event{run: func(m *core.Shard) {
-			if life == sh.life {
-				m.EffectDone(e.clock.now(), r)
-			} else { // a new machine took the effect up from the store
-				m.LateResult(e.clock.now(), r)
-			}
-		}})
+		r := core.EffectResult{ID: job.ID, Attempt: job.Attempt, Probe: job.Probe, Status: message.StatusUnknown, Detail: "the effect's function ended its goroutine"}
+		defer func() {
+			e.calling.remove(&job)
+			sh.queue.push(event{run: func(m *core.Shard) {
+				sh.jobsOver(1)
+				if life == sh.life {
+					m.EffectDone(e.clock.now(), r)
+				} else { // a new machine took the effect up from the store
+					m.LateResult(e.clock.now(), r)
+				}
+			}})
+		}()
+		r = e.callOutside(job)
 	}()
+}
+
+// jobsOver counts effects that the machine has got back, or never will. It runs
+// on the loop.
+func (sh *shard) jobsOver(n int) {
+	sh.jobs -= n
+	if sh.engine.jobs.Add(-int64(n)) == 0 && sh.engine.closing() {
+		sh.engine.progress()
+	}
 }
 
 // callOutside runs the effect's function under its deadline. A panic, and
@@ -44,6 +55,7 @@ func (e *Engine) callOutside(job core.EffectJob) (r core.EffectResult) {
 			e.cfg.Logger.Error("an effect panicked", "effect", job.Name, "id", job.ID.String(), "panic", v, "stack", string(debug.Stack()))
 			r = unknown(fmt.Sprintf("the effect's function panicked: %v", v))
 		}
+		r = e.bounded(r)
 		r.ID, r.Attempt, r.Probe = job.ID, job.Attempt, job.Probe
 	}()
 	out := e.outside[job.Name]
@@ -57,4 +69,20 @@ func (e *Engine) callOutside(job core.EffectJob) (r core.EffectResult) {
 	ctx, cancel := context.WithTimeout(e.ctx, job.Timeout)
 	defer cancel()
 	return fn(ctx, job)
+}
+
+// bounded makes a result fit into a unit: a step may write as much. What is
+// larger cannot be recorded, and without its reply "done" would be half the
+// truth.
+func (e *Engine) bounded(r core.EffectResult) core.EffectResult {
+	limit := e.profile.MaxUnitBytes / 4
+	if n := len(r.Body) + len(r.Code) + len(r.Detail); n > limit {
+		detail := fmt.Sprintf("the effect's function returned %s with %d bytes; at most %d can be recorded", r.Status, n, limit)
+		status := message.StatusUnknown
+		if r.Status == message.StatusNotDone {
+			status = r.Status
+		}
+		return core.EffectResult{Status: status, Detail: detail}
+	}
+	return r
 }
