@@ -65,7 +65,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		}
 	}
 	if running := e.calling.names(); len(running) > 0 {
-		errs = append(errs, fmt.Errorf("the results of these effects, which still run, are lost, and their policies decide what becomes of them: %s", strings.Join(running, ", ")))
+		errs = append(errs, fmt.Errorf("these still run, their results are lost, and the effects' policies decide what becomes of them: %s", strings.Join(running, ", ")))
 	}
 	e.closeErr = errors.Join(errs...)
 	close(e.closed)
@@ -175,7 +175,7 @@ func (e *Engine) progress() {
 func (e *Engine) underWay() string {
 	what := []string{fmt.Sprintf("%d calls", max(e.inFlight.Load(), 0))}
 	for _, name := range e.calling.names() {
-		what = append(what, "effect "+name)
+		what = append(what, name)
 	}
 	for _, sh := range e.shards {
 		if err := sh.down(); err != nil {
@@ -291,12 +291,18 @@ func (c *calling) none() <-chan struct{} {
 	return empty
 }
 
+// namesShown keeps an error readable.
+const namesShown = 8
+
 func (c *calling) names() (names []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for j := range c.jobs {
-		names = append(names, fmt.Sprintf("%q (%s) of %s", j.Name, j.ID, j.Agent))
+		names = append(names, fmt.Sprintf("effect %q (%s) of %s", j.Name, j.ID, j.Agent))
 	}
 	slices.Sort(names)
+	if n := len(names) - namesShown; n > 0 {
+		names = append(names[:namesShown], fmt.Sprintf("and %d more", n))
+	}
 	return names
 }
