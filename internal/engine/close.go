@@ -174,9 +174,7 @@ func (e *Engine) progress() {
 // underWay says what a drain still waits for.
 func (e *Engine) underWay() string {
 	what := []string{fmt.Sprintf("%d calls", max(e.inFlight.Load(), 0))}
-	for _, name := range e.calling.names() {
-		what = append(what, name)
-	}
+	what = append(what, e.calling.names()...)
 	for _, sh := range e.shards {
 		if err := sh.down(); err != nil {
 			what = append(what, fmt.Sprintf("shard %d, which is down: %v", sh.id, err))
@@ -240,13 +238,17 @@ func (sh *shard) turnAway(loads []*core.Load, pulls []message.Cursor) (rest []*c
 	return rest, nil
 }
 
-// cancelAll gives up for every caller that still waits. It runs on the loop.
+// cancelAll takes back every caller that waits for an agent or an outcome; the
+// others wait for a read, and are answered when it ends. It runs on the loop.
+// A call that was answered may serve another already, so each is looked at
+// before the first answer leaves.
 func (sh *shard) cancelAll() {
+	now := sh.engine.clock.now()
 	for _, c := range sh.calls.all() {
-		if err := sh.cancel(c); err != nil {
-			sh.readFailed(err)
-			return
-		}
+		sh.machine.Cancel(now, &c.caller)
+	}
+	if err := sh.perform(); err != nil {
+		sh.readFailed(err)
 	}
 }
 

@@ -28,7 +28,7 @@ func (sh *shard) reopen(cause error) bool {
 	if e.ctx.Err() != nil {
 		return false
 	}
-	sh.failure.Store(&cause)
+	sh.setDown(cause)
 	if errors.Is(cause, store.ErrBroken) {
 		e.broken(fmt.Errorf("shard %d: %w", sh.id, cause))
 		<-e.ctx.Done() // nothing is acknowledged any more
@@ -69,7 +69,7 @@ func (sh *shard) reopen(cause error) bool {
 			e.broken(fmt.Errorf("shard %d: %w", sh.id, cause))
 		}
 		e.cfg.Logger.Error("a shard cannot be opened", "shard", sh.id, "error", cause)
-		sh.failure.Store(&cause)
+		sh.setDown(cause)
 		sh.failed(cause, 0, e.clock.now())
 		if last {
 			break

@@ -91,6 +91,8 @@ func (sh *shard) down() error {
 	return nil
 }
 
+func (sh *shard) setDown(err error) { sh.failure.Store(&err) }
+
 // openSession takes the shard over.
 func (sh *shard) openSession(ctx context.Context) (message.Version, error) {
 	s, err := sh.engine.store.Open(ctx, sh.id, sh.engine.cfg.Owner)
