@@ -116,13 +116,14 @@ func (app *App) Ready() error {
 	return app.engine.Ready()
 }
 
-// Close takes no more calls, waits until those under way are answered, and the
-// effects under way have returned and their results are recorded, and closes
-// the store. Effects that were asked for and not begun are begun after the next
-// start, and whatever else is accepted and not finished goes on then. When ctx
-// ends first, Close does not wait any longer, and its error says so: a call
-// under way is told that nobody knows, and an effect under way has its policy
-// decide after the next start.
+// Close takes no more calls, begins no more effects, waits until the calls
+// under way are answered and what the effects under way returned is recorded,
+// and closes the store. Effects that were asked for and not begun are begun
+// after the next start, and whatever else is accepted and not finished goes on
+// then; a caller that waits for it is told so. If ctx ends first, the error
+// names what still runs: a call under way is told that nobody knows, and an
+// effect under way has its policy decide after the next start. Another Close
+// waits for the first and returns the same.
 func (app *App) Close(ctx context.Context) error {
 	app.closed.Store(true)
 	if err := app.engine.Close(ctx); err != nil {

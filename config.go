@@ -26,7 +26,8 @@ type Config struct {
 	// CacheBytes bounds the decoded states in memory. 256 MiB.
 	CacheBytes int
 	// MaxInFlight bounds the calls that wait for their answer; more are refused
-	// before they are accepted (ErrOverloaded). 16384.
+	// before they are accepted (ErrOverloaded); of a batch, the last ones. As
+	// many again may wait for replays. 16384.
 	MaxInFlight int
 	// MaxState bounds an agent's encoded state, in bytes. 1 MiB.
 	MaxState int
@@ -69,6 +70,7 @@ const (
 	AlarmDead      AlarmKind = AlarmKind(core.AlarmDead)      // a message became a dead letter: see App.DeadLetters
 	AlarmClockJump AlarmKind = AlarmKind(core.AlarmClockJump) // retention is paused: see App.ResumeRetention
 	AlarmCorrupt   AlarmKind = AlarmKind(core.AlarmCorrupt)   // a stored row cannot be read; its agent stands still
+	AlarmShardDown AlarmKind = AlarmKind(core.AlarmShardDown) // a shard was opened again and again, and comes no further
 )
 
 const defaultMaxBody = 1 << 20

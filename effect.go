@@ -28,7 +28,8 @@ type EffectCall struct {
 // A call's results mean: nil, it was done and this is the reply; a [*Rejection]
 // (see Reject), it was done and the answer is no; NotDone, it certainly had no
 // effect, and is tried again; any other error, or a panic, it may have had its
-// effect, and the policy decides.
+// effect, and the policy decides. So it does when the reply is larger than a
+// quarter of what the store takes in one unit: it cannot be recorded.
 //
 // A probe asks whether the call with this key was done. Its results mean the
 // same, but that any other error only says that the probe could not tell.

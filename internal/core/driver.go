@@ -25,3 +25,16 @@ func ReadStateVersion(k message.RowKey, value []byte) (uint64, error) {
 
 // SplitKeyIdentity reads what message.AppendKeyIdentity wrote.
 func SplitKeyIdentity(identity []byte) (principal, key string) { return splitKeyIdentity(identity) }
+
+// Quiesce begins no further call or probe of an effect. What is asked for
+// stays asked, and is called by the next machine.
+func (s *Shard) Quiesce() { s.cfg.Running = 0 }
+
+// LastStep names the message of the last step that began, for whoever has to
+// say what brought a loop to its end.
+func (s *Shard) LastStep() string {
+	if m := s.step.msg; m != nil {
+		return m.Action + " of " + m.To.String()
+	}
+	return "none"
+}

@@ -10,8 +10,10 @@ import (
 
 // PanicError is a handler's panic, contained.
 type PanicError struct {
-	Value any
-	Stack []byte
+	Agent  message.Agent
+	Action string
+	Value  any
+	Stack  []byte
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("the handler panicked: %v", e.Value) }
@@ -69,7 +71,9 @@ func (s *Shard) run(env *envelope) {
 func (s *Shard) invoke(env *envelope) (res Result) {
 	defer func() {
 		if v := recover(); v != nil {
-			res = Result{Verdict: Failed, Err: &PanicError{Value: v, Stack: debug.Stack()}}
+			p := &PanicError{Agent: env.msg.To, Action: env.msg.Action, Value: v, Stack: debug.Stack()}
+			s.work.Panics = append(s.work.Panics, p)
+			res = Result{Verdict: Failed, Err: p}
 		}
 	}()
 	if env.action == nil {

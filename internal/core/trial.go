@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/semel-dev/semel/message"
 )
@@ -81,16 +82,17 @@ func readTrial(k message.RowKey, value []byte) (r trialRow, err error) {
 	return r, err
 }
 
-// Suspects says whether messages that may have killed the last process, or
-// that are known to have been begun when one died, may still wait for their
-// trial. While they do, whoever opens the shard again passes
-// Recovered.Unclean on.
+// Suspects says whether messages that may have killed the last process may
+// still wait for their trial. While they do, whoever opens the shard again
+// passes Recovered.Unclean on. It may say so in error: then a message is tried
+// alone without need.
 func (s *Shard) Suspects() bool {
 	t := &s.trial
 	if !t.unclean {
 		return false
 	}
-	if t.env != nil || len(t.counts) > 0 {
+	if t.env != nil || len(t.counts) > 0 || len(s.firing) > 0 ||
+		s.timers.loading || s.timers.next != 0 && s.timers.next < s.timers.suspectBelow {
 		return true
 	}
 	for _, src := range s.sources {
@@ -98,7 +100,24 @@ func (s *Shard) Suspects() bool {
 			return true
 		}
 	}
+	for _, e := range s.effects {
+		if e.mem.suspect {
+			return true
+		}
+	}
+	for _, c := range s.cells {
+		if c.control != nil && s.suspectControl(c.control) {
+			return true
+		}
+	}
 	return false
+}
+
+// suspectControl says whether a mailbox or a retry that was recovered may
+// still be tried alone.
+func (s *Shard) suspectControl(k *controlRow) bool {
+	return s.trial.budget < trialBudget && k.head < k.tail ||
+		slices.ContainsFunc(k.retries, func(r *retry) bool { return r.suspect })
 }
 
 // spend takes one from the budget of recovered suspects.

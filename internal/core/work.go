@@ -17,7 +17,8 @@ type Work struct {
 	Wakes   []message.Shard // shards to which units that were sealed send: tell them when those are visible
 	Retire  *Retire
 	Alarms  []Alarm
-	Trial   bool // a suspect waits for its turn: call TrialGranted when no other shard has one
+	Panics  []*PanicError // of handlers, for the log
+	Trial   bool          // a suspect waits for its turn: call TrialGranted when no other shard has one
 }
 
 // Load asks for rows, or for timers that are due.
@@ -112,6 +113,7 @@ const (
 	AlarmDead      AlarmKind = "dead_letter"
 	AlarmClockJump AlarmKind = "clock_jump"
 	AlarmCorrupt   AlarmKind = "corrupt_row"
+	AlarmShardDown AlarmKind = "shard_down" // the driver's: it opened the shard again and again
 )
 
 // Alarm is something that a person should look at.

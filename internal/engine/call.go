@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/semel-dev/semel/internal/core"
 	"github.com/semel-dev/semel/message"
@@ -57,16 +58,23 @@ func (c *call) finish(a core.Answer) {
 	}
 }
 
-// await waits for the group's calls. Once the engine has stopped nobody is left
-// to answer them, not even those whose callers gave up just before: then they
-// are told that nobody knows.
+// await waits for the group's calls, whose callers do not want to wait any
+// longer. The loops are asked what is known; but a loop may be blocked by its
+// store, and once the engine has stopped nobody is left to answer. Then the
+// callers are told that nobody knows.
 func (g *callGroup) await(finish func(core.Answer)) {
+	e := g.engine
+	timer := time.NewTimer(e.cfg.GiveUpGrace)
+	defer timer.Stop()
+	detail := "the engine stopped while the call was under way; ask again with the same key"
 	select {
 	case <-g.done:
 		return
-	case <-g.engine.ctx.Done():
+	case <-timer.C:
+		detail = "the caller gave up, and its shard is too busy, or waits too long for its store, to say what comes of the call; ask again with the same key"
+	case <-e.ctx.Done():
 	}
-	finish(core.Answer{Fault: &message.Fault{Code: message.CodeCommitUnknown, Detail: "the engine stopped while the call was under way; ask again with the same key"}})
+	finish(core.Answer{Fault: &message.Fault{Code: message.CodeCommitUnknown, Detail: detail}})
 	<-g.done
 }
 
@@ -75,13 +83,13 @@ func callOf(c *core.Caller) *call { return c.Data.(*call) }
 // do runs one request on a shard's loop and waits for its answer. enqueue
 // makes the event for it.
 func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c *call) event) core.Answer {
-	refuse, fault := e.admit(1)
-	if fault != nil {
+	taken, fresh, fault := e.admit(1)
+	if taken == 0 {
 		return core.Answer{Fault: fault}
 	}
 	s := singles.Get().(*single)
 	c := &s.call
-	c.caller = core.Caller{Data: c, Accept: accept, Refuse: refuse}
+	c.caller = core.Caller{Data: c, Accept: accept, Refuse: e.refusal(0, fresh)}
 	c.counted = true
 	c.answered.Store(false)
 	s.group.engine = e
@@ -94,7 +102,7 @@ func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c 
 		singles.Put(s)
 		return a
 	case <-ctx.Done():
-		sh.queue.push(event{run: func(*core.Shard) { sh.cancel(c) }})
+		sh.queue.push(event{call: c})
 		s.group.await(c.finish)
 		return c.answer
 	case <-e.ctx.Done():
@@ -103,30 +111,39 @@ func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c 
 	}
 }
 
-// admit counts calls in, or refuses them before anything of them is accepted.
-// When there is too much work, messages that were executed before are still
-// answered: that takes no room.
-func (e *Engine) admit(n int) (refuse message.Code, fault *message.Fault) {
-	e.enter(n)
+// admit counts calls in: the first of them, as many as it takes. Of those, the
+// first fresh ones may be new work; the others are only answered if they were
+// executed before, which takes no room. The fault says why the rest is refused
+// before anything of it is accepted.
+func (e *Engine) admit(n int) (taken, fresh int, fault *message.Fault) {
+	limit := int64(e.cfg.MaxInFlight)
+	before := e.inFlight.Add(int64(n)) - int64(n)
 	switch {
 	case e.failed.Load():
 		fault = &message.Fault{Code: message.CodeStoreUnavailable, Detail: "the storage device failed; the process is about to end"}
 	case e.state.Load() != stateStarted:
-		fault = &message.Fault{Code: message.CodeClosed, Detail: "the engine does not run: it is shutting down, or was not started"}
-	case e.inFlight.Load() > int64(2*e.cfg.MaxInFlight+n):
+		fault = e.notRunning()
+	default:
+		taken = int(min(int64(n), max(2*limit-before, 0)))
+		fresh = int(min(int64(n), max(limit-before, 0)))
 		fault = overloaded
 	}
-	if fault != nil {
-		e.leave(n)
-		return "", fault
+	if taken < n {
+		e.leave(n - taken)
 	}
+	return taken, fresh, fault
+}
+
+// refusal is why the i-th of the calls that were admitted may not be new work,
+// if it may not.
+func (e *Engine) refusal(i, fresh int) message.Code {
 	switch {
 	case e.full.Load():
-		refuse = message.CodeStorageFull
-	case e.inFlight.Load()-int64(n) >= int64(e.cfg.MaxInFlight):
-		refuse = message.CodeOverloaded
+		return message.CodeStorageFull
+	case i >= fresh:
+		return message.CodeOverloaded
 	}
-	return refuse, nil
+	return ""
 }
 
 var overloaded = &message.Fault{Code: message.CodeOverloaded, Detail: "too many calls are in flight; nothing of this one was accepted, try again later"}
@@ -135,31 +152,27 @@ var overloaded = &message.Fault{Code: message.CodeOverloaded, Detail: "too many 
 // is durably accepted. When ctx ends first, the fault says what is known:
 // canceled means that it was not and will not be executed.
 func (e *Engine) Submit(ctx context.Context, m *message.Message, accept bool) core.Answer {
-	if e.state.Load() == stateOpen {
-		return core.Answer{Fault: &message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"}}
+	if f := e.notRunning(); f != nil {
+		return core.Answer{Fault: f}
 	}
 	return e.do(ctx, e.shardOf(m.To), accept, func(c *call) event { return event{call: c, msg: m} })
 }
 
 // SubmitAll brings many messages at once and waits for all of their outcomes,
-// which are in the order of the messages. One wake-up serves them all.
+// which are in the order of the messages. One wake-up serves them all. What is
+// more than may be in flight is refused as overloaded, the last ones first.
 func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bool) []core.Answer {
 	answers := make([]core.Answer, len(ms))
-	refuse := func(f *message.Fault) []core.Answer {
-		for i := range answers {
-			answers[i].Fault = f
-		}
+	var taken, fresh int
+	fault := e.notRunning()
+	if fault == nil {
+		taken, fresh, fault = e.admit(len(ms))
+	}
+	for i := taken; i < len(ms); i++ {
+		answers[i].Fault = fault
+	}
+	if ms = ms[:taken]; taken == 0 {
 		return answers
-	}
-	if len(ms) == 0 {
-		return answers
-	}
-	if e.state.Load() == stateOpen {
-		return refuse(&message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"})
-	}
-	room, fault := e.admit(len(ms))
-	if fault != nil {
-		return refuse(fault)
 	}
 	g := &callGroup{engine: e, done: make(chan struct{}, 1)}
 	g.waiting.Store(int64(len(ms)))
@@ -168,7 +181,7 @@ func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bo
 	for i, m := range ms {
 		c := &calls[i]
 		c.group, c.counted = g, true
-		c.caller = core.Caller{Data: c, Accept: accept, Refuse: room}
+		c.caller = core.Caller{Data: c, Accept: accept, Refuse: e.refusal(i, fresh)}
 		sh := message.ShardOf(m.To, len(e.shards))
 		perShard[sh] = append(perShard[sh], event{call: c, msg: m})
 	}
@@ -186,8 +199,7 @@ func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bo
 	case <-g.done:
 	case <-ctx.Done():
 		for i, m := range ms {
-			c, sh := &calls[i], e.shardOf(m.To)
-			sh.queue.push(event{run: func(*core.Shard) { sh.cancel(c) }})
+			e.shardOf(m.To).queue.push(event{call: &calls[i]})
 		}
 		g.await(finish)
 	case <-e.ctx.Done():
@@ -228,6 +240,9 @@ func (e *Engine) DiscardDead(ctx context.Context, id message.ID) core.Answer {
 
 // ResumeRetention says that the clock is right after a leap.
 func (e *Engine) ResumeRetention(ctx context.Context) error {
+	if f := e.notRunning(); f != nil {
+		return f
+	}
 	for _, sh := range e.shards {
 		a := e.onLoop(ctx, sh, func(m *core.Shard, now message.Time, c *core.Caller) {
 			m.ResumeRetention(now)
@@ -240,8 +255,9 @@ func (e *Engine) ResumeRetention(ctx context.Context) error {
 	return nil
 }
 
+// shardFor is the shard that runs an agent, nil unless the engine runs.
 func (e *Engine) shardFor(a message.Agent) *shard {
-	if e.state.Load() == stateOpen {
+	if e.notRunning() != nil {
 		return nil
 	}
 	return e.shardOf(a)
@@ -250,7 +266,11 @@ func (e *Engine) shardFor(a message.Agent) *shard {
 // onLoop runs a request on a shard's loop.
 func (e *Engine) onLoop(ctx context.Context, sh *shard, run func(m *core.Shard, now message.Time, c *core.Caller)) core.Answer {
 	if sh == nil {
-		return core.Answer{Fault: &message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"}}
+		f := e.notRunning()
+		if f == nil { // it was started just now
+			f = notStarted
+		}
+		return core.Answer{Fault: f}
 	}
 	return e.do(ctx, sh, false, func(c *call) event {
 		return event{call: c, run: func(m *core.Shard) { run(m, e.clock.now(), &c.caller) }}
@@ -260,8 +280,8 @@ func (e *Engine) onLoop(ctx context.Context, sh *shard, run func(m *core.Shard, 
 // anyShard asks one shard after the other, for what an identity alone does not
 // say where it is.
 func (e *Engine) anyShard(ctx context.Context, unknown message.Code, run func(m *core.Shard, now message.Time, c *core.Caller)) (a core.Answer) {
-	if e.state.Load() == stateOpen {
-		return core.Answer{Fault: &message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"}}
+	if f := e.notRunning(); f != nil {
+		return core.Answer{Fault: f}
 	}
 	for _, sh := range e.shards {
 		a = e.onLoop(ctx, sh, run)

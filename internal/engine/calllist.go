@@ -24,12 +24,19 @@ func (l *callList) remove(c *call) {
 	c.prev, c.next = nil, nil
 }
 
-// takeAll empties the list.
-func (l *callList) takeAll() (calls []*call) {
-	for l.root.next != &l.root {
-		c := l.root.next
-		l.remove(c)
+// all are the calls in the list.
+func (l *callList) all() (calls []*call) {
+	for c := l.root.next; c != &l.root; c = c.next {
 		calls = append(calls, c)
+	}
+	return calls
+}
+
+// takeAll empties the list.
+func (l *callList) takeAll() []*call {
+	calls := l.all()
+	for _, c := range calls {
+		l.remove(c)
 	}
 	return calls
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"reflect"
 	"runtime"
 	"strings"
@@ -21,39 +20,19 @@ import (
 
 	"github.com/semel-dev/semel/internal/core"
 	"github.com/semel-dev/semel/internal/engine"
+	"github.com/semel-dev/semel/internal/sim/crashfs"
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
 	"github.com/semel-dev/semel/store/pebble"
 )
 
-// soak runs every case instead of a sample of them.
-var soak = os.Getenv("SEMEL_SOAK") != ""
-
-// sample is n, or what suits how thorough the run is to be.
-func sample(n int64) int64 {
-	switch {
-	case soak:
-		return 1
-	case testing.Short():
-		return 8 * n // the race detector is slow
-	}
-	return n
-}
+// sample is n, or what suits how thorough the run is to be: the race detector
+// is slow.
+func sample(n int64) int64 { return int64(crashfs.Every(int(n), 8*int(n))) }
 
 // patience bounds what should take milliseconds; it is only ever used up by a
 // bug.
 const patience = 30 * time.Second
-
-// changes says whether an operation changes the file system or syncs it.
-func changes(op errorfs.Op) bool {
-	switch op.Kind {
-	case errorfs.OpCreate, errorfs.OpLink, errorfs.OpRemove, errorfs.OpRemoveAll, errorfs.OpRename,
-		errorfs.OpReuseForWrite, errorfs.OpMkdirAll, errorfs.OpFilePreallocate, errorfs.OpFileWrite,
-		errorfs.OpFileWriteAt, errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo, errorfs.OpFileFlush, errorfs.OpFileClose:
-		return true
-	}
-	return false
-}
 
 // process is one life of the program on a file system.
 type process struct {
@@ -367,7 +346,7 @@ func (p *process) compare(want map[string]*book) (differ []string, err error) {
 
 // moment is what a crash leaves: a disk, and a world that remembers.
 type moment struct {
-	disk  *vfs.MemFS
+	disk  *crashfs.Disk
 	h     *history
 	k     int
 	n     int64
@@ -377,12 +356,9 @@ type moment struct {
 
 // freeze takes a moment: what was told and what was called up to now, and what
 // the disk keeps if the power fails now.
-func freeze(disk *vfs.MemFS, h *history, k, unsynced int, n int64, what string) *moment {
+func freeze(disk *crashfs.Disk, h *history, k, unsynced int, n int64, what string) *moment {
 	m := &moment{k: k, n: n, what: fmt.Sprintf("%s (%d%% of the unsynced data kept)", what, unsynced)}
-	seed := uint64(n)<<8 | uint64(unsynced)
-	m.h = h.fork(func() {
-		m.disk = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rand.New(rand.NewPCG(seed, seed))})
-	})
+	m.h = h.fork(func() { m.disk = disk.Crash(unsynced, uint64(n)<<8|uint64(unsynced)) })
 	return m
 }
 
@@ -396,14 +372,12 @@ func (m *moment) recover(crashes bool) error {
 		// A start makes some dozens of operations; it is cut anywhere within
 		// it or soon after.
 		at := int64(rand.New(rand.NewPCG(uint64(m.n), 1)).IntN(80))
-		var ops atomic.Int64
-		fsys = errorfs.Wrap(m.disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if changes(op) && ops.Add(1) == at+1 {
+		fsys = m.disk.Before(func(n int64, op errorfs.Op) {
+			if n == at+1 {
 				again = freeze(m.disk, m.h, m.k, int(m.n%3)*50, m.n, fmt.Sprintf("%s, and again at operation %d of the recovery (%v %s)", m.what, at+1, op.Kind, op.Path))
 				again.depth = m.depth + 1
 			}
-			return nil
-		}))
+		})
 	}
 	if err := m.finish(fsys); err != nil {
 		return fmt.Errorf("%s: %w", m.what, err)
@@ -469,7 +443,7 @@ func (p *process) forgot(o op) error {
 // policy says; and clients that go on find everything as if nothing had been.
 func TestCrashAtEveryOperation(t *testing.T) {
 	t.Parallel()
-	disk, h := vfs.NewCrashableMem(), newHistory()
+	disk, h := crashfs.New(), newHistory()
 	var session, ops atomic.Int64
 	every := sample(6)
 	moments := make(chan *moment, runtime.GOMAXPROCS(0))
@@ -491,21 +465,14 @@ func TestCrashAtEveryOperation(t *testing.T) {
 			}
 		})
 	}
-	var hook sync.Mutex
-	fsys := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if !changes(op) {
-			return nil
-		}
-		hook.Lock()
-		defer hook.Unlock()
-		n := ops.Add(1)
+	fsys := disk.Before(func(n int64, op errorfs.Op) {
+		ops.Store(n)
 		for i, unsynced := range []int{0, 50, 100} {
-			if (n+int64(i)*every/3)%every == 0 || soak {
+			if (n+int64(i)*every/3)%every == 0 || crashfs.Soak {
 				moments <- freeze(disk, h, int(session.Load()), unsynced, n, fmt.Sprintf("%d (%v %s) of session %d", n, op.Kind, op.Path, session.Load()))
 			}
 		}
-		return nil
-	}))
+	})
 	err := workload(fsys, h, &session)
 	moments <- freeze(disk, h, sessions-1, 0, ops.Load(), "after the workload")
 	close(moments)
@@ -514,29 +481,6 @@ func TestCrashAtEveryOperation(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d crashes checked at %d operations, %d of them crashed again during recovery", checked.Load(), ops.Load(), twice.Load())
-}
-
-// faultyDevice fails its n-th operation, and all later ones if it is dead.
-type faultyDevice struct {
-	n    int64
-	dead bool
-	ops  atomic.Int64
-	hit  atomic.Bool
-	mend atomic.Bool
-	what atomic.Value
-}
-
-func (d *faultyDevice) inject(op errorfs.Op) error {
-	if !changes(op) || op.Kind == errorfs.OpFileClose || d.mend.Load() {
-		return nil
-	}
-	if at := d.ops.Add(1); at == d.n || d.dead && at > d.n {
-		if d.hit.CompareAndSwap(false, true) {
-			d.what.Store(fmt.Sprintf("%v %s", op.Kind, op.Path))
-		}
-		return errorfs.ErrInjected
-	}
-	return nil
 }
 
 // FAULTS 9: one operation of the device fails, at every place in turn. No
@@ -577,9 +521,8 @@ func TestFailAtEveryOperation(t *testing.T) {
 // failOnce runs the workload on a device that fails at operation n. It reports
 // whether the workload came that far, and whether Fatal was called.
 func failOnce(t *testing.T, n int64, dead bool) (hit, told bool) {
-	d := &faultyDevice{n: n, dead: dead}
-	disk, h := vfs.NewCrashableMem(), newHistory()
-	fsys := errorfs.Wrap(disk, errorfs.InjectorFunc(d.inject))
+	disk, h := crashfs.New(), newHistory()
+	d := disk.Fail(n, dead)
 	var err error
 	last := 0 // the session that began last
 	for k := 0; k < sessions && err == nil; k++ {
@@ -587,7 +530,7 @@ func failOnce(t *testing.T, n int64, dead bool) (hit, told bool) {
 		p := newProcess(h, k)
 		done := make(chan error, 1)
 		go func() {
-			err := p.start(fsys, sessionTime(k))
+			err := p.start(d, sessionTime(k))
 			if err == nil {
 				err = errors.Join(p.work(), p.stop())
 			}
@@ -597,18 +540,19 @@ func failOnce(t *testing.T, n int64, dead bool) (hit, told bool) {
 		case err = <-done:
 		case <-p.alive.Done():
 			told, err = true, context.Cause(p.alive)
-			if !errors.Is(err, store.ErrBroken) {
-				t.Errorf("operation %d (%v): Fatal was told %v, which is not ErrBroken", n, d.what.Load(), err)
+			if what, _ := d.Failed(); !errors.Is(err, store.ErrBroken) {
+				t.Errorf("operation %d (%s): Fatal was told %v, which is not ErrBroken", n, what, err)
 			}
 		}
 	}
-	m := freeze(disk, h, last, 0, n, fmt.Sprintf("operation %d (%v) failed, and then a crash", n, d.what.Load()))
-	d.mend.Store(true)
+	what, hit := d.Failed()
+	m := freeze(disk, h, last, 0, n, fmt.Sprintf("operation %d (%s) failed, and then a crash", n, what))
+	d.Mend()
 	var r refused
 	if errors.As(err, &r) {
-		t.Errorf("operation %d (%v): calls were refused, and Fatal was not called: %v", n, d.what.Load(), err)
+		t.Errorf("operation %d (%s): calls were refused, and Fatal was not called: %v", n, what, err)
 	}
-	if !d.hit.Load() {
+	if !hit {
 		if err != nil {
 			t.Errorf("nothing failed, and the workload: %v", err)
 		}

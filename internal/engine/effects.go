@@ -17,20 +17,31 @@ func (sh *shard) startEffect(job core.EffectJob) {
 		return
 	}
 	life := sh.life
-	e.enter(1)
-	e.running.Add(1)
+	e.calling.add(&job)
 	go func() {
-		defer e.running.Done()
-		defer e.leave(1)
-		r := e.callOutside(job)
-		sh.queue.push(event{run: func(m *core.Shard) {
-			if life == sh.life {
-				m.EffectDone(e.clock.now(), r)
-			} else { // a new machine took the effect up from the store
-				m.LateResult(e.clock.now(), r)
-			}
-		}})
+		r := core.EffectResult{ID: job.ID, Attempt: job.Attempt, Probe: job.Probe, Status: message.StatusUnknown, Detail: "the effect's function ended its goroutine"}
+		defer func() {
+			e.calling.remove(&job)
+			sh.queue.push(event{run: func(m *core.Shard) {
+				sh.jobsOver(1)
+				if life == sh.life {
+					m.EffectDone(e.clock.now(), r)
+				} else { // a new machine took the effect up from the store
+					m.LateResult(e.clock.now(), r)
+				}
+			}})
+		}()
+		r = e.callOutside(job)
 	}()
+}
+
+// jobsOver counts effects that the machine has got back, or never will. It runs
+// on the loop.
+func (sh *shard) jobsOver(n int) {
+	sh.jobs -= n
+	if sh.engine.jobs.Add(-int64(n)) == 0 && sh.engine.closing() {
+		sh.engine.progress()
+	}
 }
 
 // callOutside runs the effect's function under its deadline. A panic, and

@@ -28,12 +28,13 @@ type Config struct {
 	MaxClockJump   time.Duration // a longer leap across a restart pauses retention; as Retention
 	CacheBytes     int           // of decoded states, over all shards; 256 MiB
 	WindowKeys     int           // identities remembered in memory, over all shards; 512 Ki
-	MaxInFlight    int           // calls accepted and not answered; 16384
+	MaxInFlight    int           // calls accepted and not answered; 16384. As many again may wait for replays
 	MaxState       int           // bytes of an agent's encoded state; 1 MiB
 	MaxAttempts    int           // of an accepted message before it is a dead letter; 10
 	EffectsRunning int           // effects called at once, over all shards; 256
 	BackoffBase    time.Duration // of retries; 50 ms
 	BackoffMax     time.Duration // 30 s
+	GiveUpGrace    time.Duration // how long a caller whose context ended waits to hear what is known; 1 s
 	FreeFloor      uint64        // bytes below which new work is refused; 256 MiB
 	Owner          string        // who we are, for the store's record
 	Logger         *slog.Logger
@@ -58,6 +59,7 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxClockJump, c.Retention)
 	def(&c.BackoffBase, 50*time.Millisecond)
 	def(&c.BackoffMax, 30*time.Second)
+	def(&c.GiveUpGrace, time.Second)
 	num(&c.CacheBytes, 256<<20)
 	num(&c.WindowKeys, 512<<10)
 	num(&c.MaxInFlight, 16384)
@@ -80,11 +82,14 @@ func (c Config) withDefaults() Config {
 	if c.Fatal == nil {
 		c.Fatal = func(err error) {
 			fmt.Fprintf(os.Stderr, "semel: %v\nsemel: what was acknowledged is safe; the process ends so that recovery can say what the device holds\n", err)
-			os.Exit(74)
+			os.Exit(exitIOError)
 		}
 	}
 	return c
 }
+
+// exitIOError is EX_IOERR of sysexits.h.
+const exitIOError = 74
 
 // Outside is how an effect reaches the outside world. Call and Probe may run
 // concurrently and must respect ctx; Probe is nil unless the policy has one.
@@ -105,13 +110,21 @@ type Engine struct {
 
 	ctx     context.Context // of everything that the engine runs
 	stop    context.CancelFunc
-	running sync.WaitGroup // loops, ackers, effects, maintenance
+	running sync.WaitGroup // loops, ackers, reads, maintenance
+	calling calling        // effects
 	retire  chan store.Retention
 
-	state    atomic.Int32 // opened, started, closing
-	inFlight atomic.Int64 // calls accepted and not answered
-	idle     chan struct{}
-	full     atomic.Bool // the device is nearly full
+	state      atomic.Int32
+	startEnded chan struct{}
+	startErr   error         // set before stateFailed
+	stopping   atomic.Bool   // the loops take nothing from each other any more
+	closed     chan struct{} // when Close has ended
+	closeErr   error         // set before closed
+
+	inFlight atomic.Int64  // calls accepted and not answered
+	jobs     atomic.Int64  // effects that the machines began and have not got back
+	idle     chan struct{} // while closing: one of these has gone to zero, or a loop is quiesced
+	full     atomic.Bool   // the device is nearly full
 	fatal    sync.Once
 	failed   atomic.Bool
 
@@ -120,8 +133,12 @@ type Engine struct {
 	trials  []*shard // who waits for it
 }
 
+// The states of an engine, in their order. The shards may be used by others
+// than Start only once it has been stateStarted.
 const (
 	stateOpen = iota
+	stateStarting
+	stateFailed // to start
 	stateStarted
 	stateClosing
 )
@@ -134,23 +151,51 @@ func Open(ctx context.Context, o store.Opener, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{cfg: cfg, store: st, profile: st.Profile(), retire: make(chan store.Retention, 64), idle: make(chan struct{}, 1)}
+	e.startEnded, e.closed = make(chan struct{}), make(chan struct{})
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	return e, nil
 }
 
-// Start recovers every shard and begins to process. It is called once.
+// Start recovers every shard and begins to process. It is called once. After
+// an error the engine can only be closed.
 func (e *Engine) Start(b core.Behavior, outside map[string]Outside) error {
-	if !e.state.CompareAndSwap(stateOpen, stateStarted) {
+	if !e.state.CompareAndSwap(stateOpen, stateStarting) {
 		return errors.New("the engine was started or closed before")
 	}
+	defer close(e.startEnded)
 	e.behavior, e.outside = b, outside
+	if err := e.recover(); err != nil {
+		e.startErr = err
+		e.state.CompareAndSwap(stateStarting, stateFailed)
+		return err
+	}
+	for _, sh := range e.shards {
+		sh.startAcker()
+		e.running.Add(1)
+		go sh.loop()
+	}
+	e.running.Add(2)
+	go e.maintain()
+	go e.watchSpace()
+	if !e.state.CompareAndSwap(stateStarting, stateStarted) {
+		return errors.New("the engine was closed while it started")
+	}
+	return nil
+}
+
+// recover makes the shards and their machines. Nothing runs yet.
+func (e *Engine) recover() error {
 	n := e.store.Shards()
 	recovered := make([]core.Recovered, n)
 	var furthest message.Time
 	for i := range n {
 		sh := newShard(e, message.Shard(i))
 		e.shards = append(e.shards, sh)
-		rec, err := sh.openSession(e.ctx)
+		_, err := sh.openSession(e.ctx)
+		if err != nil {
+			return fmt.Errorf("shard %d: %w", i, err)
+		}
+		rec, err := sh.recovered(e.ctx)
 		if err != nil {
 			return fmt.Errorf("shard %d: %w", i, err)
 		}
@@ -168,23 +213,19 @@ func (e *Engine) Start(b core.Behavior, outside map[string]Outside) error {
 			return fmt.Errorf("shard %d: %w", i, err)
 		}
 	}
-	for _, sh := range e.shards {
-		e.running.Add(1)
-		go sh.loop()
-	}
-	e.running.Add(1)
-	go e.maintain()
 	return nil
 }
 
 // Ready says whether calls are taken, and if not, why.
 func (e *Engine) Ready() error {
-	switch {
+	switch state := e.state.Load(); {
 	case e.failed.Load():
 		return errors.New("the storage device failed")
-	case e.state.Load() == stateClosing:
+	case state == stateClosing:
 		return errors.New("shutting down")
-	case e.state.Load() != stateStarted:
+	case state == stateFailed:
+		return fmt.Errorf("the start failed: %w", e.startErr)
+	case state != stateStarted:
 		return errors.New("not started")
 	case e.full.Load():
 		return errors.New("the storage device is nearly full: only replays are answered")
@@ -197,54 +238,23 @@ func (e *Engine) Ready() error {
 	return nil
 }
 
-// Close stops taking calls, waits until those under way are answered and the
-// effects under way have returned, or ctx ends, and closes the store.
-func (e *Engine) Close(ctx context.Context) error {
-	was := e.state.Swap(stateClosing)
-	if was == stateClosing {
+// notRunning is the fault of whoever comes before Start or after Close.
+func (e *Engine) notRunning() *message.Fault {
+	switch e.state.Load() {
+	case stateStarted:
 		return nil
+	case stateClosing:
+		return &message.Fault{Code: message.CodeClosed, Detail: "the engine is shutting down"}
 	}
-	if was == stateStarted {
-		e.drain(ctx)
-	}
-	e.stop()
-	for _, sh := range e.shards {
-		sh.queue.wakeUp()
-	}
-	e.running.Wait()
-	var errs []error
-	for _, sh := range e.shards {
-		if s := sh.session(); s != nil {
-			errs = append(errs, s.Close())
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		errs = append(errs, fmt.Errorf("closed before everything under way was finished: %w", err))
-	}
-	errs = append(errs, e.store.Close())
-	return errors.Join(errs...)
+	return notStarted
 }
 
-// drain waits until nothing is under way.
-func (e *Engine) drain(ctx context.Context) {
-	for e.inFlight.Load() > 0 {
-		select {
-		case <-e.idle:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
+var notStarted = &message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"}
 
-// enter and leave count what must be finished before the store is closed.
-func (e *Engine) enter(n int) { e.inFlight.Add(int64(n)) }
-
+// leave counts calls that were answered.
 func (e *Engine) leave(n int) {
-	if e.inFlight.Add(-int64(n)) <= 0 && e.state.Load() == stateClosing {
-		select {
-		case e.idle <- struct{}{}:
-		default:
-		}
+	if e.inFlight.Add(-int64(n)) <= 0 && e.closing() {
+		e.progress()
 	}
 }
 

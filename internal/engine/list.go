@@ -104,9 +104,9 @@ func (e *Engine) DeadLetters(ctx context.Context) iter.Seq2[*core.DeadLetter, er
 // rows lists a range of every shard.
 func rows[T any](e *Engine, ctx context.Context, r store.Range, read func(message.Row) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		if e.state.Load() == stateOpen {
+		if f := e.notRunning(); f != nil {
 			var none T
-			yield(none, &message.Fault{Code: message.CodeClosed, Detail: "the engine was not started"})
+			yield(none, f)
 			return
 		}
 		for _, sh := range e.shards {
@@ -153,8 +153,8 @@ func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[m
 	}
 }
 
-// Backup copies the store, while it is in use, into a directory that must not
-// exist or be empty. The copy has everything that was acknowledged before.
+// Backup copies the store, while it is in use, into a directory that does not
+// exist yet. The copy has everything that was acknowledged before.
 func (e *Engine) Backup(ctx context.Context, dir string) error {
 	b, ok := e.store.(store.Backuper)
 	if !ok {

@@ -18,20 +18,31 @@ func (e *Engine) retireLater(r store.Retention) {
 	}
 }
 
-// maintain drops what retention does not need any more, and watches the room.
+// maintain drops what retention does not need any more. The store may let it
+// wait long, for a backup.
 func (e *Engine) maintain() {
 	defer e.running.Done()
-	ticker := time.NewTicker(spaceEvery)
-	defer ticker.Stop()
-	e.checkSpace()
 	for {
 		select {
 		case r := <-e.retire:
 			if err := e.store.Maintain(e.ctx, r); err != nil && e.ctx.Err() == nil {
 				e.cfg.Logger.Error("what is not needed any more cannot be dropped; it is tried again later", "shard", r.Shard, "error", err)
 			}
+		case <-e.ctx.Done():
+			return
+		}
+	}
+}
+
+// watchSpace watches the room on the device, whatever maintenance waits for.
+func (e *Engine) watchSpace() {
+	defer e.running.Done()
+	ticker := time.NewTicker(spaceEvery)
+	defer ticker.Stop()
+	for {
+		e.checkSpace()
+		select {
 		case <-ticker.C:
-			e.checkSpace()
 		case <-e.ctx.Done():
 			return
 		}

@@ -7,8 +7,8 @@ import (
 	"github.com/semel-dev/semel/message"
 )
 
-// event is one thing for a shard's loop: a message that was submitted, or
-// anything else as a function.
+// event is one thing for a shard's loop: a message that was submitted, anything
+// else as a function, or, with neither, a call that its caller gives up.
 type event struct {
 	call *call
 	msg  *message.Message
@@ -73,4 +73,10 @@ func (q *queue) putBack(events []event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.events = append(append([]event(nil), events...), q.events...)
+}
+
+func (q *queue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.events) == 0
 }

@@ -10,16 +10,25 @@ import (
 	"github.com/semel-dev/semel/store"
 )
 
+var (
+	// What was not committed is certainly not done: the open unit, the units
+	// that the store refused, and the calls that the machine had not executed.
+	notDone = core.Answer{Fault: &message.Fault{
+		Code: message.CodeStoreUnavailable, Detail: "the store refused or lost the commit, and the call was not executed; try again",
+	}}
+	commitUnknown = core.Answer{Fault: &message.Fault{
+		Code: message.CodeCommitUnknown, Detail: "the store did not say whether the commit happened; ask again with the same key",
+	}}
+)
+
 // reopen ends a session that failed and opens the shard again, as often as it
-// takes. Units in question are settled by the version that Open returns: those
-// up to it were committed, the others never will be. It reports false when the
-// engine stops.
+// takes. It reports false when the engine stops.
 func (sh *shard) reopen(cause error) bool {
 	e := sh.engine
 	if e.ctx.Err() != nil {
 		return false
 	}
-	sh.failure.Store(&cause)
+	sh.setDown(cause)
 	if errors.Is(cause, store.ErrBroken) {
 		e.broken(fmt.Errorf("shard %d: %w", sh.id, cause))
 		<-e.ctx.Done() // nothing is acknowledged any more
@@ -29,87 +38,193 @@ func (sh *shard) reopen(cause error) bool {
 
 	close(sh.flights)
 	<-sh.acked
-	flights, open, calls := sh.inFlight, sh.held, sh.calls.takeAll()
+	lost := &lostSession{
+		machine: sh.machine, epoch: sh.session().Version().Epoch, alone: true,
+		flights: sh.inFlight, uncalled: make(map[message.ID]int),
+	}
 	sh.life++
+	e.leaveTrial(sh)
+	sh.giveUpOpen()
+	sh.settle(lost, nil)
+	sh.failed(cause, message.Seq(sh.durable.Load()), e.clock.now())
+
+	var kept []event
+	for {
+		last := e.closing() // then one more attempt is made: what is known should be recorded
+		if wait := sh.wait(); wait > 0 && !last {
+			running := sh.refuseFor(wait, cause, &kept)
+			if !running {
+				break
+			}
+			last = e.closing()
+		}
+		if err := sh.takeUp(lost); err != nil {
+			cause = err
+		} else {
+			sh.queue.putBack(kept)
+			sh.failure.Store(nil)
+			return true
+		}
+		if errors.Is(cause, store.ErrBroken) {
+			e.broken(fmt.Errorf("shard %d: %w", sh.id, cause))
+		}
+		e.cfg.Logger.Error("a shard cannot be opened", "shard", sh.id, "error", cause)
+		sh.setDown(cause)
+		sh.failed(cause, 0, e.clock.now())
+		if last {
+			break
+		}
+	}
+	// The store never said: nobody knows.
+	for _, f := range lost.flights {
+		f.held.finish(commitUnknown)
+	}
+	sh.rest()
+	for sh.refuseFor(time.Hour, cause, &kept) {
+	}
+	sh.flights = make(chan *flight) // for loop to close
+	return false
+}
+
+// lostSession is what is left of a session that failed.
+type lostSession struct {
+	machine  *core.Shard
+	epoch    message.Epoch // of the last session that we had
+	alone    bool          // nobody else had one since the machine's
+	flights  []*flight     // whose fate is not known
+	uncalled map[message.ID]int
+}
+
+// takeUp opens the shard, settles what is in question and starts a machine.
+func (sh *shard) takeUp(lost *lostSession) error {
+	e := sh.engine
 	if s := sh.session(); s != nil {
 		if err := s.Close(); err != nil {
 			e.cfg.Logger.Warn("closing a failed session", "shard", sh.id, "error", err)
 		}
 	}
-	// What was not committed is certainly not done: the open unit, and the
-	// calls that the machine had not executed.
-	notDone := core.Answer{Fault: &message.Fault{
-		Code: message.CodeStoreUnavailable, Detail: "the store refused or lost the commit, and the call was not executed; try again",
-	}}
-	for _, a := range open.answers {
-		callOf(a.Caller).finish(notDone)
+	v, err := sh.openSession(e.ctx)
+	if err != nil {
+		return err
 	}
+	lost.alone = lost.alone && v.Epoch == lost.epoch+1
+	lost.epoch = v.Epoch
+	sh.settle(lost, &v)
+	rec, err := sh.recovered(e.ctx)
+	if err != nil {
+		return err
+	}
+	uncalled := lost.uncalled
+	if !lost.alone {
+		uncalled = nil // somebody else may have called them
+	}
+	if err := lost.machine.HandOver(&rec, uncalled); err != nil {
+		return err
+	}
+	if err := sh.begin(rec); err != nil {
+		return err
+	}
+	sh.startAcker()
+	return nil
+}
+
+// giveUpOpen answers the calls whose unit was never submitted.
+func (sh *shard) giveUpOpen() {
+	open, calls := sh.held, sh.calls.takeAll()
+	sh.held = held{}
+	open.finish(notDone)
+	sh.jobsOver(len(open.jobs))
+	// Every open row is durable if every unit is: else the row of this caller
+	// may be among what is lost.
+	durable := !sh.machine.HasUnit() && uint64(sh.machine.Sealed()) == sh.durable.Load()
 	for _, c := range calls {
-		if c.caller.InFlight() {
-			c.finish(core.Answer{Fault: &message.Fault{Code: message.CodeInFlight, Detail: "it was accepted and goes on; ask again with the same key"}})
-		} else {
+		switch {
+		case !c.caller.InFlight():
 			c.finish(notDone)
-		}
-	}
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		rec, err := sh.openSession(e.ctx)
-		if err == nil {
-			sh.settle(flights, rec.Version.Seq, notDone)
-			flights = nil
-			err = sh.begin(rec)
-		}
-		if err == nil {
-			sh.failure.Store(nil)
-			return true
-		}
-		if errors.Is(err, store.ErrBroken) {
-			e.broken(fmt.Errorf("shard %d: %w", sh.id, err))
-		}
-		e.cfg.Logger.Error("a shard cannot be opened", "shard", sh.id, "error", err)
-		sh.failure.Store(&err)
-		if !sh.refuseFor(wait, err) {
-			// The store never said: nobody knows.
-			sh.settleUnknown(flights)
-			sh.flights = make(chan *flight) // for loop to close
-			return false
+		case durable:
+			c.finish(core.Answer{Fault: &message.Fault{Code: message.CodeInFlight, Detail: "it was accepted and goes on; ask again with the same key"}})
+		default:
+			c.finish(commitUnknown)
 		}
 	}
 }
 
-// settle answers what waited for units in question. Effect calls are left to
-// the new machine, which finds them in the store.
-func (sh *shard) settle(flights []*flight, committed message.Seq, notDone core.Answer) {
-	for _, f := range flights {
-		for _, a := range f.held.answers {
-			if f.seq <= committed {
-				callOf(a.Caller).finish(a.Answer)
-			} else {
-				callOf(a.Caller).finish(notDone)
+// settle answers what waited for units in question, as far as their fate is
+// known. A definite answer of the store is the truth, and so it is for every
+// unit behind a refused one: units follow each other without a gap. Of the
+// others the version that the next Open returns decides: a unit that the shard
+// never came to is not committed, and never will be; one that it came to is
+// ours only if nobody else had the shard in between.
+//
+// Effects whose start turns out to be durable were never called: their jobs
+// waited for just that.
+func (sh *shard) settle(lost *lostSession, opened *message.Version) {
+	var unknown []*flight
+	refused := false
+	for _, f := range lost.flights {
+		refused = refused || definite(f.err)
+		switch {
+		case refused || opened != nil && f.seq > opened.Seq:
+			f.held.finish(notDone)
+		case f.err == nil || opened != nil && lost.alone:
+			f.held.finish(core.Answer{})
+			for _, j := range f.held.jobs {
+				if !j.Probe {
+					lost.uncalled[j.ID] = j.Attempt
+				}
 			}
+			sh.engine.hint(sh.id, f.held.wakes)
+		case opened != nil:
+			f.held.finish(commitUnknown)
+			sh.engine.hint(sh.id, f.held.wakes) // a false hint does no harm
+		default:
+			unknown = append(unknown, f)
+			continue
+		}
+		sh.jobsOver(len(f.held.jobs))
+	}
+	lost.flights = unknown
+}
+
+// definite says whether the store's answer settles that a unit is not, and will
+// not be, committed.
+func definite(err error) bool {
+	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrTooLarge) || errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrClosed)
+}
+
+// finish answers who waits: as the machine did, unless a fault says otherwise.
+func (h *held) finish(a core.Answer) {
+	for i := range h.answers {
+		if a.Fault == nil {
+			callOf(h.answers[i].Caller).finish(h.answers[i].Answer)
+		} else {
+			callOf(h.answers[i].Caller).finish(a)
 		}
 	}
 }
 
-func (sh *shard) settleUnknown(flights []*flight) {
-	for _, f := range flights {
-		for _, a := range f.held.answers {
-			callOf(a.Caller).finish(core.Answer{Fault: &message.Fault{
-				Code: message.CodeCommitUnknown, Detail: "the store did not say whether the commit happened; ask again with the same key",
-			}})
-		}
-	}
-}
-
-// refuseFor answers calls that come while the shard is down, for a while. It
-// reports false when the engine stops.
-func (sh *shard) refuseFor(wait time.Duration, cause error) bool {
+// refuseFor answers calls that come while the shard is down, for a while or
+// until the engine closes, and keeps what else comes. It reports false when the
+// engine stops.
+func (sh *shard) refuseFor(wait time.Duration, cause error, kept *[]event) bool {
+	e := sh.engine
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
 		for _, ev := range sh.queue.take(nil) {
-			if ev.call != nil {
+			switch {
+			case ev.call == nil:
+				if !sh.resting {
+					*kept = append(*kept, ev)
+				}
+			case ev.msg == nil && ev.run == nil:
+				ev.call.finish(commitUnknown)
+			default:
 				ev.call.finish(core.Answer{Fault: &message.Fault{Code: message.CodeStoreUnavailable, Detail: "the shard is down: " + cause.Error()}})
 			}
+		}
+		if e.closing() && !sh.resting {
+			return e.ctx.Err() == nil
 		}
 		if !sh.queue.sleep(true) {
 			continue
@@ -118,8 +233,51 @@ func (sh *shard) refuseFor(wait time.Duration, cause error) bool {
 		case <-sh.queue.wake:
 		case <-timer.C:
 			return true
-		case <-sh.engine.ctx.Done():
+		case <-e.ctx.Done():
 			return false
 		}
 	}
+}
+
+// attempts slows down the reopenings of a shard that comes no further.
+type attempts struct {
+	tries int          // failures since it last came further
+	from  message.Seq  // where the present machine began, and when
+	at    message.Time // zero while there is none
+}
+
+const (
+	firstWait   = 10 * time.Millisecond
+	longestWait = 5 * time.Second
+	alarmAfter  = 8 // failures: a bit over a second
+	calmAfter   = message.Time(time.Minute)
+)
+
+func (a *attempts) began(seq message.Seq, now message.Time) { a.from, a.at = seq, now }
+
+// wait is how long to wait before the next attempt.
+func (a *attempts) wait() time.Duration {
+	if a.tries < 2 {
+		return 0
+	}
+	return min(firstWait<<min(a.tries-2, 20), longestWait)
+}
+
+// failed counts a failure, after the shard came to a sequence. A unit that is
+// too large will be so again, however much else was committed in between.
+func (sh *shard) failed(cause error, durable message.Seq, now message.Time) {
+	a := &sh.attempts
+	if a.at != 0 && (durable > a.from && !errors.Is(cause, store.ErrTooLarge) || now-a.at > calmAfter) {
+		a.tries = 0
+	}
+	a.at = 0
+	a.tries++
+	if a.tries != alarmAfter {
+		return
+	}
+	what := "see whether the store can be reached and is not open elsewhere; work goes on by itself when it can"
+	if errors.Is(cause, store.ErrTooLarge) {
+		what = "one step writes more than the store's unit holds: make its messages and effects smaller, or the unit larger"
+	}
+	sh.engine.alarm(core.Alarm{Kind: core.AlarmShardDown, Detail: fmt.Sprintf("shard %d was opened %d times and comes no further: %v; %s", sh.id, a.tries, cause, what)})
 }

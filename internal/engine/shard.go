@@ -29,6 +29,11 @@ type shard struct {
 	calls   callList // those that the machine has
 	held    held     // waits for the open unit
 	batch   []event
+	jobs    int // effects that were begun, by this machine or one before, and not given back
+	attempts
+	closing  bool // no effect is begun any more
+	stopping bool // nothing is taken from other shards any more
+	resting  bool
 
 	// Between loop and acker.
 	flights  chan *flight
@@ -40,6 +45,9 @@ type shard struct {
 	broke    error     // why an acknowledgement failed
 
 	spare chan held // emptied, for the next flights
+
+	quiesced atomic.Bool   // closing, and all effects that were begun are counted
+	atRest   chan struct{} // Close need not wait for the loop
 
 	hinted []atomic.Bool // by source: a hint is in the queue
 }
@@ -56,12 +64,14 @@ type flight struct {
 	seq     message.Seq
 	pending store.Pending
 	held    held
+	err     error // as the store said; it is read only of flights that were not acknowledged
 }
 
 func newShard(e *Engine, id message.Shard) *shard {
 	sh := &shard{engine: e, id: id, flights: make(chan *flight, e.profile.UnitsInFlight)}
 	sh.spare = make(chan held, e.profile.UnitsInFlight+1)
 	sh.queue.wake = make(chan struct{}, 1)
+	sh.atRest = make(chan struct{})
 	sh.hinted = make([]atomic.Bool, e.store.Shards())
 	sh.calls.init()
 	return sh
@@ -81,13 +91,21 @@ func (sh *shard) down() error {
 	return nil
 }
 
-// openSession takes the shard over and reads what its machine starts from.
-func (sh *shard) openSession(ctx context.Context) (rec core.Recovered, err error) {
+func (sh *shard) setDown(err error) { sh.failure.Store(&err) }
+
+// openSession takes the shard over.
+func (sh *shard) openSession(ctx context.Context) (message.Version, error) {
 	s, err := sh.engine.store.Open(ctx, sh.id, sh.engine.cfg.Owner)
 	if err != nil {
-		return rec, err
+		return message.Version{}, err
 	}
 	sh.sess.Store(&s)
+	return s.Version(), nil
+}
+
+// recovered reads what the session's machine starts from.
+func (sh *shard) recovered(ctx context.Context) (rec core.Recovered, err error) {
+	s := sh.session()
 	rec.Version = s.Version()
 	rec.New = rec.Version.Seq == 0
 	scan := func(t message.Table, limit int, prefix string) (rows []message.Row) {
@@ -130,6 +148,14 @@ func (sh *shard) begin(rec core.Recovered) error {
 		// was open, each with at most the messages that were fetched.
 		Suspects: inboxBatch * (e.profile.UnitsInFlight + 1),
 	}
+	if e.closing() {
+		cfg.Running = 0
+	}
+	// The machine begins with a pull from every source: hints that were lost
+	// with the last one must not keep the next from being given.
+	for i := range sh.hinted {
+		sh.hinted[i].Store(false)
+	}
 	m, err := core.New(cfg, e.behavior, e.clock.now(), rec)
 	if err != nil {
 		return err
@@ -137,12 +163,17 @@ func (sh *shard) begin(rec core.Recovered) error {
 	sh.machine = m
 	sh.life++
 	sh.durable.Store(uint64(rec.Version.Seq))
+	sh.began(rec.Version.Seq, e.clock.now())
 	sh.flights = make(chan *flight, e.profile.UnitsInFlight)
 	sh.held, sh.inFlight, sh.broke = held{}, nil, nil
-	sh.acked = make(chan struct{})
-	e.running.Add(1)
-	go sh.ack(sh.flights, sh.acked)
 	return nil
+}
+
+// startAcker lets commits be acknowledged.
+func (sh *shard) startAcker() {
+	sh.acked = make(chan struct{})
+	sh.engine.running.Add(1)
+	go sh.ack(sh.flights, sh.acked)
 }
 
 const inboxBatch = 128
@@ -154,6 +185,9 @@ const inboxBatch = 128
 func (sh *shard) loop() {
 	defer sh.engine.running.Done()
 	defer func() { close(sh.flights) }()
+	defer sh.rest()
+	ended := false
+	defer sh.mustEnd(&ended)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for sh.engine.ctx.Err() == nil {
@@ -163,17 +197,38 @@ func (sh *shard) loop() {
 		}
 		if err != nil {
 			if !sh.reopen(err) {
-				return
+				break
 			}
 			continue
 		}
+		if sh.quieten() {
+			break
+		}
 		sh.sleep(timer)
 	}
+	ended = true
+}
+
+// mustEnd ends the process if the loop does not end by itself: without it, or
+// with a machine that a step left in the middle, every later call would hang
+// or lie. After a restart the message that did it is tried alone, and becomes a
+// dead letter when it does it again (FAULTS 54).
+func (sh *shard) mustEnd(ended *bool) {
+	if *ended {
+		return
+	}
+	if v := recover(); v != nil {
+		panic(v) // not ours to hide
+	}
+	panic(fmt.Sprintf("semel: the loop of shard %d was ended from within (last step: %s): "+
+		"no handler, query or codec may call runtime.Goexit, nor FailNow of a test", sh.id, sh.machine.LastStep()))
 }
 
 // turn takes what has gathered through the machine once.
 func (sh *shard) turn() error {
 	m := sh.machine
+	sh.quiesce()
+	sh.stopping = sh.engine.stopping.Load()
 	now := sh.engine.clock.now()
 	if d := message.Seq(sh.durable.Load()); d > m.Durable() {
 		m.Committed(d)
@@ -181,16 +236,21 @@ func (sh *shard) turn() error {
 	sh.batch = sh.queue.take(sh.batch)
 	for i := range sh.batch {
 		ev := &sh.batch[i]
-		if ev.call != nil {
-			sh.calls.add(ev.call)
-		}
-		if ev.msg != nil {
-			m.Submit(now, &ev.call.caller, ev.msg)
-		} else {
-			ev.run(m)
-		}
 		var err error
 		switch {
+		case ev.msg != nil:
+			sh.calls.add(ev.call)
+			m.Submit(now, &ev.call.caller, ev.msg)
+		case ev.run != nil:
+			if ev.call != nil {
+				sh.calls.add(ev.call)
+			}
+			ev.run(m)
+		default:
+			err = sh.cancel(ev.call)
+		}
+		switch {
+		case err != nil:
 		case m.Full():
 			err = sh.commitFull()
 		case i%64 == 63 && m.Bytes() >= worthwhile && sh.mayCommit():
@@ -203,7 +263,9 @@ func (sh *shard) turn() error {
 		}
 	}
 	clear(sh.batch)
-	m.Tick(now)
+	if !sh.stopping {
+		m.Tick(now)
+	}
 	for {
 		if err := sh.perform(); err != nil {
 			return err
@@ -288,6 +350,10 @@ func (sh *shard) perform() error {
 			sh.calls.remove(callOf(a.Caller))
 			sh.letGo(a.After, held{answers: w.Answers[i : i+1]})
 		}
+		if n := len(w.Calls); n > 0 { // counted before they are durable: Close waits for them
+			sh.jobs += n
+			sh.engine.jobs.Add(int64(n))
+		}
 		for i := range w.Calls {
 			sh.letGo(w.Calls[i].After, held{jobs: w.Calls[i : i+1]})
 		}
@@ -297,13 +363,26 @@ func (sh *shard) perform() error {
 		for _, a := range w.Alarms {
 			sh.engine.alarm(a)
 		}
+		for _, p := range w.Panics {
+			sh.engine.cfg.Logger.Error("a handler panicked", "agent", p.Agent.String(), "action", p.Action, "panic", p.Value, "stack", string(p.Stack))
+		}
 		if w.Trial {
 			sh.engine.wantTrial(sh)
 		}
-		if len(w.Loads) == 0 && len(w.Pulls) == 0 {
+		loads, pulls := w.Loads, w.Pulls
+		if len(loads) == 0 && len(pulls) == 0 {
 			return nil
 		}
-		if err := sh.read(w.Loads, w.Pulls); err != nil {
+		if sh.stopping {
+			var err error
+			if loads, err = sh.turnAway(loads, pulls); err != nil {
+				return err
+			}
+			if pulls = nil; len(loads) == 0 {
+				continue
+			}
+		}
+		if err := sh.read(loads, pulls); err != nil {
 			return err
 		}
 	}
@@ -366,6 +445,7 @@ func (sh *shard) ack(flights <-chan *flight, done chan<- struct{}) {
 	for f := range flights {
 		err := f.pending.Wait()
 		sh.ackMu.Lock()
+		f.err = err
 		if err != nil && sh.broke == nil {
 			sh.broke = fmt.Errorf("unit %d: %w", f.seq, err)
 		}
@@ -415,11 +495,11 @@ func (sh *shard) ackFailure() error {
 
 // release lets go: everything in h is allowed now.
 func (sh *shard) release(h *held) {
-	for i := range h.answers {
-		callOf(h.answers[i].Caller).finish(h.answers[i].Answer)
-	}
 	for i := range h.jobs {
 		sh.startEffect(h.jobs[i])
+	}
+	for i := range h.answers {
+		callOf(h.answers[i].Caller).finish(h.answers[i].Answer)
 	}
 	if len(h.wakes) > 0 {
 		sh.engine.hint(sh.id, h.wakes)
@@ -430,7 +510,7 @@ func (sh *shard) release(h *held) {
 func (sh *shard) sleep(timer *time.Timer) {
 	m := sh.machine
 	blocked := m.HasUnit() && !sh.mayCommit()
-	if blocked || m.OnTrial() {
+	if blocked || m.OnTrial() || sh.stopping {
 		sh.wantsAck.Store(true)
 		if message.Seq(sh.durable.Load()) > m.Durable() || sh.ackFailure() != nil {
 			return
@@ -456,15 +536,16 @@ func (sh *shard) sleep(timer *time.Timer) {
 
 // cancel gives a call up whose caller does not want to wait any longer. It
 // runs on the loop.
-func (sh *shard) cancel(c *call) {
+func (sh *shard) cancel(c *call) error {
+	detail := "it was executed, but the caller gave up before it was known to be durable; ask again with the same key"
 	if c.listed {
 		sh.machine.Cancel(sh.engine.clock.now(), &c.caller)
 		if err := sh.perform(); err != nil || !c.listed {
-			return
+			return err
 		}
 		sh.calls.remove(c)
+		detail = "the caller gave up while it was looked at, before it could be said what comes of it; ask again"
 	}
-	c.finish(core.Answer{Fault: &message.Fault{
-		Code: message.CodeCommitUnknown, Detail: "it was executed, but the caller gave up before it was known to be durable; ask again with the same key",
-	}})
+	c.finish(core.Answer{Fault: &message.Fault{Code: message.CodeCommitUnknown, Detail: detail}})
+	return nil
 }

@@ -27,6 +27,11 @@ func (e *Engine) releaseTrial(sh *shard) {
 	if sh.machine.OnTrial() {
 		return
 	}
+	e.passTrial(sh)
+}
+
+// passTrial passes the turn on if the shard has it.
+func (e *Engine) passTrial(sh *shard) {
 	e.trialMu.Lock()
 	defer e.trialMu.Unlock()
 	if e.trial != sh {
@@ -40,7 +45,26 @@ func (e *Engine) releaseTrial(sh *shard) {
 	}
 }
 
+// leaveTrial lets the others have their turns while the shard is down.
+func (e *Engine) leaveTrial(sh *shard) {
+	e.trialMu.Lock()
+	e.trials = slices.DeleteFunc(e.trials, func(o *shard) bool { return o == sh })
+	e.trialMu.Unlock()
+	e.passTrial(sh)
+}
+
+// hasTrial says whether it is the shard's turn.
+func (e *Engine) hasTrial(sh *shard) bool {
+	e.trialMu.Lock()
+	defer e.trialMu.Unlock()
+	return e.trial == sh
+}
+
 func (e *Engine) grantTrial(sh *shard) {
 	e.trial = sh
-	sh.queue.push(event{run: func(m *core.Shard) { m.TrialGranted(e.clock.now()) }})
+	sh.queue.push(event{run: func(m *core.Shard) {
+		if e.hasTrial(sh) { // it may have gone down meanwhile
+			m.TrialGranted(e.clock.now())
+		}
+	}})
 }
