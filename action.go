@@ -39,8 +39,8 @@ func On[S, In, Out any](agent *Agent[S], name string, handler func(*S, *Step, In
 	st := &site{app: agent.app, typ: agent.typ, name: name}
 	carriesIn, carriesOut := carries(reflect.TypeFor[In]()), carries(reflect.TypeFor[Out]())
 	action := &core.Action{Run: func(cs *core.Step, state core.State) core.Result {
-		var in In
-		if err := carried(cs.Message().Value, cs.Message().Body, &in); err != nil {
+		in, err := carried[In](cs.Message().Value, cs.Message().Body)
+		if err != nil {
 			return misfit(st, "body", err)
 		}
 		s := &Step{core: cs, site: st}
@@ -107,11 +107,12 @@ func (a *Action[In, Out]) Reply(answer Answer) (Out, error) {
 }
 
 func (a *Action[In, Out]) reply(agent AgentName, answer Answer) (Out, error) {
-	var out Out
 	if answer.Err != nil {
-		return out, answer.Err
+		var none Out
+		return none, answer.Err
 	}
-	if err := carried(answer.value, answer.Reply, &out); err != nil {
+	out, err := carried[Out](answer.value, answer.Reply)
+	if err != nil {
 		return out, misfitReply(agent, a.action, out, err)
 	}
 	return out, nil

@@ -59,10 +59,11 @@ func carry[T any](allowed bool, v T, encoded []byte) any {
 }
 
 // carried takes a value that was handed over, or decodes it.
-func carried[T any](value any, encoded []byte, v *T) error {
+func carried[T any](value any, encoded []byte) (T, error) {
 	if have, ok := value.(T); ok {
-		*v = have
-		return nil
+		return have, nil
 	}
-	return decode(encoded, v)
+	var v T // here, so that a value that was handed over needs no room on the heap
+	err := decode(encoded, &v)
+	return v, err
 }

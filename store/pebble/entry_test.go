@@ -33,7 +33,7 @@ func FuzzUnitRow(f *testing.F) {
 		}
 		s := &segment{}
 		s.add(entries, 1)
-		s.each(func(e *entry, _ uint32) {
+		s.each(func(e entry, _ uint32) {
 			if got, ok := s.get(e.table, e.gen, e.key); !ok || string(got.value) != string(e.value) {
 				t.Fatalf("%+v is %+v", e, got)
 			}

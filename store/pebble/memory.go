@@ -71,7 +71,7 @@ func (m *memory) list(r store.Range, limit int, behind func() error) ([]change, 
 		if s == nil {
 			return
 		}
-		s.each(func(e *entry, _ uint32) {
+		s.each(func(e entry, _ uint32) {
 			if e.table == r.Table && e.gen == r.Gen && bytes.Compare(e.key, r.From) >= 0 && (r.To == nil || bytes.Compare(e.key, r.To) < 0) {
 				found = append(found, change{key: e.key, value: e.value, deleted: e.deleted})
 			}

@@ -139,11 +139,11 @@ func (s *segment) grow() {
 }
 
 // each calls do for every valid entry, in the order in which they were written.
-func (s *segment) each(do func(e *entry, offset uint32)) {
+func (s *segment) each(do func(e entry, offset uint32)) {
 	for at := 1; at < len(s.log); {
 		e, n := parseEntry(s.log[at:])
 		if !e.stale {
-			do(&e, uint32(at))
+			do(e, uint32(at))
 		}
 		at += n
 	}

@@ -31,7 +31,7 @@ func TestSegment(t *testing.T) {
 					t.Error("a row that was never written is there")
 				}
 				seen := 0
-				s.each(func(e *entry, _ uint32) {
+				s.each(func(e entry, _ uint32) {
 					seen++
 					if w := want[name(e.table, e.gen, e.key)]; string(w.Value) != string(e.value) {
 						t.Fatalf("round %d: each has %+v for %+v", round, e, w)
