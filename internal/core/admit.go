@@ -46,7 +46,11 @@ func (s *Shard) admit(env *envelope) {
 	if s.blocked(c, env) {
 		switch {
 		case env == c.taking:
-			c.taking = nil // a hold came in between; drain takes it again
+			c.taking = nil // a hold came in between, or a bad row; drain takes it again
+			if s.trial.env == env {
+				s.endTrial(env) // or every other agent would wait for it
+			}
+			s.drain(c)
 		case env.accepted():
 			s.park(env)
 		case env.wantsAcceptance():

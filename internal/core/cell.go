@@ -30,6 +30,7 @@ type cell struct {
 	taking         *envelope   // the retry or mailbox message on its way to a step
 	fetching       bool        // the mailbox is being read
 	draining       bool
+	wake           int // its place among the alarms, from 1; 0 if it has none
 
 	loaders  []*envelope // wait until it is loaded
 	volatile []*envelope // not accepted, wait until it is free
@@ -82,6 +83,11 @@ func (s *Shard) install(c *cell, value []byte) {
 func (s *Shard) breakCell(c *cell, err error) {
 	c.broken = err
 	s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmCorrupt, Agent: c.agent, Detail: err.Error()})
+	waiting := c.volatile
+	c.volatile = nil
+	for _, env := range waiting {
+		s.refuseAll(env, 0, message.CodeStoreUnavailable, err.Error())
+	}
 }
 
 func stateKey(c *cell) message.RowKey {
@@ -161,6 +167,7 @@ func (s *Shard) evict() {
 		s.ring.remove(c)
 		s.cached -= c.weight()
 		c.evicted = true
+		s.alarms.forget(c)
 		delete(s.cells, c.key)
 	}
 }

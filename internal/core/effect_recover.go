@@ -24,6 +24,7 @@ func (s *Shard) recoverEffect(r message.Row, unclean bool) error {
 	e.mem.suspect = unclean && s.trial.spend()
 	e.mem.seq, e.mem.former = s.sealed, true
 	s.noteDoubt(e)
+	s.markOrigin(e) // the last session may have ended before it did
 	switch {
 	case e.status == effectDoubt && e.notDone:
 		s.effectLater(e, time.Duration(max(s.settleTime(e)-s.now, 0)))

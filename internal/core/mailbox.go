@@ -217,7 +217,7 @@ func (s *Shard) failAccepted(env *envelope, res Result) {
 		k := s.control(env.cell)
 		k.retries = append(k.retries, r)
 		s.countControl(env.cell)
-		s.alarms.add(wakeEntry{at: r.until, cell: env.cell})
+		s.alarms.wakeCell(env.cell, r.until)
 	}
 	s.finish(env)
 	s.drain(env.cell)
@@ -286,12 +286,8 @@ func (s *Shard) recoverControl(r message.Row, unclean bool) error {
 		// The clock of the session that planned it may have been ahead.
 		r.until = min(r.until, later(s.now, s.cfg.BackoffMax))
 		r.suspect = unclean && s.trial.spend()
-		s.alarms.add(wakeEntry{at: r.until, cell: c})
 	}
-	if control.until != 0 {
-		s.alarms.add(wakeEntry{at: control.until, cell: c})
-	}
-	s.alarms.add(wakeEntry{at: s.now, cell: c})
+	s.alarms.wakeCell(c, s.now)
 	return nil
 }
 
@@ -302,5 +298,6 @@ func (s *Shard) forgetUnloaded(c *cell) {
 		return
 	}
 	c.evicted = true
+	s.alarms.forget(c)
 	delete(s.cells, c.key)
 }

@@ -162,7 +162,7 @@ func (s *Shard) commitStep(env *envelope) {
 		k := s.control(c)
 		k.token, k.until = h.token, h.until
 		s.countControl(c)
-		s.alarms.add(wakeEntry{at: h.until, cell: c})
+		s.alarms.wakeCell(c, h.until)
 	case h.release && c.control != nil:
 		k := s.control(c)
 		k.token, k.until = "", 0
