@@ -25,7 +25,8 @@
 // Every error of a call is one of three types, and [KindOf] names them:
 //
 //   - [*NotDoneError]: it did not take effect. Calling again, with the same
-//     key or a new one, is safe.
+//     key or a new one, is safe; with the same one only, if an earlier call
+//     with it was unknown.
 //   - [*Rejection]: it was decided. The answer is no, is recorded, and is what
 //     every repetition with the key is told.
 //   - [*UnknownError]: it may have taken effect, or may yet. Ask again with the

@@ -46,7 +46,10 @@ func (*Rejection) kind() Kind    { return KindRejected }
 func (*UnknownError) kind() Kind { return KindUnknown }
 
 // NotDoneError says that a request did not take effect and will not, unless it
-// is sent again. The same key and a new one are both safe for that.
+// is sent again. The same key and a new one are both safe for that, unless an
+// earlier request with the key ended in an [*UnknownError]: this one was often
+// refused before anybody looked whether that one had taken effect, so keep to
+// its key.
 type NotDoneError struct {
 	Agent  AgentName // zero where the failure is about no agent
 	Action string

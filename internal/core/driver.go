@@ -14,6 +14,10 @@ func (s *Shard) TakeWakes() []message.Shard {
 // accepted: it goes on whatever becomes of the machine.
 func (c *Caller) InFlight() bool { return c.open != "" }
 
+// Accepted says whether the caller was ever in flight: its message may have had
+// effects before its answer came.
+func (c *Caller) Accepted() bool { return c.accepted }
+
 // Generations are those whose outcomes are still known, newest first.
 func (s *Shard) Generations() []message.Generation { return s.retention.since(0) }
 

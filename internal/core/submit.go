@@ -282,7 +282,7 @@ func (s *Shard) finish(env *envelope) {
 
 // await makes a caller wait for an open row to settle.
 func (s *Shard) await(c *Caller, key string) {
-	c.env, c.open = nil, key
+	c.env, c.open, c.accepted = nil, key, true
 	s.waits[key] = append(s.waits[key], c)
 }
 

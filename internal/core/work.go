@@ -46,9 +46,10 @@ type Caller struct {
 	// executed before is still answered.
 	Refuse message.Code
 
-	env  *envelope // waits with it
-	open string    // waits for the outcome of this open row
-	late bool      // others asked for the same before it: its answer is a replay
+	env      *envelope // waits with it
+	open     string    // waits for the outcome of this open row
+	accepted bool      // it has waited for one
+	late     bool      // others asked for the same before it: its answer is a replay
 }
 
 // Answer is what a caller is told: an outcome, or a fault.

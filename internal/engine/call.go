@@ -13,15 +13,23 @@ import (
 // call is a request that waits for its answer. It is answered once: by the
 // machine, or by whoever gives up for it.
 type call struct {
-	caller   core.Caller
-	answer   core.Answer
-	answered atomic.Bool
-	counted  bool       // it counts against the work in flight
-	group    *callGroup // whom to tell
+	caller  core.Caller
+	answer  core.Answer
+	state   atomic.Int32 // waiting, answered or givenUp
+	counted bool         // it counts against the work in flight
+	group   *callGroup   // whom to tell
 
 	prev, next *call // among the calls that a loop's machine has
 	listed     bool
 }
+
+// The states of a call. One that is given up has its answer, and still takes
+// its room among the work in flight until the loop is done with it.
+const (
+	waiting = iota
+	answered
+	givenUp
+)
 
 // callGroup is one or more calls that are waited for together.
 type callGroup struct {
@@ -43,17 +51,33 @@ var singles = sync.Pool{New: func() any {
 	return s
 }}
 
-// finish answers the call, unless it was answered before.
+// finish answers the call, unless it was answered before, and gives up its room.
 func (c *call) finish(a core.Answer) {
-	if !c.answered.CompareAndSwap(false, true) {
-		return
+	switch {
+	case c.state.CompareAndSwap(waiting, answered):
+		c.leave()
+		c.tell(a)
+	case c.state.CompareAndSwap(givenUp, answered):
+		c.leave()
 	}
-	c.answer = a
-	g := c.group
+}
+
+// giveUp answers the call in the loop's stead.
+func (c *call) giveUp(a core.Answer) {
+	if c.state.CompareAndSwap(waiting, givenUp) {
+		c.tell(a)
+	}
+}
+
+func (c *call) leave() {
 	if c.counted {
-		g.engine.leave(1)
+		c.group.engine.leave(1)
 	}
-	if g.waiting.Add(-1) == 0 {
+}
+
+func (c *call) tell(a core.Answer) {
+	c.answer = a
+	if g := c.group; g.waiting.Add(-1) == 0 {
 		g.done <- struct{}{}
 	}
 }
@@ -62,7 +86,7 @@ func (c *call) finish(a core.Answer) {
 // longer. The loops are asked what is known; but a loop may be blocked by its
 // store, and once the engine has stopped nobody is left to answer. Then the
 // callers are told that nobody knows.
-func (g *callGroup) await(finish func(core.Answer)) {
+func (g *callGroup) await(giveUp func(core.Answer)) {
 	e := g.engine
 	timer := time.NewTimer(e.cfg.GiveUpGrace)
 	defer timer.Stop()
@@ -74,7 +98,7 @@ func (g *callGroup) await(finish func(core.Answer)) {
 		detail = "the caller gave up, and its shard is too busy, or waits too long for its store, to say what comes of the call; ask again with the same key"
 	case <-e.ctx.Done():
 	}
-	finish(core.Answer{Fault: &message.Fault{Code: message.CodeCommitUnknown, Detail: detail}})
+	giveUp(core.Answer{Fault: &message.Fault{Code: message.CodeCommitUnknown, Detail: detail}})
 	<-g.done
 }
 
@@ -91,7 +115,7 @@ func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c 
 	c := &s.call
 	c.caller = core.Caller{Data: c, Accept: accept, Refuse: e.refusal(0, fresh)}
 	c.counted = true
-	c.answered.Store(false)
+	c.state.Store(waiting)
 	s.group.engine = e
 	s.group.waiting.Store(1)
 	sh.queue.push(enqueue(c))
@@ -103,10 +127,10 @@ func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c 
 		return a
 	case <-ctx.Done():
 		sh.queue.push(event{call: c})
-		s.group.await(c.finish)
+		s.group.await(c.giveUp)
 		return c.answer
 	case <-e.ctx.Done():
-		s.group.await(c.finish)
+		s.group.await(c.giveUp)
 		return c.answer
 	}
 }
@@ -190,9 +214,9 @@ func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bo
 			e.shards[i].queue.push(events...)
 		}
 	}
-	finish := func(a core.Answer) {
+	giveUp := func(a core.Answer) {
 		for i := range calls {
-			calls[i].finish(a)
+			calls[i].giveUp(a)
 		}
 	}
 	select {
@@ -201,9 +225,9 @@ func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bo
 		for i, m := range ms {
 			e.shardOf(m.To).queue.push(event{call: &calls[i]})
 		}
-		g.await(finish)
+		g.await(giveUp)
 	case <-e.ctx.Done():
-		g.await(finish)
+		g.await(giveUp)
 	}
 	for i := range calls {
 		answers[i] = calls[i].answer

@@ -83,7 +83,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	var grace <-chan time.Time
 	for {
 		switch {
-		case e.jobs.Load() > 0 || slices.ContainsFunc(e.shards, func(sh *shard) bool { return !sh.quiesced.Load() }):
+		case slices.ContainsFunc(e.shards, func(sh *shard) bool { return !sh.quiesced.Load() }) || e.jobs.Load() > 0: // in this order: a quiesced loop begins none
 			grace = nil
 		case e.inFlight.Load() == 0:
 			return e.settleLoops(ctx, unfinished)

@@ -50,7 +50,10 @@ func (sh *shard) reopen(cause error) bool {
 
 	var kept []event
 	for {
-		last := e.closing() // then one more attempt is made: what is known should be recorded
+		last := e.closing() // then a few more attempts are made: what is known should be recorded
+		if last && sh.tries > closingTries {
+			break
+		}
 		if wait := sh.wait(); wait > 0 && !last {
 			running := sh.refuseFor(wait, cause, &kept)
 			if !running {
@@ -193,14 +196,26 @@ func definite(err error) bool {
 }
 
 // finish answers who waits: as the machine did, unless a fault says otherwise.
+// That the unit is lost says nothing of what happened before it.
 func (h *held) finish(a core.Answer) {
 	for i := range h.answers {
-		if a.Fault == nil {
-			callOf(h.answers[i].Caller).finish(h.answers[i].Answer)
-		} else {
-			callOf(h.answers[i].Caller).finish(a)
+		to := &h.answers[i]
+		switch {
+		case a.Fault == nil:
+			callOf(to.Caller).finish(to.Answer)
+		case ofBefore(to):
+			callOf(to.Caller).finish(commitUnknown)
+		default:
+			callOf(to.Caller).finish(a)
 		}
 	}
+}
+
+// ofBefore says whether an answer tells of more than the step whose unit it
+// waits for: of a message that was accepted or executed earlier.
+func ofBefore(to *core.AnswerTo) bool {
+	f := to.Answer.Fault
+	return to.Answer.Replayed || to.Caller.Accepted() || f != nil && f.Code.Kind() == message.Unknown
 }
 
 // refuseFor answers calls that come while the shard is down, for a while or
@@ -250,7 +265,10 @@ const (
 	firstWait   = 10 * time.Millisecond
 	longestWait = 5 * time.Second
 	alarmAfter  = 8 // failures: a bit over a second
-	calmAfter   = message.Time(time.Minute)
+	// closingTries is how often a shard that comes no further is opened again
+	// while the engine closes.
+	closingTries = 3
+	calmAfter    = message.Time(time.Minute)
 )
 
 func (a *attempts) began(seq message.Seq, now message.Time) { a.from, a.at = seq, now }

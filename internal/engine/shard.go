@@ -238,6 +238,8 @@ func (sh *shard) turn() error {
 		ev := &sh.batch[i]
 		var err error
 		switch {
+		case ev.call != nil && ev.call.state.Load() == givenUp && !ev.call.listed:
+			ev.call.finish(core.Answer{}) // nobody waits for what was not even begun
 		case ev.msg != nil:
 			sh.calls.add(ev.call)
 			m.Submit(now, &ev.call.caller, ev.msg)
