@@ -11,7 +11,8 @@ import (
 //   - a UUID of version 7 (RFC 9562) in its canonical 36 characters, in either
 //     case, without braces or prefix;
 //   - a ULID: 26 characters of Crockford's base 32 in upper case, without
-//     its look-alikes, whose time lies in [2016-01-01, 2100-01-01) UTC.
+//     its look-alikes, at least one of them a letter, whose time lies in
+//     [2016-01-01, 2100-01-01) UTC.
 //
 // A UUID states its version; a ULID states nothing, and any 26 capitals and
 // digits may look like one. So a ULID must also name a year in which ULIDs exist.

@@ -118,7 +118,7 @@ func naiveKeyTime(key string) (int64, bool) {
 			ms.Mul(ms, big.NewInt(32)).Add(ms, big.NewInt(int64(strings.IndexRune(crockford, ch))))
 		}
 		when := time.UnixMilli(ms.Int64()).UTC()
-		if when.Year() < 2016 || when.Year() >= 2100 {
+		if when.Year() < 2016 || when.Year() >= 2100 || strings.Trim(key, "0123456789") == "" {
 			return 0, false
 		}
 	default:
