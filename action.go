@@ -37,7 +37,9 @@ func On[S, In, Out any](agent *Agent[S], name string, handler func(*S, *Step, In
 		panic(fmt.Sprintf("semel: action %q of agent type %q has no handler: it is nil", name, agent.typ.name))
 	}
 	st := &site{app: agent.app, typ: agent.typ, name: name}
-	carriesIn, carriesOut := carries(reflect.TypeFor[In]()), carries(reflect.TypeFor[Out]())
+	tin, tout := reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	carriesIn, carriesOut := carries(tin), carries(tout)
+	plainOut := plainEncoderOf(tout)
 	action := &core.Action{Run: func(cs *core.Step, state core.State) core.Result {
 		in, err := carried[In](cs.Message().Value, cs.Message().Body)
 		if err != nil {
@@ -46,7 +48,7 @@ func On[S, In, Out any](agent *Agent[S], name string, handler func(*S, *Step, In
 		s := &Step{core: cs, site: st}
 		defer s.end()
 		out, err := handler(state.(holder[S]).value(), s, in)
-		res := verdictOf(s, out, err)
+		res := verdictOf(s, plainOut, out, err)
 		if res.Verdict == core.Replied {
 			res.Value = carry(carriesOut, out, res.Body)
 		}
@@ -92,7 +94,7 @@ func (a *Action[In, Out]) Request(id string, in In, opts ...CallOption) Request 
 		Tenant: o.tenant, Principal: o.principal, Type: a.typ, ID: id, Action: a.action,
 		Key: o.key, Sequence: o.sequence, Token: o.token,
 	}
-	if r.Body, r.err = encode(in); r.err != nil {
+	if r.Body, r.err = encodeAs(a.plain, in); r.err != nil {
 		r.err = refuse(r.agent(), a.action, message.CodeInvalidRequest, "the body cannot be encoded: %v", r.err)
 	}
 	r.value, r.of, r.size = carry(a.carriesIn, in, r.Body), unsafe.SliceData(r.Body), len(r.Body)

@@ -77,7 +77,7 @@ func Then[S, C, R, Out any](agent *Agent[S], name string, handler func(*S, *Step
 		s := &Step{core: cs, site: st}
 		defer s.end()
 		out, err := handler(state.(holder[S]).value(), s, c, r)
-		v := verdictOf(s, out, err)
+		v := verdictOf(s, nil, out, err)
 		v.Keep = v.Keep || v.Verdict == core.Refused
 		return v
 	}})

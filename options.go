@@ -7,7 +7,9 @@ import (
 )
 
 // CallOption is a choice made for one call from outside.
-type CallOption interface{ applyCall(*callOptions) }
+type CallOption interface {
+	applyCall(callOptions) callOptions // by value, so that a call's options need not be on the heap
+}
 
 // SendOption is a choice made for one message that a step sends.
 type SendOption interface{ applySend(*sendOptions) }
@@ -20,7 +22,7 @@ type callOptions struct {
 func callOptionsOf(opts []CallOption) callOptions {
 	o := callOptions{tenant: message.DefaultTenant}
 	for _, opt := range opts {
-		opt.applyCall(&o)
+		o = opt.applyCall(o)
 	}
 	return o
 }
@@ -40,7 +42,10 @@ func sendOptionsOf(opts []SendOption) sendOptions {
 
 type keyOption string
 
-func (k keyOption) applyCall(o *callOptions) { o.key = string(k) }
+func (k keyOption) applyCall(o callOptions) callOptions {
+	o.key = string(k)
+	return o
+}
 
 // Key is the call's idempotency key: calls of one agent, by one principal,
 // with one key are one call. Choose it so that a retry has it again, even by
@@ -52,7 +57,10 @@ func Key(key string) CallOption { return keyOption(key) }
 
 type principalOption string
 
-func (p principalOption) applyCall(o *callOptions) { o.principal = string(p) }
+func (p principalOption) applyCall(o callOptions) callOptions {
+	o.principal = string(p)
+	return o
+}
 
 // As says on whose behalf the call is made: a stable name, whose keys are its
 // own. The default is "anonymous".
@@ -60,7 +68,10 @@ func As(principal string) CallOption { return principalOption(principal) }
 
 type tenantOption string
 
-func (t tenantOption) applyCall(o *callOptions) { o.tenant = string(t) }
+func (t tenantOption) applyCall(o callOptions) callOptions {
+	o.tenant = string(t)
+	return o
+}
 
 // Tenant says whose agent is meant. The default is "default".
 func Tenant(tenant string) CallOption { return tenantOption(tenant) }
@@ -78,7 +89,10 @@ type Sequence struct {
 
 type sequenceOption Sequence
 
-func (s sequenceOption) applyCall(o *callOptions) { o.sequence = Sequence(s) }
+func (s sequenceOption) applyCall(o callOptions) callOptions {
+	o.sequence = Sequence(s)
+	return o
+}
 
 // From identifies the message by its place in a sequence, instead of by a key.
 // What the agent accepted at or below the position is not consumed again, so
@@ -94,7 +108,10 @@ func From(source, incarnation string, position uint64) CallOption {
 // TokenOption passes a hold.
 type TokenOption string
 
-func (t TokenOption) applyCall(o *callOptions) { o.token = string(t) }
+func (t TokenOption) applyCall(o callOptions) callOptions {
+	o.token = string(t)
+	return o
+}
 func (t TokenOption) applySend(o *sendOptions) { o.token = string(t) }
 
 // Token lets the message through to an agent that is held with the token

@@ -2,6 +2,7 @@ package semel
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/semel-dev/semel/internal/core"
@@ -10,12 +11,15 @@ import (
 
 // Ref refers to an action by name, for use within steps. Its zero value is of
 // no use; make one by RefTo. An Action has one.
-type Ref[In, Out any] struct{ typ, action string }
+type Ref[In, Out any] struct {
+	typ, action string
+	plain       *plainEncoder // of the body, if it has one
+}
 
 // RefTo refers to an action of an agent type, which may be registered later. A
 // step that uses a Ref to an action that the App does not have fails.
 func RefTo[In, Out any](agentType, action string) Ref[In, Out] {
-	return Ref[In, Out]{typ: agentType, action: action}
+	return Ref[In, Out]{typ: agentType, action: action, plain: plainEncoderOf(reflect.TypeFor[In]())}
 }
 
 // Send sends a message to an agent of the step's tenant, if the step stands.
@@ -55,7 +59,7 @@ func (r Ref[In, Out]) outgoing(s *Step, id string, in In, opts []SendOption) (co
 		s.fail("send %s to %s/%s: %s; register it with this App", r.action, r.typ, id, fault.Detail)
 		return core.Outgoing{}, false
 	}
-	body, err := encode(in)
+	body, err := encodeAs(r.plain, in)
 	if err != nil {
 		s.fail("send %s to %s/%s: the body cannot be encoded: %w", r.action, r.typ, id, err)
 		return core.Outgoing{}, false

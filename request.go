@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"unsafe"
 
+	"github.com/semel-dev/semel/internal/core"
 	"github.com/semel-dev/semel/message"
 )
 
@@ -92,23 +93,22 @@ func accepted(a Answer) error {
 func (app *App) all(ctx context.Context, requests []Request, accept bool) []Answer {
 	answers := make([]Answer, len(requests))
 	messages := make([]*message.Message, 0, len(requests))
-	index := make([]int, 0, len(requests))
 	room := make([]message.Message, len(requests))
 	for i := range requests {
 		m := &room[i]
-		if err := app.prepare(ctx, &requests[i], m, accept); err != nil {
-			answers[i].Err = err
-			continue
+		if answers[i].Err = app.prepare(ctx, &requests[i], m, accept); answers[i].Err == nil {
+			messages = append(messages, m)
 		}
-		messages, index = append(messages, m), append(index, i)
 	}
 	if len(messages) == 0 {
 		return answers
 	}
-	for i, a := range app.engine.SubmitAll(ctx, messages, accept) {
-		m := messages[i]
-		answers[index[i]] = answerOf(ctx, m.To, m.Action, a)
-	}
+	at := -1 // of the answer to the message before
+	app.engine.SubmitAll(ctx, messages, accept, func(i int, a core.Answer) {
+		for at++; answers[at].Err != nil; at++ { // it was not sent
+		}
+		answers[at] = answerOf(ctx, messages[i].To, messages[i].Action, a)
+	})
 	return answers
 }
 

@@ -9,17 +9,22 @@ import (
 )
 
 // verdictOf turns what a handler returned into what the machine records.
-func verdictOf(s *Step, out any, err error) core.Result {
-	if s.err != nil {
+func verdictOf[Out any](s *Step, plain *plainEncoder, out Out, err error) core.Result {
+	switch {
+	case s.err != nil:
 		return core.Result{Err: s.err}
+	case err != nil:
+		return refusalOf(err)
 	}
-	if err == nil {
-		body, err := encode(out)
-		if err != nil {
-			return core.Result{Err: fmt.Errorf("the reply of %s cannot be encoded: %w", s.site.name, err)}
-		}
-		return core.Result{Verdict: core.Replied, Body: body}
+	body, err := encodeAs(plain, out)
+	if err != nil {
+		return core.Result{Err: fmt.Errorf("the reply of %s cannot be encoded: %w", s.site.name, err)}
 	}
+	return core.Result{Verdict: core.Replied, Body: body}
+}
+
+// refusalOf is verdictOf for a handler that returned an error.
+func refusalOf(err error) core.Result {
 	if err == errDeferred || errors.Is(err, errDeferred) {
 		return core.Result{Verdict: core.Deferred}
 	}

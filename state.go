@@ -23,7 +23,7 @@ type holder[S any] interface {
 // Their encodings have at most maxState bytes, as the machine checks.
 func stateLoader[S any](name string, sc *schema, maxState int) func(uint32, []byte) (core.State, error) {
 	t := reflect.TypeFor[S]()
-	shape, limit := shapeOf(t), boundOf(t, maxState)
+	shape, limit, plain := shapeOf(t), boundOf(t, maxState), plainEncoderOf(t)
 	return func(version uint32, data []byte) (core.State, error) {
 		data, err := sc.migrate(name, version, data)
 		if err != nil {
@@ -32,7 +32,7 @@ func stateLoader[S any](name string, sc *schema, maxState int) func(uint32, []by
 		if shape == shapeDeep {
 			return loadDeep[S](data)
 		}
-		return loadPlain[S](data, limit)
+		return loadPlain[S](data, limit, plain)
 	}
 }
 
@@ -87,10 +87,11 @@ type plainState[S any] struct {
 	now, marked S
 	bound       *bound // of the encoding; nil if it can fail
 	encoded     []byte // the encoding of now, if it is known
+	encoder     *plainEncoder
 }
 
-func loadPlain[S any](data []byte, b *bound) (core.State, error) {
-	st := &plainState[S]{bound: b}
+func loadPlain[S any](data []byte, b *bound, e *plainEncoder) (core.State, error) {
+	st := &plainState[S]{bound: b, encoder: e}
 	return st, unmarshalState(data, &st.now)
 }
 
@@ -117,6 +118,11 @@ func (st *plainState[S]) Undo() error {
 func (st *plainState[S]) Append(dst []byte) ([]byte, error) {
 	if len(st.encoded) > 0 {
 		return append(dst, st.encoded...), nil
+	}
+	if st.encoder != nil {
+		if b, ok := st.encoder.append(dst, unsafe.Pointer(&st.now)); ok {
+			return b, nil // cheap enough to be done again
+		}
 	}
 	b, err := marshalState(&st.now)
 	if err != nil {

@@ -79,16 +79,18 @@ func (b *Bench) Close() error { return b.App.Close(context.Background()) }
 func (b *Bench) Run(l Load, action *semel.Action[Credit, Receipt]) (Result, error) {
 	ctx := context.Background()
 	agent := func() string { return fmt.Sprintf("a%d", rand.IntN(l.Agents)) }
-	return run(l, func(_, n int) error {
+	batches := make([][]semel.Request, l.Callers) // each caller's room, used again
+	return run(l, func(c, n int) error {
 		in := Credit{Cents: int64(n%100 + 1), Memo: memo}
 		if l.Group == 1 {
 			_, err := action.Call(ctx, agent(), in, semel.Key(b.CallerKeys()))
 			return err
 		}
-		requests := make([]semel.Request, l.Group)
-		for i := range requests {
-			requests[i] = action.Request(agent(), in, semel.Key(b.CallerKeys()))
+		requests := batches[c][:0]
+		for range l.Group {
+			requests = append(requests, action.Request(agent(), in, semel.Key(b.CallerKeys())))
 		}
+		batches[c] = requests
 		for _, a := range b.App.CallAll(ctx, requests) {
 			if _, err := action.Reply(a); err != nil {
 				return err

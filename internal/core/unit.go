@@ -15,12 +15,17 @@ type openUnit struct {
 	arena   []byte
 	dirty   []*cell        // states and controls, written once at Seal
 	touched [][]overlayRow // what the overlay points at: chunks, which never move
+	filling int            // the chunk that has room
 	wakes   []message.Shard
 	ends    []message.Shard // outboxes that grew
 	cursors []*source       // inboxes that advanced
 	bytes   int             // at most what Seal makes of it; see room.go
 	slack   int             // of them, what flat states may need, but hardly will
 }
+
+// touchedKept bounds the chunks that a unit keeps for the next: about as many
+// as one that is full of small messages needs.
+const touchedKept = 8
 
 func (u *openUnit) reset() {
 	clear(u.unit.Writes)
@@ -29,9 +34,7 @@ func (u *openUnit) reset() {
 		clear(u.touched[i])
 		u.touched[i] = u.touched[i][:0]
 	}
-	if len(u.touched) > 1 {
-		u.touched = u.touched[:1]
-	}
+	u.touched = u.touched[:min(len(u.touched), touchedKept)]
 	*u = openUnit{
 		unit: message.Unit{Writes: u.unit.Writes[:0]}, arena: u.arena[:0], dirty: u.dirty[:0],
 		touched: u.touched, wakes: u.wakes[:0], ends: u.ends[:0], cursors: u.cursors[:0],
@@ -65,12 +68,13 @@ func (s *Shard) writeCounted(t message.Table, gen message.Generation, op message
 
 // touch returns room for one more row of the overlay.
 func (u *openUnit) touch() *overlayRow {
-	n := len(u.touched)
-	if n == 0 || len(u.touched[n-1]) == cap(u.touched[n-1]) {
-		u.touched = append(u.touched, make([]overlayRow, 0, 256))
-		n++
+	if u.filling < len(u.touched) && len(u.touched[u.filling]) == cap(u.touched[u.filling]) {
+		u.filling++
 	}
-	chunk := &u.touched[n-1]
+	if u.filling == len(u.touched) {
+		u.touched = append(u.touched, make([]overlayRow, 0, 256))
+	}
+	chunk := &u.touched[u.filling]
 	*chunk = (*chunk)[:len(*chunk)+1]
 	return &(*chunk)[len(*chunk)-1]
 }

@@ -13,7 +13,7 @@ import (
 type window struct {
 	limit      int // hashes in a half
 	young, old hashSet
-	youngSince message.Time
+	youngSince message.Time // every identity seen at or after it is in young
 	since      message.Time // every identity seen at or after it is contained
 }
 
@@ -24,8 +24,13 @@ func newWindow(limit int, since message.Time) *window {
 // hash of an identity of an agent, both already in key form.
 func hashIdentity(key []byte) uint64 { return xxh3.Hash(key) }
 
-func (w *window) contains(h uint64) bool {
-	return w.young.contains(h) || w.old.contains(h)
+// proves says whether an identity that can only have been seen at or after a
+// time certainly was not.
+func (w *window) proves(h uint64, notBefore message.Time) bool {
+	if notBefore < w.since || w.young.contains(h) {
+		return false
+	}
+	return notBefore >= w.youngSince || !w.old.contains(h)
 }
 
 func (w *window) add(h uint64, now message.Time) {

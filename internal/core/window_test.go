@@ -8,7 +8,7 @@ import (
 )
 
 // The window may forget, and then says since when; it never says "new" of an
-// identity that was seen since then.
+// identity that was seen since then, and always of one that was not.
 func TestWindowNeverForgetsSilently(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
@@ -30,9 +30,14 @@ func TestWindowNeverForgetsSilently(t *testing.T) {
 				t.Fatalf("seed %d: the window answers for a time before its own", seed)
 			}
 			for _, s := range all {
-				if s.at >= w.since && !w.contains(s.h) {
-					t.Fatalf("seed %d: identity %d, seen at %d, is new since %d", seed, s.h, s.at, w.since)
+				for _, notBefore := range []message.Time{s.at, s.at - message.Time(r.IntN(5))} {
+					if w.proves(s.h, notBefore) {
+						t.Fatalf("seed %d: identity %d, seen at %d, is new since %d", seed, s.h, s.at, notBefore)
+					}
 				}
+			}
+			if never := 1000 + r.Uint64N(1000); !w.proves(never, w.since) || w.proves(never, w.since-1) {
+				t.Fatalf("seed %d: an identity that was never seen is proved new only since %d", seed, w.since)
 			}
 		}
 	}

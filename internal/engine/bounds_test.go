@@ -32,7 +32,7 @@ func TestBatchBeyondTheBound(t *testing.T) {
 		batch = append(batch, keyed(t, "a", "add", fmt.Sprint(i), 1))
 	}
 	var done int
-	for i, a := range e.SubmitAll(t.Context(), batch, false) {
+	for i, a := range submitAll(t.Context(), e, batch) {
 		switch {
 		case a.Fault == nil && i < 10 && !a.Replayed:
 			done++

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,41 @@ var singles = sync.Pool{New: func() any {
 	s.call.group = &s.group
 	return s
 }}
+
+// batch is the calls of one SubmitAll, reused as a single is.
+type batch struct {
+	group  callGroup
+	calls  []call
+	events [][]event // by shard
+}
+
+var batches = sync.Pool{New: func() any { return &batch{group: callGroup{done: make(chan struct{}, 1)}} }}
+
+// batchKept bounds the calls of a batch that is kept for reuse.
+const batchKept = 4096
+
+func (e *Engine) newBatch(n int) *batch {
+	b := batches.Get().(*batch)
+	b.group.engine = e
+	b.group.waiting.Store(int64(n))
+	b.calls = slices.Grow(b.calls, n)[:n]
+	b.events = slices.Grow(b.events, len(e.shards))[:len(e.shards)]
+	return b
+}
+
+func (b *batch) giveBack() {
+	if len(b.calls) > batchKept {
+		return
+	}
+	clear(b.calls)
+	b.calls = b.calls[:0]
+	for i := range b.events {
+		clear(b.events[i])
+		b.events[i] = b.events[i][:0]
+	}
+	b.group.engine = nil
+	batches.Put(b)
+}
 
 // finish answers the call, unless it was answered before, and gives up its room.
 func (c *call) finish(a core.Answer) {
@@ -182,57 +218,61 @@ func (e *Engine) Submit(ctx context.Context, m *message.Message, accept bool) co
 	return e.do(ctx, e.shardOf(m.To), accept, func(c *call) event { return event{call: c, msg: m} })
 }
 
-// SubmitAll brings many messages at once and waits for all of their outcomes,
-// which are in the order of the messages. One wake-up serves them all. What is
+// SubmitAll brings many messages at once, waits for all of their outcomes, and
+// tells each, in the order of the messages. One wake-up serves them all. What is
 // more than may be in flight is refused as overloaded, the last ones first.
-func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bool) []core.Answer {
-	answers := make([]core.Answer, len(ms))
+func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bool, each func(i int, a core.Answer)) {
 	var taken, fresh int
 	fault := e.notRunning()
 	if fault == nil {
 		taken, fresh, fault = e.admit(len(ms))
 	}
+	if taken > 0 {
+		e.submitBatch(ctx, ms[:taken], fresh, accept, each)
+	}
 	for i := taken; i < len(ms); i++ {
-		answers[i].Fault = fault
+		each(i, core.Answer{Fault: fault})
 	}
-	if ms = ms[:taken]; taken == 0 {
-		return answers
-	}
-	g := &callGroup{engine: e, done: make(chan struct{}, 1)}
-	g.waiting.Store(int64(len(ms)))
-	calls := make([]call, len(ms))
-	perShard := make([][]event, len(e.shards))
+}
+
+// submitBatch is SubmitAll of messages that were admitted.
+func (e *Engine) submitBatch(ctx context.Context, ms []*message.Message, fresh int, accept bool, each func(i int, a core.Answer)) {
+	b := e.newBatch(len(ms))
 	for i, m := range ms {
-		c := &calls[i]
-		c.group, c.counted = g, true
+		c := &b.calls[i]
+		c.group, c.counted = &b.group, true
 		c.caller = core.Caller{Data: c, Accept: accept, Refuse: e.refusal(i, fresh)}
 		sh := message.ShardOf(m.To, len(e.shards))
-		perShard[sh] = append(perShard[sh], event{call: c, msg: m})
+		b.events[sh] = append(b.events[sh], event{call: c, msg: m})
 	}
-	for i, events := range perShard {
+	for i, events := range b.events {
 		if len(events) > 0 {
 			e.shards[i].queue.push(events...)
 		}
 	}
 	giveUp := func(a core.Answer) {
-		for i := range calls {
-			calls[i].giveUp(a)
+		for i := range b.calls {
+			b.calls[i].giveUp(a)
 		}
 	}
+	reusable := false
 	select {
-	case <-g.done:
+	case <-b.group.done:
+		reusable = true
 	case <-ctx.Done():
 		for i, m := range ms {
-			e.shardOf(m.To).queue.push(event{call: &calls[i]})
+			e.shardOf(m.To).queue.push(event{call: &b.calls[i]})
 		}
-		g.await(giveUp)
+		b.group.await(giveUp)
 	case <-e.ctx.Done():
-		g.await(giveUp)
+		b.group.await(giveUp)
 	}
-	for i := range calls {
-		answers[i] = calls[i].answer
+	for i := range b.calls {
+		each(i, b.calls[i].answer)
 	}
-	return answers
+	if reusable {
+		b.giveBack()
+	}
 }
 
 // Query reads an agent on its loop: fn sees the state, the agent's version and

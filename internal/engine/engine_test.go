@@ -111,6 +111,13 @@ func read(ctx context.Context, e *Engine, id string) core.Answer {
 	return e.Query(ctx, agent(id), func(s core.State, v uint64, _ bool) core.Answer { return s.(*counter).answer(v) })
 }
 
+// submitAll is Engine.SubmitAll with the answers in a slice.
+func submitAll(ctx context.Context, e *Engine, ms []*message.Message) []core.Answer {
+	answers := make([]core.Answer, len(ms))
+	e.SubmitAll(ctx, ms, false, func(i int, a core.Answer) { answers[i] = a })
+	return answers
+}
+
 // FAULTS 16: one execution, a hundred equal replies.
 func TestConcurrentDuplicates(t *testing.T) {
 	t.Parallel()

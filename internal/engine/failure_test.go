@@ -83,11 +83,11 @@ func TestFreeSpaceFloor(t *testing.T) {
 			t.Errorf("without room, a new call was answered %+v", a)
 		}
 	}
-	for _, a := range e.SubmitAll(t.Context(), []*message.Message{addition(t, "while"), addition(t, "before")}, false) {
+	e.SubmitAll(t.Context(), []*message.Message{addition(t, "while"), addition(t, "before")}, false, func(_ int, a core.Answer) {
 		if a.Fault == nil && !a.Replayed {
 			t.Errorf("without room, a batch had an answer %+v", a)
 		}
-	}
+	})
 	if a := e.Submit(t.Context(), addition(t, "before"), false); a.Fault != nil || !a.Replayed || answerOf(a) != answerOf(first) {
 		t.Errorf("without room, a repeated call was answered %+v, at first %+v", a, first)
 	}
@@ -143,7 +143,7 @@ func TestDeviceFailure(t *testing.T) {
 	ctx, giveUp := context.WithCancel(t.Context())
 	go func() { answers <- e.Submit(ctx, addition(t, "gives up"), false) }()
 	go func() { answers <- e.Submit(t.Context(), addition(t, "waits"), false) }()
-	go func() { answers <- e.SubmitAll(ctx, []*message.Message{addition(t, "batch")}, false)[0] }()
+	go e.SubmitAll(ctx, []*message.Message{addition(t, "batch")}, false, func(_ int, a core.Answer) { answers <- a })
 	if err := <-fatal; !errors.Is(err, store.ErrBroken) {
 		t.Errorf("Fatal was told %v", err)
 	}

@@ -297,7 +297,7 @@ func TestGivingUpWhileNobodyAnswers(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		answer := make(chan core.Answer, 2)
 		go func() { answer <- e.Submit(ctx, keyed(t, "a", "add", key, 1), false) }()
-		go func() { answer <- e.SubmitAll(ctx, []*message.Message{keyed(t, "a", "add", key, 1)}, false)[0] }()
+		go func() { answer <- submitAll(ctx, e, []*message.Message{keyed(t, "a", "add", key, 1)})[0] }()
 		eventually(t, what, came)
 		cancel()
 		in(t, "a call that gave up", func() {
