@@ -58,6 +58,7 @@ func On[S, In, Out any](agent *Agent[S], name string, handler func(*S, *Step, In
 		opt.applyAction(action)
 	}
 	agent.add(name, nameAction, action)
+	agent.typ.actions[name] = ActionInfo{Type: agent.typ.name, Action: name, Guarantee: action.Guarantee, In: tin, Out: tout}
 	return &Action[In, Out]{Ref: RefTo[In, Out](agent.typ.name, name), app: agent.app, carriesIn: carriesIn}
 }
 
@@ -84,7 +85,8 @@ func (a *Action[In, Out]) Call(ctx context.Context, id string, in In, opts ...Ca
 // waited for: App.Outcome tells it. Submitting it again is safe as in Call.
 func (a *Action[In, Out]) Submit(ctx context.Context, id string, in In, opts ...CallOption) error {
 	r := a.Request(id, in, opts...)
-	return a.app.Submit(ctx, r)
+	_, err := a.app.Submit(ctx, r)
+	return err
 }
 
 // Request makes a call for App.CallAll and App.SubmitAll.

@@ -56,6 +56,7 @@ func NewAgent[S any](app *App, name string, opts ...AgentOption) *Agent[S] {
 			Actions: make(map[string]*core.Action),
 		},
 		names:   make(map[string]nameKind),
+		actions: make(map[string]ActionInfo),
 		queries: make(map[string]untypedQuery),
 	}}
 	if err := (AgentName{Tenant: message.DefaultTenant, Type: name, ID: "x"}).Validate(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/semel-dev/semel/internal/core"
 	"github.com/semel-dev/semel/internal/engine"
@@ -104,6 +105,9 @@ func (app *App) use(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Retention is how long a settled outcome is kept, at least.
+func (app *App) Retention() time.Duration { return app.cfg.Retention }
 
 // Ready says whether calls are taken, and if not, why not.
 func (app *App) Ready() error {

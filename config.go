@@ -73,7 +73,10 @@ const (
 	AlarmShardDown AlarmKind = AlarmKind(core.AlarmShardDown) // a shard was opened again and again, and comes no further
 )
 
-const defaultMaxBody = 1 << 20
+const (
+	defaultMaxBody   = 1 << 20
+	defaultRetention = 24 * time.Hour
+)
 
 // validate refuses what cannot be meant, and fills in the defaults that are
 // this package's own.
@@ -105,6 +108,9 @@ func (c *Config) validate() error {
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = defaultMaxBody
+	}
+	if c.Retention == 0 {
+		c.Retention = defaultRetention
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/internal/engine"
 	"github.com/semel-dev/semel/message"
 )
 
@@ -23,42 +24,61 @@ type PendingEffect struct {
 	AskedAt   time.Time
 	StartedAt time.Time // of the last call; zero if there was none
 	Reason    string    // why the last attempt did not settle it
+	Place     Place     // in its listing
 }
 
 // Effects lists the effects that are not settled. It ends with an error, if
 // there is one.
-func (app *App) Effects(ctx context.Context) iter.Seq2[PendingEffect, error] {
-	return app.pending(ctx, func(core.EffectView) bool { return true })
+func (app *App) Effects(ctx context.Context, opts ...ListOption) iter.Seq2[PendingEffect, error] {
+	return app.pending(ctx, opts, func(core.EffectView) bool { return true })
 }
 
 // Doubts lists the effects that are in doubt.
-func (app *App) Doubts(ctx context.Context) iter.Seq2[PendingEffect, error] {
-	return app.pending(ctx, func(e core.EffectView) bool { return e.InDoubt })
+func (app *App) Doubts(ctx context.Context, opts ...ListOption) iter.Seq2[PendingEffect, error] {
+	return app.pending(ctx, opts, func(e core.EffectView) bool { return e.InDoubt })
 }
 
-func (app *App) pending(ctx context.Context, wanted func(core.EffectView) bool) iter.Seq2[PendingEffect, error] {
+// Doubt looks up an effect that is in doubt. The error is ErrUnknownDoubt if
+// there is none.
+func (app *App) Doubt(ctx context.Context, id ID, opts ...ListOption) (PendingEffect, error) {
+	if err := app.use(ctx); err != nil {
+		return PendingEffect{}, err
+	}
+	what := "look up doubt " + id.String()
+	e, found, err := app.engine.Effect(ctx, id)
+	if err != nil {
+		return PendingEffect{}, readError(ctx, AgentName{}, what, err)
+	}
+	if o := listOptionsOf(opts); !found || !e.InDoubt || !o.has(e.Agent.Tenant) {
+		return PendingEffect{}, refuse(AgentName{}, what, message.CodeUnknownDoubt, "no effect %s is in doubt", id)
+	}
+	return pendingEffect(e), nil
+}
+
+func (app *App) pending(ctx context.Context, opts []ListOption, wanted func(core.EffectView) bool) iter.Seq2[PendingEffect, error] {
 	return func(yield func(PendingEffect, error) bool) {
+		o := listOptionsOf(opts)
 		if err := app.use(ctx); err != nil {
 			yield(PendingEffect{}, err)
 			return
 		}
-		for e, err := range app.engine.Effects(ctx) {
+		for e, err := range app.engine.Effects(ctx, engine.Place(o.after)) {
 			if err != nil {
 				yield(PendingEffect{}, readError(ctx, AgentName{}, "list effects", err))
 				return
 			}
-			if wanted(e) && !yield(pendingEffect(e), nil) {
+			if o.has(e.Agent.Tenant) && wanted(e.EffectView) && !yield(pendingEffect(e), nil) {
 				return
 			}
 		}
 	}
 }
 
-func pendingEffect(e core.EffectView) PendingEffect {
+func pendingEffect(e engine.EffectEntry) PendingEffect {
 	return PendingEffect{
 		ID: e.ID, Effect: e.Name, Agent: e.Agent, Principal: e.Principal, Request: orNull(e.Body),
 		InDoubt: e.InDoubt, Started: e.Started, Attempts: e.Attempts,
-		AskedAt: timeOf(e.AskedAt), StartedAt: timeOf(e.StartedAt), Reason: e.Reason,
+		AskedAt: timeOf(e.AskedAt), StartedAt: timeOf(e.StartedAt), Reason: e.Reason, Place: Place(e.Place),
 	}
 }
 
@@ -88,7 +108,8 @@ func ResolveFailed(code, detail string) Resolution {
 // Resolve settles an effect that is in doubt. By says who did; it is recorded.
 // The first resolution wins: the same one again changes nothing, and another
 // one is ErrAlreadyResolved. ErrUnknownDoubt says that no such effect is in doubt.
-func (app *App) Resolve(ctx context.Context, id ID, r Resolution, by string) error {
+func (app *App) Resolve(ctx context.Context, id ID, r Resolution, by string, opts ...ListOption) error {
+	o := listOptionsOf(opts)
 	if err := app.use(ctx); err != nil {
 		return err
 	}
@@ -98,7 +119,7 @@ func (app *App) Resolve(ctx context.Context, id ID, r Resolution, by string) err
 	if r.status == 0 {
 		return refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest, "the resolution says nothing; use ResolveDone, ResolveNotDone or ResolveFailed")
 	}
-	res := core.Resolution{Status: r.status, Code: r.code, Detail: r.detail, By: by}
+	res := core.Resolution{Status: r.status, Code: r.code, Detail: r.detail, By: by, Tenant: o.tenant}
 	if r.status == message.StatusDone {
 		body, err := encode(r.reply)
 		if err != nil {

@@ -14,6 +14,36 @@ type CallOption interface {
 // SendOption is a choice made for one message that a step sends.
 type SendOption interface{ applySend(*sendOptions) }
 
+// ListOption is a choice made for a listing, or for something that is listed.
+type ListOption interface{ applyList(*listOptions) }
+
+type listOptions struct {
+	tenant string
+	after  Place
+}
+
+func listOptionsOf(opts []ListOption) listOptions {
+	var o listOptions
+	for _, opt := range opts {
+		opt.applyList(&o)
+	}
+	return o
+}
+
+// has says whether something of a tenant is asked for.
+func (o *listOptions) has(tenant string) bool { return o.tenant == "" || o.tenant == tenant }
+
+// Place says where an entry stands in its listing. It is opaque; its text may
+// be kept, and used with After of the same listing, also by another process.
+type Place string
+
+type afterOption Place
+
+func (a afterOption) applyList(o *listOptions) { o.after = Place(a) }
+
+// After makes a listing go on behind an entry that it gave before.
+func After(place Place) ListOption { return afterOption(place) }
+
 type callOptions struct {
 	tenant, principal, key, token string
 	sequence                      Sequence
@@ -66,15 +96,21 @@ func (p principalOption) applyCall(o callOptions) callOptions {
 // own. The default is "anonymous".
 func As(principal string) CallOption { return principalOption(principal) }
 
-type tenantOption string
+// TenantOption says whose agent is meant.
+type TenantOption string
 
-func (t tenantOption) applyCall(o callOptions) callOptions {
+func (t TenantOption) applyCall(o callOptions) callOptions {
 	o.tenant = string(t)
 	return o
 }
 
-// Tenant says whose agent is meant. The default is "default".
-func Tenant(tenant string) CallOption { return tenantOption(tenant) }
+func (t TenantOption) applyList(o *listOptions) { o.tenant = string(t) }
+
+// Tenant says whose agent is meant. For a call, and for a listing of agents,
+// the default is "default"; listings of effects and of dead letters, and what
+// settles one of them, are then about those of every tenant. It is a CallOption
+// and a ListOption.
+func Tenant(tenant string) TenantOption { return TenantOption(tenant) }
 
 // Sequence is a message's place in a source that numbers its messages: a
 // partition of a topic, a session of a producer. The agent keeps one cursor per

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/internal/engine"
 	"github.com/semel-dev/semel/message"
 )
 
@@ -131,24 +132,29 @@ type OutcomeEntry struct {
 	Principal string
 	Key       string
 	Outcome   Outcome
+	Place     Place
 }
 
 // Outcomes lists what is recorded of an agent's calls that had a key: first
 // what is not settled, then what was settled within the retention. Of messages
 // without a key (between agents, from a source that numbers them) no outcome is
 // listed. It ends with an error, if there is one.
-func (app *App) Outcomes(ctx context.Context, name AgentName) iter.Seq2[OutcomeEntry, error] {
+func (app *App) Outcomes(ctx context.Context, name AgentName, opts ...ListOption) iter.Seq2[OutcomeEntry, error] {
 	return func(yield func(OutcomeEntry, error) bool) {
+		o := listOptionsOf(opts)
+		if name.Tenant == "" {
+			name.Tenant = o.tenant
+		}
 		if err := app.address(ctx, &name); err != nil {
 			yield(OutcomeEntry{}, err)
 			return
 		}
-		for e, err := range app.engine.Outcomes(ctx, name) {
+		for e, err := range app.engine.Outcomes(ctx, name, engine.Place(o.after)) {
 			if err != nil {
 				yield(OutcomeEntry{}, readError(ctx, name, "list outcomes", err))
 				return
 			}
-			if !yield(OutcomeEntry{Principal: e.Principal, Key: e.Key, Outcome: outcomeOf(e.Outcome)}, nil) {
+			if !yield(OutcomeEntry{Principal: e.Principal, Key: e.Key, Outcome: outcomeOf(e.Outcome), Place: Place(e.Place)}, nil) {
 				return
 			}
 		}

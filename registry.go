@@ -1,8 +1,12 @@
 package semel
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/semel-dev/semel/internal/core"
@@ -15,6 +19,7 @@ type agentType struct {
 	behavior *core.Type
 	names    map[string]nameKind // of actions, continuations and queries: no two share one
 	queries  map[string]untypedQuery
+	actions  map[string]ActionInfo
 }
 
 // nameKind says what a name of an agent type stands for.
@@ -67,6 +72,7 @@ func (app *App) lookup(agentType, action string) (*core.Action, *message.Fault) 
 type ActionInfo struct {
 	Type, Action string
 	Guarantee    Guarantee
+	In, Out      reflect.Type // of the body and of the reply; struct{} for none
 }
 
 // NeedsKey says whether a call of the action must have a key, or a place in a
@@ -79,9 +85,29 @@ func (app *App) Action(agentType, action string) (ActionInfo, error) {
 	if err := app.use(context.Background()); err != nil {
 		return ActionInfo{}, err
 	}
-	a, fault := app.lookup(agentType, action)
-	if fault != nil {
+	if _, fault := app.lookup(agentType, action); fault != nil {
 		return ActionInfo{}, faultError(AgentName{}, "", fault, nil)
 	}
-	return ActionInfo{Type: agentType, Action: action, Guarantee: a.Guarantee}, nil
+	return app.types[agentType].actions[action], nil
+}
+
+// Actions describes all registered actions, by type and name.
+func (app *App) Actions() []ActionInfo {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	var all []ActionInfo
+	for _, t := range app.types {
+		all = slices.AppendSeq(all, maps.Values(t.actions))
+	}
+	slices.SortFunc(all, func(a, b ActionInfo) int {
+		return cmp.Or(strings.Compare(a.Type, b.Type), strings.Compare(a.Action, b.Action))
+	})
+	return all
+}
+
+// Types is the names of the registered agent types, in order.
+func (app *App) Types() []string {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	return slices.Sorted(maps.Keys(app.types))
 }

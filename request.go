@@ -54,13 +54,15 @@ func (app *App) Do(ctx context.Context, r Request) (Outcome, error) {
 }
 
 // Submit hands a message over and returns when it is durably accepted. It is
-// Action.Submit without types.
-func (app *App) Submit(ctx context.Context, r Request) error {
+// Action.Submit without types. The Outcome says where it stands: in flight, or,
+// if it was settled before, what is recorded, which may be a rejection.
+func (app *App) Submit(ctx context.Context, r Request) (Outcome, error) {
 	m := new(message.Message)
 	if err := app.prepare(ctx, &r, m, true); err != nil {
-		return err
+		return Outcome{}, err
 	}
-	return accepted(answerOf(ctx, m.To, m.Action, app.engine.Submit(ctx, m, true)))
+	a := answerOf(ctx, m.To, m.Action, app.engine.Submit(ctx, m, true))
+	return a.Outcome, accepted(a)
 }
 
 // CallAll makes many calls at once and waits for all of their outcomes, which

@@ -403,6 +403,6 @@ func TestSubmittedMisfit(t *testing.T) {
 		}
 		return false
 	})
-	err := app.Submit(t.Context(), semel.Request{Type: "counter", ID: "a", Action: "add", Key: "l", Body: []byte(`"x"`)})
+	_, err := app.Submit(t.Context(), semel.Request{Type: "counter", ID: "a", Action: "add", Key: "l", Body: []byte(`"x"`)})
 	wantError(t, err, semel.ErrInvalidRequest)
 }

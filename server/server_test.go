@@ -544,7 +544,7 @@ func TestFailures(t *testing.T) {
 		t.Errorf("told: %s\nlogged: %s", failed.body, log.String())
 	}
 	mu.Unlock()
-	if err := s.app.Submit(t.Context(), semel.Request{Type: "test", ID: "a", Action: "panic", Key: "dead"}); err != nil {
+	if _, err := s.app.Submit(t.Context(), semel.Request{Type: "test", ID: "a", Action: "panic", Key: "dead"}); err != nil {
 		t.Fatal(err)
 	}
 	var dead response

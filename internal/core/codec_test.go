@@ -65,7 +65,7 @@ var codecs = map[string]struct {
 		func(k message.RowKey, b []byte) (any, error) { return readEffect(k, b) },
 	},
 	"resolution": {
-		&Resolution{message.StatusDone, []byte("b"), "c", "d", "by", 3, "conflict"},
+		&Resolution{message.StatusDone, []byte("b"), "c", "d", "by", "tenant", 3, "conflict"},
 		func(v any) []byte { return appendResolution(nil, testKey.Key, v.(*Resolution)) },
 		func(k message.RowKey, b []byte) (any, error) { return ReadResolution(k, b) },
 	},

@@ -156,7 +156,7 @@ func (s *Shard) effectDone(r EffectResult) {
 	switch {
 	case r.certain():
 		if r.Probe && (e.notDone || e.status == effectAsked) {
-			s.belied(r) // a person was wrong, and no second call was made yet
+			s.belied(e, r) // a person was wrong, and no second call was made yet
 		}
 		s.settleEffect(e, r)
 	case r.Probe && e.notDone:

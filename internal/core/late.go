@@ -28,16 +28,16 @@ func (s *Shard) lateArrival(r EffectResult) {
 	case e.notDone, e.mem.running && !e.mem.probing && e.status == effectStarted && !s.policy(e).ProbeCloses:
 		// It is called again, because somebody said that it was not done. (A
 		// provider that closes keys refused the first call, and means the second.)
-		s.belied(r)
+		s.belied(e, r)
 	}
 	s.settleEffect(e, r)
 }
 
 // belied hears a certain answer of an effect that was said not to be done.
-func (s *Shard) belied(r EffectResult) {
+func (s *Shard) belied(e *effectRecord, r EffectResult) {
 	s.resolvedBefore(r.ID, func(was *Resolution, err error) {
 		if was == nil {
-			was = &Resolution{Status: message.StatusNotDone, By: "a probe", At: s.now}
+			was = &Resolution{Status: message.StatusNotDone, By: "a probe", Tenant: e.agent.Tenant, At: s.now}
 		}
 		s.contradict(was, r)
 	})
@@ -50,7 +50,7 @@ func (s *Shard) noteSettlement(e *effectRecord, r EffectResult) {
 	if !e.mem.former || e.resolved {
 		return
 	}
-	was := Resolution{Status: r.Status, Code: r.Code, Detail: r.Detail, By: "the effect itself", At: s.now}
+	was := Resolution{Status: r.Status, Code: r.Code, Detail: r.Detail, By: "the effect itself", Tenant: e.agent.Tenant, At: s.now}
 	if s.policy(e).Policy == ReadOnly {
 		was.Status = 0 // reads do not contradict each other
 	}

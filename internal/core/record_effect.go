@@ -172,6 +172,7 @@ type Resolution struct {
 	Code     string
 	Detail   string
 	By       string
+	Tenant   string // whose effect it is. Of a request: who asks, empty for an operator of all
 	At       message.Time
 	Conflict string // what a late answer said against it; empty if none did
 }
@@ -185,6 +186,7 @@ func appendResolution(b, key []byte, r *Resolution) []byte {
 	b = putBytes(b, 5, r.By)
 	b = putUint(b, 6, uint64(r.At))
 	b = putBytes(b, 7, r.Conflict)
+	b = putBytes(b, 8, r.Tenant)
 	return seal(b, start, key)
 }
 
@@ -207,6 +209,8 @@ func ReadResolution(k message.RowKey, value []byte) (*Resolution, error) {
 			r.At = message.Time(f.val)
 		case 7:
 			r.Conflict = string(f.bytes)
+		case 8:
+			r.Tenant = string(f.bytes)
 		}
 		return nil
 	})

@@ -18,13 +18,16 @@ func (s *Shard) Resolve(now message.Time, c *Caller, id message.ID, r Resolution
 
 func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 	r.At = s.now
-	e := s.effects[id]
+	e, asks := s.effects[id], r.Tenant
+	if e != nil && asks != "" && asks != e.agent.Tenant {
+		e = nil // for this tenant there is no such effect, and no resolution of its own
+	}
 	if e == nil || e.mem.settling != nil || e.status != effectDoubt || e.notDone || e.resolved {
 		s.resolvedBefore(id, func(was *Resolution, err error) {
 			switch {
 			case err != nil:
 				s.refuse(c, 0, message.CodeStoreUnavailable, "%v", err)
-			case was == nil:
+			case was == nil || asks != "" && asks != was.Tenant:
 				s.refuse(c, s.latest(), message.CodeUnknownDoubt, "no effect %s is in doubt", id)
 			case was.Status == r.Status && string(was.Body) == string(r.Body) && was.Code == r.Code:
 				s.answer(c, s.latest(), Answer{Outcome: resolvedOutcome(was), Replayed: true})
@@ -37,7 +40,8 @@ func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 		})
 		return
 	}
-	if n := s.sizeResult(e, len(r.Body)+len(r.Code)+len(r.Detail)+len(r.By)); n > s.limits.message {
+	r.Tenant = e.agent.Tenant
+	if n := s.sizeResult(e, len(r.Tenant)+len(r.Body)+len(r.Code)+len(r.Detail)+len(r.By)); n > s.limits.message {
 		s.refuse(c, 0, message.CodeTooLarge, "the resolution has %d bytes with all that is stored of it; at most %d are allowed", n, s.limits.message)
 		return
 	}

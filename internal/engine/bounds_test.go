@@ -78,7 +78,7 @@ func TestReplyTooLargeToRecord(t *testing.T) {
 	if a.Fault != nil || a.Outcome.Status != message.StatusInDoubt {
 		t.Fatalf("answer %+v %+v", a.Fault, a.Outcome)
 	}
-	for v, err := range e.Effects(t.Context()) {
+	for v, err := range e.Effects(t.Context(), "") {
 		if err != nil || !strings.Contains(v.Reason, "at most 131072 are allowed") {
 			t.Errorf("the effect is in doubt for %q, %v", v.Reason, err)
 		}

@@ -273,7 +273,7 @@ func (p *process) settled() error {
 		return errors.New(strings.Join(wrong, "\n"))
 	}
 	dead := make(map[string]int)
-	for d, err := range p.DeadLetters(p.alive) {
+	for d, err := range p.DeadLetters(p.alive, "") {
 		if err != nil {
 			return err
 		}
@@ -335,7 +335,7 @@ func (p *process) compare(want map[string]*book) (differ []string, err error) {
 			differ = append(differ, "there is an agent "+e.Agent.String())
 		}
 	}
-	for e, err := range p.Effects(p.alive) {
+	for e, err := range p.Effects(p.alive, "") {
 		if err != nil {
 			return nil, err
 		}

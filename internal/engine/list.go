@@ -31,11 +31,12 @@ func (e *Engine) Outcome(ctx context.Context, a message.Agent, principal, key st
 type OutcomeEntry struct {
 	Principal, Key string
 	Outcome        *message.Outcome
+	Place          Place
 }
 
 // Outcomes lists what is recorded of an agent's keyed messages: first those
 // that are not settled, then by generation, newest first, and by key.
-func (e *Engine) Outcomes(ctx context.Context, a message.Agent) iter.Seq2[OutcomeEntry, error] {
+func (e *Engine) Outcomes(ctx context.Context, a message.Agent, after Place) iter.Seq2[OutcomeEntry, error] {
 	return func(yield func(OutcomeEntry, error) bool) {
 		sh := e.shardFor(a)
 		prefix := append(a.AppendKey(nil), 'k')
@@ -50,10 +51,16 @@ func (e *Engine) Outcomes(ctx context.Context, a message.Agent) iter.Seq2[Outcom
 			yield(OutcomeEntry{}, ans.Fault)
 			return
 		}
+		ranges, err := goOn(ranges, after)
+		if err != nil {
+			yield(OutcomeEntry{}, err)
+			return
+		}
 		for _, r := range ranges {
 			for row, err := range e.scan(ctx, sh, r) {
 				var entry OutcomeEntry
 				if err == nil {
+					entry.Place = placeOf(uint32(r.Gen), row.Key)
 					k := message.RowKey{Table: r.Table, Gen: r.Gen, Key: row.Key}
 					entry.Principal, entry.Key = core.SplitKeyIdentity(row.Key[len(prefix)-1:])
 					entry.Outcome, err = core.ReadOutcome(k, row.Value)
@@ -70,15 +77,17 @@ func (e *Engine) Outcomes(ctx context.Context, a message.Agent) iter.Seq2[Outcom
 type AgentEntry struct {
 	Agent   message.Agent
 	Version uint64
+	Place   Place
 }
 
 // Agents lists the agents of a tenant and type, shard by shard and by id
 // within a shard.
-func (e *Engine) Agents(ctx context.Context, tenant, typ string) iter.Seq2[AgentEntry, error] {
+func (e *Engine) Agents(ctx context.Context, tenant, typ string, after Place) iter.Seq2[AgentEntry, error] {
 	prefix := message.Agent{Tenant: tenant, Type: typ}.AppendKey(nil)
 	prefix = prefix[:len(prefix)-1] // without the end of the empty id
-	return rows(e, ctx, store.Range{Table: message.TableState, From: prefix, To: store.PrefixEnd(prefix)},
-		func(row message.Row) (entry AgentEntry, err error) {
+	return rows(e, ctx, store.Range{Table: message.TableState, From: prefix, To: store.PrefixEnd(prefix)}, after,
+		func(row message.Row, at Place) (entry AgentEntry, err error) {
+			entry.Place = at
 			if entry.Agent, _, err = message.ParseAgentKey(row.Key); err != nil {
 				return entry, err
 			}
@@ -87,33 +96,91 @@ func (e *Engine) Agents(ctx context.Context, tenant, typ string) iter.Seq2[Agent
 		})
 }
 
+// EffectEntry is an effect that is not settled.
+type EffectEntry struct {
+	core.EffectView
+	Place Place
+}
+
 // Effects lists the effects that are not settled.
-func (e *Engine) Effects(ctx context.Context) iter.Seq2[core.EffectView, error] {
-	return rows(e, ctx, store.Range{Table: message.TableEffect}, func(row message.Row) (core.EffectView, error) {
-		return core.ReadEffect(message.RowKey{Table: message.TableEffect, Key: row.Key}, row.Value)
+func (e *Engine) Effects(ctx context.Context, after Place) iter.Seq2[EffectEntry, error] {
+	return e.effects(ctx, store.Range{Table: message.TableEffect}, after)
+}
+
+func (e *Engine) effects(ctx context.Context, r store.Range, after Place) iter.Seq2[EffectEntry, error] {
+	return rows(e, ctx, r, after, func(row message.Row, at Place) (EffectEntry, error) {
+		v, err := core.ReadEffect(message.RowKey{Table: message.TableEffect, Key: row.Key}, row.Value)
+		return EffectEntry{v, at}, err
 	})
+}
+
+// Effect looks up an effect that is not settled, and says whether there is one.
+func (e *Engine) Effect(ctx context.Context, id message.ID) (EffectEntry, bool, error) {
+	return first(e.effects(ctx, oneRow(message.TableEffect, id), ""))
+}
+
+// DeadEntry is a message that was accepted and failed for good.
+type DeadEntry struct {
+	*core.DeadLetter
+	Place Place
 }
 
 // DeadLetters lists the messages that were accepted and failed for good.
-func (e *Engine) DeadLetters(ctx context.Context) iter.Seq2[*core.DeadLetter, error] {
-	return rows(e, ctx, store.Range{Table: message.TableDead}, func(row message.Row) (*core.DeadLetter, error) {
-		return core.ReadDead(message.RowKey{Table: message.TableDead, Key: row.Key}, row.Value)
+func (e *Engine) DeadLetters(ctx context.Context, after Place) iter.Seq2[DeadEntry, error] {
+	return e.dead(ctx, store.Range{Table: message.TableDead}, after)
+}
+
+// DeadLetter looks up one of them, and says whether it is there.
+func (e *Engine) DeadLetter(ctx context.Context, id message.ID) (DeadEntry, bool, error) {
+	return first(e.dead(ctx, oneRow(message.TableDead, id), ""))
+}
+
+func (e *Engine) dead(ctx context.Context, r store.Range, after Place) iter.Seq2[DeadEntry, error] {
+	return rows(e, ctx, r, after, func(row message.Row, at Place) (DeadEntry, error) {
+		d, err := core.ReadDead(message.RowKey{Table: message.TableDead, Key: row.Key}, row.Value)
+		return DeadEntry{d, at}, err
 	})
 }
 
-// rows lists a range of every shard.
-func rows[T any](e *Engine, ctx context.Context, r store.Range, read func(message.Row) (T, error)) iter.Seq2[T, error] {
+// oneRow is the range of the row that has an identity for its key. The identity
+// does not say which shard has it.
+func oneRow(t message.Table, id message.ID) store.Range {
+	return store.Range{Table: t, From: id[:], To: append(id[:], 0)}
+}
+
+// first is the first of a listing, if there is one.
+func first[T any](list iter.Seq2[T, error]) (item T, found bool, err error) {
+	for item, err := range list {
+		return item, err == nil, err
+	}
+	return item, false, nil
+}
+
+// rows lists a range of every shard, after a place.
+func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place, read func(message.Row, Place) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
+		var none T
 		if f := e.notRunning(); f != nil {
-			var none T
 			yield(none, f)
 			return
 		}
-		for _, sh := range e.shards {
+		from, key, ok := after.parse()
+		if !ok || int(from) >= len(e.shards) {
+			yield(none, errPlace)
+			return
+		}
+		for _, sh := range e.shards[from:] {
+			r := whole
+			if key != nil && uint32(sh.id) == from {
+				if r.From, ok = behind(whole, key); !ok {
+					yield(none, errPlace)
+					return
+				}
+			}
 			for row, err := range e.scan(ctx, sh, r) {
 				var item T
 				if err == nil {
-					item, err = read(row)
+					item, err = read(row, placeOf(uint32(sh.id), row.Key))
 				}
 				if !yield(item, err) || err != nil {
 					return
