@@ -327,7 +327,7 @@ func (p *process) compare(want map[string]*book) (differ []string, err error) {
 			}
 		}
 	}
-	for e, err := range p.Agents(p.alive, message.DefaultTenant, "book") {
+	for e, err := range p.Agents(p.alive, message.DefaultTenant, "book", "") {
 		if err != nil {
 			return nil, err
 		}
