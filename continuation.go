@@ -3,6 +3,7 @@ package semel
 import (
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/semel-dev/semel/internal/core"
 )
@@ -61,6 +62,7 @@ func Then[S, C, R, Out any](agent *Agent[S], name string, handler func(*S, *Step
 		panic(fmt.Sprintf("semel: continuation %q of agent type %q has no handler: it is nil", name, agent.typ.name))
 	}
 	st := &site{app: agent.app, typ: agent.typ, name: name}
+	plain := plainEncoderOf(reflect.TypeFor[Out]())
 	agent.add(name, nameContinuation, &core.Action{Run: func(cs *core.Step, state core.State) core.Result {
 		m := cs.Message()
 		if m.Answer == nil {
@@ -77,7 +79,7 @@ func Then[S, C, R, Out any](agent *Agent[S], name string, handler func(*S, *Step
 		s := &Step{core: cs, site: st}
 		defer s.end()
 		out, err := handler(state.(holder[S]).value(), s, c, r)
-		v := verdictOf(s, nil, out, err)
+		v := verdictOf(s, plain, out, err)
 		v.Keep = v.Keep || v.Verdict == core.Refused
 		return v
 	}})

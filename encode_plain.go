@@ -6,10 +6,11 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 )
 
-// plainEncoder writes the same bytes as encoding/json, in a third of the time,
+// plainEncoder writes the same bytes as encoding/json, in less than half the time,
 // for values that are nothing but bools, integers and plain text, in structs
 // and arrays: most bodies, replies and states. A call encodes three of those,
 // and a machine that handles many calls does little else.
@@ -28,7 +29,8 @@ type plainPart struct {
 	kind   reflect.Kind
 }
 
-// maxPlainParts bounds the encoder of a long array.
+// maxPlainParts bounds what an encoder is made of: elements and fields, which
+// may be empty, count as scalars do.
 const maxPlainParts = 128
 
 // plainEncoderOf makes the encoder of a type, nil if it has none.
@@ -36,13 +38,25 @@ func plainEncoderOf(t reflect.Type) *plainEncoder {
 	if !carries(t) { // it has its own say in its JSON, or memory elsewhere
 		return nil
 	}
-	e := new(plainEncoder)
-	if !e.add(t, 0) {
+	if known, ok := plainEncoders.Load(t); ok {
+		return known.(*plainEncoder)
+	}
+	known, _ := plainEncoders.LoadOrStore(t, makePlainEncoder(t))
+	return known.(*plainEncoder)
+}
+
+// plainEncoders has the encoder, or nil, of every type that was asked for: a
+// Ref is made in many places, some of them steps, and two of one action are equal.
+var plainEncoders sync.Map
+
+func makePlainEncoder(t reflect.Type) *plainEncoder {
+	e, room := new(plainEncoder), maxPlainParts
+	if !e.add(t, 0, &room) {
 		return nil
 	}
 	// The rules of encoding/json for names have corners that are not worth
 	// knowing here, if whatever they would change has no encoder.
-	zero := reflect.New(t)
+	zero := reflect.New(t) // points to it
 	want, err := encode(zero.Elem().Interface())
 	got, ok := e.append(nil, zero.UnsafePointer())
 	if err != nil || !ok || !bytes.Equal(got, want) {
@@ -51,7 +65,10 @@ func plainEncoderOf(t reflect.Type) *plainEncoder {
 	return e
 }
 
-func (e *plainEncoder) add(t reflect.Type, at uintptr) bool {
+func (e *plainEncoder) add(t reflect.Type, at uintptr, room *int) bool {
+	if *room--; *room < 0 {
+		return false
+	}
 	switch t.Kind() {
 	case reflect.Float32, reflect.Float64:
 		return false // can have no JSON, and is intricate
@@ -61,7 +78,7 @@ func (e *plainEncoder) add(t reflect.Type, at uintptr) bool {
 			if i > 0 {
 				e.after += ","
 			}
-			if !e.add(t.Elem(), at+uintptr(i)*t.Elem().Size()) {
+			if !e.add(t.Elem(), at+uintptr(i)*t.Elem().Size(), room) {
 				return false
 			}
 		}
@@ -82,7 +99,7 @@ func (e *plainEncoder) add(t reflect.Type, at uintptr) bool {
 				e.after += ","
 			}
 			e.after += string(quoted) + ":"
-			if !e.add(f.Type, at+f.Offset) {
+			if !e.add(f.Type, at+f.Offset, room) {
 				return false
 			}
 		}
@@ -91,11 +108,11 @@ func (e *plainEncoder) add(t reflect.Type, at uintptr) bool {
 		e.parts = append(e.parts, plainPart{before: e.after, at: at, kind: t.Kind()})
 		e.after = ""
 	}
-	return len(e.parts) <= maxPlainParts
+	return true
 }
 
 // append appends the JSON of the value at p, which must have the encoder's
-// type. It fails, having appended anything, if a string has something that
+// type. It fails, perhaps having appended something, if a string has something that
 // encoding/json would not copy as it is.
 func (e *plainEncoder) append(dst []byte, p unsafe.Pointer) ([]byte, bool) {
 	for i := range e.parts {

@@ -15,7 +15,7 @@ import (
 func TestWhatHasNoPlainEncoder(t *testing.T) {
 	t.Parallel()
 	for _, none := range []any{
-		1.5, struct{ F float32 }{}, json.Number("1"), []int{}, map[string]int{}, text(1), time.Time{}, json.RawMessage{}, [1000]bool{},
+		1.5, struct{ F float32 }{}, json.Number("1"), []int{}, map[string]int{}, text(1), time.Time{}, json.RawMessage{}, [1000]bool{}, [1 << 20]struct{}{},
 		struct {
 			A int `json:",omitempty"`
 		}{},
@@ -31,6 +31,14 @@ func TestWhatHasNoPlainEncoder(t *testing.T) {
 		if plainEncoderOf(reflect.TypeOf(none)) != nil {
 			t.Errorf("%T has a plain encoder", none)
 		}
+	}
+}
+
+// Refs are compared, and used as keys.
+func TestRefsOfOneActionAreEqual(t *testing.T) {
+	t.Parallel()
+	if RefTo[int, string]("a", "b") != RefTo[int, string]("a", "b") {
+		t.Error("two references to one action differ")
 	}
 }
 

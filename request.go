@@ -105,7 +105,7 @@ func (app *App) all(ctx context.Context, requests []Request, accept bool) []Answ
 	if len(messages) == 0 {
 		return answers
 	}
-	at := -1 // of the answer to the message before
+	at := -1 // of the answer to the message before; behind it, an error says that one was not sent
 	app.engine.SubmitAll(ctx, messages, accept, func(i int, a core.Answer) {
 		for at++; answers[at].Err != nil; at++ { // it was not sent
 		}

@@ -113,7 +113,7 @@ func (s *Shard) live(env *envelope, identity []byte) {
 // be found by duplicates before its outcome is. Only a full unit can still
 // keep it; admit makes it live then.
 func (s *Shard) needOutcome(env *envelope, identity []byte) {
-	if s.window.proves(hashIdentity(identity), s.firstSeen(env.msg.Key)) {
+	if s.window.provesNew(hashIdentity(identity), s.firstSeen(env.msg.Key)) {
 		if c := env.cell; !c.loaded || c.control != nil || s.trial.env != nil {
 			s.live(env, identity)
 		}

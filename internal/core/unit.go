@@ -34,7 +34,10 @@ func (u *openUnit) reset() {
 		clear(u.touched[i])
 		u.touched[i] = u.touched[i][:0]
 	}
-	u.touched = u.touched[:min(len(u.touched), touchedKept)]
+	if len(u.touched) > touchedKept {
+		clear(u.touched[touchedKept:])
+		u.touched = u.touched[:touchedKept]
+	}
 	*u = openUnit{
 		unit: message.Unit{Writes: u.unit.Writes[:0]}, arena: u.arena[:0], dirty: u.dirty[:0],
 		touched: u.touched, wakes: u.wakes[:0], ends: u.ends[:0], cursors: u.cursors[:0],

@@ -24,9 +24,9 @@ func newWindow(limit int, since message.Time) *window {
 // hash of an identity of an agent, both already in key form.
 func hashIdentity(key []byte) uint64 { return xxh3.Hash(key) }
 
-// proves says whether an identity that can only have been seen at or after a
-// time certainly was not.
-func (w *window) proves(h uint64, notBefore message.Time) bool {
+// provesNew says whether an identity certainly was not seen, if it cannot have
+// been seen before notBefore.
+func (w *window) provesNew(h uint64, notBefore message.Time) bool {
 	if notBefore < w.since || w.young.contains(h) {
 		return false
 	}

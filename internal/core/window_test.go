@@ -31,12 +31,12 @@ func TestWindowNeverForgetsSilently(t *testing.T) {
 			}
 			for _, s := range all {
 				for _, notBefore := range []message.Time{s.at, s.at - message.Time(r.IntN(5))} {
-					if w.proves(s.h, notBefore) {
+					if w.provesNew(s.h, notBefore) {
 						t.Fatalf("seed %d: identity %d, seen at %d, is new since %d", seed, s.h, s.at, notBefore)
 					}
 				}
 			}
-			if never := 1000 + r.Uint64N(1000); !w.proves(never, w.since) || w.proves(never, w.since-1) {
+			if never := 1000 + r.Uint64N(1000); !w.provesNew(never, w.since) || w.provesNew(never, w.since-1) {
 				t.Fatalf("seed %d: an identity that was never seen is proved new only since %d", seed, w.since)
 			}
 		}

@@ -156,3 +156,35 @@ func TestHandlerEndsTheLoop(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// Calls of a batch are used again, but not those that somebody gave up.
+func TestBatchesAreIndependent(t *testing.T) {
+	t.Parallel()
+	disk := mem.New()
+	e := start(t, disk, Config{}, nil)
+	keepSyncing(e, disk)
+	n := 0
+	for round := range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		if round%3 == 1 {
+			cancel()
+		}
+		var batch []*message.Message
+		for range 1 + round%7 {
+			n++
+			batch = append(batch, keyed(t, fmt.Sprint("agent", n%5), "add", fmt.Sprint(n), 1))
+		}
+		for i, a := range submitAll(ctx, e, batch) {
+			switch {
+			case round%3 != 1 && (a.Fault != nil || a.Replayed):
+				t.Errorf("round %d: message %d was answered %+v", round, i, a)
+			case a.Fault == nil && a.Outcome == nil:
+				t.Errorf("round %d: message %d was answered with nothing", round, i)
+			}
+		}
+		cancel()
+	}
+	if got := e.inFlight.Load(); got != 0 {
+		t.Errorf("%d calls are counted, and none is under way", got)
+	}
+}

@@ -52,7 +52,8 @@ var singles = sync.Pool{New: func() any {
 	return s
 }}
 
-// batch is the calls of one SubmitAll, reused as a single is.
+// batch is the calls of one SubmitAll, reused as a single is: only if all of
+// its answers came the normal way.
 type batch struct {
 	group  callGroup
 	calls  []call
@@ -83,6 +84,7 @@ func (b *batch) giveBack() {
 		clear(b.events[i])
 		b.events[i] = b.events[i][:0]
 	}
+	b.events = b.events[:0] // and the room of each stays behind it
 	b.group.engine = nil
 	batches.Put(b)
 }
@@ -219,7 +221,8 @@ func (e *Engine) Submit(ctx context.Context, m *message.Message, accept bool) co
 }
 
 // SubmitAll brings many messages at once, waits for all of their outcomes, and
-// tells each, in the order of the messages. One wake-up serves them all. What is
+// tells each, once, in the order of the messages and on the caller's goroutine.
+// One wake-up serves them all. What is
 // more than may be in flight is refused as overloaded, the last ones first.
 func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bool, each func(i int, a core.Answer)) {
 	var taken, fresh int
