@@ -2,23 +2,27 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 )
 
-// listen opens the address. One that other machines can reach is refused
-// unless public says otherwise: nothing authenticates a caller (FAULTS 67).
-func listen(ctx context.Context, address string, public bool) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("--listen %q: %w; give HOST:PORT", address, err)}
-	}
-	if !public && !loopback(ctx, host) {
-		return nil, usageError{fmt.Errorf("--listen %s can be reached from other machines, and this server does not authenticate its callers: listen on 127.0.0.1 behind something that does, or accept the risk with --insecure-public", address)}
-	}
+// listen opens the address of a configuration that was checked. A name was
+// resolved for the check, and is resolved again here; so what it became now is
+// looked at once more.
+func listen(ctx context.Context, l *loaded) (net.Listener, error) {
 	var lc net.ListenConfig
-	return lc.Listen(ctx, "tcp", address)
+	listener, err := lc.Listen(ctx, "tcp", l.Listen)
+	if err != nil {
+		return nil, err
+	}
+	tcp, ok := listener.Addr().(*net.TCPAddr)
+	if missing := l.unprotected(); missing != "" && !l.InsecurePublic && !(ok && tcp.IP.IsLoopback()) {
+		err := fmt.Errorf("listen: %s is %s, which can be reached from other machines, and %s; or accept the risk with --insecure-public", l.Listen, listener.Addr(), missing)
+		return nil, usageError{errors.Join(err, listener.Close())}
+	}
+	return listener, nil
 }
 
 // loopback says whether a host is only this machine. A name counts if all of
@@ -43,13 +47,17 @@ func loopback(ctx context.Context, host string) bool {
 }
 
 // baseURL is how a client on this machine reaches the listener.
-func baseURL(l net.Listener) string {
+func baseURL(l net.Listener, encrypted bool) string {
+	scheme := "http://"
+	if encrypted {
+		scheme = "https://"
+	}
 	host, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
-		return "http://" + l.Addr().String()
+		return scheme + l.Addr().String()
 	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + net.JoinHostPort(host, port)
 }

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,49 +23,34 @@ import (
 	"github.com/semel-dev/semel/store/pebble"
 )
 
-// drainTime bounds an orderly stop. Orchestrators commonly kill after 30 s.
-const drainTime = 25 * time.Second
-
-type serveOptions struct {
-	data, listen string
-	public       bool
-	hosts        []string
-	wait         time.Duration
-}
-
 func serveCommand() *cobra.Command {
-	var o serveOptions
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve agents over HTTP from a data directory",
 		Long: `Serve agents over HTTP from a data directory.
 
+Flags count before SEMEL_* variables, those before the file of --config. Who may
+call (auth.principals), and effects, are only in the file: see semel config.
+
 When the server is ready it prints one line on standard output: its address.
-Everything else goes to standard error. SIGTERM or SIGINT stops it in order; a
-second one stops it at once, which loses nothing that was acknowledged.`,
+Everything else goes to standard error. SIGHUP reloads who may call, and the
+certificate. SIGTERM or SIGINT stops it in order; a second one stops it at once,
+which loses nothing that was acknowledged.`,
 		Example: `  semel serve
   curl http://127.0.0.1:7075/v1/agents/account/alice/credit \
        -H 'Idempotency-Key: "pay-1"' --json '{"cents":1000}'`,
 		Args: cobra.NoArgs,
-		RunE: verb(func(cmd *cobra.Command) error {
-			return serve(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
-		}),
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.data, "data", "semel-data", "the data `directory`; it is created if it does not exist")
-	f.StringVar(&o.listen, "listen", "127.0.0.1:7075", "the `address` to listen on; port 0 chooses a free one")
-	f.BoolVar(&o.public, "insecure-public", false, "allow an address that other machines can reach, although nothing authenticates callers")
-	f.StringSliceVar(&o.hosts, "host", nil, "a `name` under which a proxy on this machine asks for the server, besides localhost; repeat it for more")
-	f.DurationVar(&o.wait, "wait", 10*time.Second, "how `long` a call waits for its outcome before it is answered 409 in_flight")
+	addSettings(cmd.Flags())
+	cmd.RunE = verb(func(cmd *cobra.Command) error {
+		return serve(cmd.Context(), commandSource(cmd.Flags()), cmd.OutOrStdout(), cmd.ErrOrStderr())
+	})
 	return cmd
 }
 
-func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) error {
+func serve(ctx context.Context, s source, stdout, stderr io.Writer) error {
 	if ctx == nil {
 		ctx = context.Background()
-	}
-	if o.wait <= 0 {
-		return usageError{fmt.Errorf("--wait %v: it must be positive", o.wait)}
 	}
 	// From here on the first signal ends ctx.
 	ctx, unhook := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
@@ -74,37 +58,48 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) error 
 	// And the next one, in whatever phase, finds its default action again: it
 	// ends the process.
 	defer context.AfterFunc(ctx, unhook)()
+	// Whose default action is to end us, even while the store is opened.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 
-	log := slog.New(slog.NewTextHandler(stderr, nil))
-	dir, err := filepath.Abs(o.data)
+	u, err := configure(ctx, s)
 	if err != nil {
-		return fmt.Errorf("data directory %q: %w", o.data, err)
+		return usageError{err}
+	}
+	log := newLog(stderr, u.Log)
+	u.warn(log)
+	dir, err := filepath.Abs(u.Data)
+	if err != nil {
+		return fmt.Errorf("data directory %q: %w", u.Data, err)
 	}
 	log.Info("opening", "data", dir, "version", readBuildInfo().Version)
-	listener, err := listen(ctx, o.listen, o.public)
+	listener, err := listen(ctx, u.loaded)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	app, err := open(ctx, dir, log)
+	app, err := open(ctx, dir, &u.config, log)
 	if err != nil {
 		return err
 	}
+	live := newLive(s, u, log)
 	var stopping atomic.Bool
 	srv := newServer(server.Handler(app, server.Options{
-		Wait: o.wait, Hosts: o.hosts, Logger: log,
+		Wait: u.Wait, MaxBody: int64(u.MaxBody), Hosts: u.Hosts, Auth: live.auth, Logger: log,
 		Ready: func() error {
 			if stopping.Load() {
 				return errors.New("shutting down")
 			}
 			return nil
 		},
-	}), o.wait, log)
+	}), u.Wait, log)
 
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(listener) }()
-	log.Info("serving", "data", dir, "address", listener.Addr().String())
-	if _, err := fmt.Fprintln(stdout, baseURL(listener)); err != nil {
+	go func() { failed <- live.serve(srv, listener) }()
+	go live.run(ctx, hangup)
+	log.Info("serving", "data", dir, "address", listener.Addr().String(), "tls", live.certs != nil, "principals", len(u.Auth.Principals))
+	if _, err := fmt.Fprintln(stdout, baseURL(listener, live.certs != nil)); err != nil {
 		log.Warn("the address could not be printed", "error", err)
 	}
 	select {
@@ -119,9 +114,23 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) error 
 	return errors.Join(err, drain(srv, app, log))
 }
 
+// serve answers connections until the server is shut down.
+func (v *live) serve(srv *http.Server, l net.Listener) error {
+	if v.certs == nil {
+		return srv.Serve(l)
+	}
+	srv.TLSConfig = v.certs.config()
+	return srv.ServeTLS(l, "", "")
+}
+
 // open opens and starts the App with the agents that are built in.
-func open(ctx context.Context, dir string, log *slog.Logger) (*semel.App, error) {
-	app, err := semel.Open(ctx, pebble.At(dir, pebble.Options{Logger: log}), &semel.Config{Logger: log})
+func open(ctx context.Context, dir string, c *config, log *slog.Logger) (*semel.App, error) {
+	st := pebble.At(dir, pebble.Options{Logger: log, MemTableBytes: uint64(c.MemtableBytes)})
+	app, err := semel.Open(ctx, st, &semel.Config{
+		Retention: c.Retention, Skew: c.Skew,
+		CacheBytes: int(c.CacheBytes), MaxInFlight: c.MaxInFlight, MaxState: int(c.MaxState), MaxBody: int(c.MaxBody),
+		MaxAttempts: c.MaxAttempts, EffectsRunning: c.EffectsRunning, Logger: log,
+	})
 	if err != nil {
 		if errors.Is(err, store.ErrLocked) {
 			return nil, fmt.Errorf("%s is in use by another process: stop that one, or choose another directory with --data: %w", dir, err)
@@ -137,57 +146,4 @@ func open(ctx context.Context, dir string, log *slog.Logger) (*semel.App, error)
 		return nil, errors.Join(err, app.Close(ctx))
 	}
 	return app, nil
-}
-
-// newServer bounds what a slow or hostile client can hold (FAULTS 63).
-func newServer(h http.Handler, wait time.Duration, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      wait + 60*time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		BaseContext:       func(net.Listener) context.Context { return context.Background() },
-	}
-}
-
-// drain answers what is under way, then closes the store. What was accepted
-// and is not finished when the time is over goes on at the next start.
-func drain(srv *http.Server, app *semel.App, log *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
-	defer cancel()
-	if err := srv.Shutdown(ctx); err != nil {
-		log.Warn("some connections were cut", "error", err)
-		_ = srv.Close() // they are cut either way
-	}
-	err := app.Close(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		log.Warn("not everything under way was finished; it goes on at the next start", "error", err)
-		if onlyLate(err) {
-			err = nil
-		}
-	}
-	if err == nil {
-		log.Info("stopped")
-	}
-	return err
-}
-
-// onlyLate says whether an error, with all that is joined in it, says nothing
-// but that the time was over.
-func onlyLate(err error) bool {
-	switch e := err.(type) {
-	case interface{ Unwrap() []error }:
-		for _, err := range e.Unwrap() {
-			if !onlyLate(err) {
-				return false
-			}
-		}
-		return true
-	case interface{ Unwrap() error }:
-		return onlyLate(e.Unwrap())
-	}
-	return err == context.DeadlineExceeded
 }

@@ -1,0 +1,95 @@
+package main
+
+import "time"
+
+// config is everything that `semel serve` can be told. A key of the file is a
+// path of koanf tags; settings.go says which of them are flags and variables as
+// well, docs/reference/configuration.md says it to people.
+type config struct {
+	Data           string        `koanf:"data"`
+	Listen         string        `koanf:"listen"`
+	Hosts          []string      `koanf:"hosts"`
+	Wait           time.Duration `koanf:"wait"`
+	InsecurePublic bool          `koanf:"insecure_public"`
+	ProxyTLS       bool          `koanf:"proxy_tls"`
+	TLS            tlsConfig     `koanf:"tls"`
+	Auth           authConfig    `koanf:"auth"`
+
+	Effects map[string]effectConfig `koanf:"effects"`
+
+	Retention      time.Duration `koanf:"retention"`
+	Skew           time.Duration `koanf:"skew"`
+	MaxBody        size          `koanf:"max_body"`
+	MaxState       size          `koanf:"max_state"`
+	MaxInFlight    int           `koanf:"max_in_flight"`
+	MaxAttempts    int           `koanf:"max_attempts"`
+	EffectsRunning int           `koanf:"effects_running"`
+	CacheBytes     size          `koanf:"cache_bytes"`
+	MemtableBytes  size          `koanf:"memtable_bytes"`
+	Backups        string        `koanf:"backups"`
+	ChangeFeed     bool          `koanf:"change_feed"`
+
+	Log  logConfig  `koanf:"log"`
+	OTLP otlpConfig `koanf:"otlp"`
+}
+
+// tlsConfig names PEM files. Both are given, or neither.
+type tlsConfig struct {
+	Cert string `koanf:"cert"`
+	Key  string `koanf:"key"`
+}
+
+// authConfig is who may call. Nobody is asked if there are no principals.
+type authConfig struct {
+	Principals []principalConfig `koanf:"principals"`
+}
+
+type principalConfig struct {
+	Name   string   `koanf:"name"`
+	Tenant string   `koanf:"tenant"`
+	Roles  []string `koanf:"roles"`
+	Tokens []secret `koanf:"tokens"` // hashes; see server.HashToken
+}
+
+// effectConfig is an effect that is an HTTP request; its name is the key above.
+// A zero field means the effect's own default.
+type effectConfig struct {
+	URL          string            `koanf:"url"`
+	Method       string            `koanf:"method"`
+	Policy       string            `koanf:"policy"`
+	Timeout      time.Duration     `koanf:"timeout"`
+	Attempts     int               `koanf:"attempts"`
+	ProbeURL     string            `koanf:"probe_url"`
+	Headers      map[string]secret `koanf:"headers"` // ${NAME} is replaced when the file is read
+	AllowPrivate bool              `koanf:"allow_private"`
+	MaxReply     size              `koanf:"max_reply"`
+}
+
+type logConfig struct {
+	Level  string `koanf:"level"`
+	Format string `koanf:"format"`
+}
+
+type otlpConfig struct {
+	Endpoint string `koanf:"endpoint"`
+}
+
+// defaultConfig is what applies where nothing is said.
+func defaultConfig() config {
+	return config{
+		Data:           "semel-data",
+		Listen:         "127.0.0.1:7075",
+		Wait:           10 * time.Second,
+		Retention:      24 * time.Hour,
+		Skew:           5 * time.Minute,
+		MaxBody:        1 << 20,
+		MaxState:       1 << 20,
+		MaxInFlight:    16384,
+		MaxAttempts:    10,
+		EffectsRunning: 256,
+		CacheBytes:     256 << 20,
+		MemtableBytes:  64 << 20,
+		ChangeFeed:     true,
+		Log:            logConfig{Level: "info", Format: "text"},
+	}
+}

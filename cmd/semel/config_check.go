@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/server"
+)
+
+// usable is a configuration that was checked, with what the check had to make.
+type usable struct {
+	*loaded
+	auth server.Authenticator // nil without principals
+	cert *certificate         // nil without TLS
+}
+
+// configure loads and checks a configuration. Its error has every problem.
+func configure(ctx context.Context, s source) (*usable, error) {
+	l, bad := s.load()
+	u := l.check(ctx, &bad)
+	if err := bad.err(); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// check finds what is wrong with the meaning. It asks the resolver about a
+// listening name, and reads the files of TLS.
+func (l *loaded) check(ctx context.Context, bad *problems) *usable {
+	u := &usable{loaded: l}
+	l.checkValues(bad)
+	l.checkEffects(bad)
+	before := len(*bad)
+	u.auth = l.principals(bad)
+	u.cert = l.certificate(bad)
+	// A table that is wrong is no reason to say that there is none.
+	if len(*bad) == before {
+		l.checkExposure(ctx, bad)
+	}
+	return u
+}
+
+func (l *loaded) checkValues(bad *problems) {
+	refuse := func(path, format string, args ...any) {
+		bad.add(l.where(path), path, format, args...)
+	}
+	for _, path := range []string{"wait", "retention", "skew", "max_body", "max_state", "max_in_flight", "max_attempts", "effects_running", "cache_bytes"} {
+		v := setting{path: path}.of(&l.config)
+		if v.Int() <= 0 {
+			refuse(path, "it is %s; it must be positive", formatText(v.Interface()))
+		}
+	}
+	if l.MemtableBytes < 64<<10 || l.MemtableBytes > 1<<30 {
+		refuse("memtable_bytes", "it is %v; choose 64KiB to 1GiB", l.MemtableBytes)
+	}
+	if l.Data == "" {
+		refuse("data", "it is empty; name the directory")
+	}
+	if _, _, err := net.SplitHostPort(l.Listen); err != nil {
+		refuse("listen", "%q is no address; give HOST:PORT", l.Listen)
+	}
+	if slices.Contains(l.Hosts, "") {
+		refuse("hosts", "a name is empty")
+	}
+	if new(slog.Level).UnmarshalText([]byte(l.Log.Level)) != nil || strings.ContainsAny(l.Log.Level, "+-") {
+		refuse("log.level", "%q is no level; choose debug, info, warn or error", l.Log.Level)
+	}
+	if l.Log.Format != "text" && l.Log.Format != "json" {
+		refuse("log.format", "%q is no format; choose text or json", l.Log.Format)
+	}
+	if e := l.OTLP.Endpoint; e != "" && !isHTTPURL(e) {
+		refuse("otlp.endpoint", "it must be an http or https URL")
+	}
+}
+
+// checkEffects looks at what can be said without knowing how effects are
+// called. No value is quoted: each may be a secret in the wrong place.
+func (l *loaded) checkEffects(bad *problems) {
+	for _, name := range slices.Sorted(maps.Keys(l.Effects)) {
+		e := l.Effects[name]
+		refuse := func(key, format string, args ...any) {
+			path := join("effects."+name, key)
+			bad.add(l.where(path), path, format, args...)
+		}
+		if err := message.CheckName("effect's name", name); err != nil {
+			bad.add(l.where("effects"), "effects", "%v", err)
+		}
+		if e.URL == "" {
+			bad.add(l.where("effects."+name), "effects."+name, "it has no url; say where its requests are sent")
+		} else if !isHTTPURL(e.URL) {
+			refuse("url", "it must be an http or https URL")
+		}
+		if e.ProbeURL != "" && !isHTTPURL(e.ProbeURL) {
+			refuse("probe_url", "it must be an http or https URL")
+		}
+		if e.Timeout < 0 {
+			refuse("timeout", "it is %v; it must be positive", e.Timeout)
+		}
+		if e.Attempts < 0 {
+			refuse("attempts", "it is %d; it must be positive", e.Attempts)
+		}
+	}
+}
+
+// isHTTPURL takes a template as well: {key} in a path, say.
+func isHTTPURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// principals makes the table of who may call; nil if everyone may.
+func (l *loaded) principals(bad *problems) server.Authenticator {
+	if len(l.Auth.Principals) == 0 {
+		return nil
+	}
+	var list []server.TokenPrincipal
+	for i, p := range l.Auth.Principals {
+		at := fmt.Sprintf("auth.principals[%d]", i)
+		roles, err := server.ParseRoles(p.Roles)
+		if err != nil {
+			bad.add(l.where(at+".roles"), at+".roles", "%v", err)
+			roles = server.RoleCall // said once
+		}
+		tp := server.TokenPrincipal{Principal: server.Principal{Tenant: p.Tenant, Name: p.Name, Roles: roles}}
+		for _, hash := range p.Tokens {
+			tp.Tokens = append(tp.Tokens, string(hash))
+		}
+		list = append(list, tp)
+	}
+	table, err := server.NewTokens(list)
+	if err != nil {
+		for _, err := range joined(err) {
+			var t *server.TokenError
+			if !errors.As(err, &t) {
+				bad.add(l.where("auth"), "auth.principals", "%v", err)
+				continue
+			}
+			at := fmt.Sprintf("auth.principals[%d]", t.Principal)
+			if t.Token >= 0 {
+				at += fmt.Sprintf(".tokens[%d]", t.Token)
+			}
+			bad.add(l.where(at), at, "%v", t.Err)
+		}
+		return nil
+	}
+	return table
+}
+
+// joined takes apart what errors.Join put together.
+func joined(err error) []error {
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		return j.Unwrap()
+	}
+	return []error{err}
+}
+
+// checkExposure refuses an address that other machines can reach unless callers
+// are authenticated and what they send is encrypted (FAULTS 67).
+func (l *loaded) checkExposure(ctx context.Context, bad *problems) {
+	host, _, err := net.SplitHostPort(l.Listen)
+	if err != nil || l.InsecurePublic || loopback(ctx, host) {
+		return
+	}
+	if missing := l.unprotected(); missing != "" {
+		bad.add(l.where("listen"), "listen", "%s can be reached from other machines, and %s; or listen on 127.0.0.1; or accept the risk with --insecure-public", l.Listen, missing)
+	}
+}
+
+// unprotected says what a public server lacks, and how to give it that.
+func (l *loaded) unprotected() string {
+	var missing []string
+	if len(l.Auth.Principals) == 0 {
+		missing = append(missing, "callers are not authenticated: list them in auth.principals")
+	}
+	if l.TLS.Cert == "" && !l.ProxyTLS {
+		missing = append(missing, "nothing is encrypted: give tls.cert and tls.key, or say with proxy_tls that a proxy in front does it")
+	}
+	return strings.Join(missing, ", and ")
+}

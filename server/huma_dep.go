@@ -1,0 +1,3 @@
+package server
+
+import _ "github.com/danielgtaylor/huma/v2"
