@@ -76,7 +76,7 @@ func (a *Agent[S]) add(name string, kind nameKind, action *core.Action) {
 // will not be executed, ErrInFlight that it goes on.
 func (a *Action[In, Out]) Call(ctx context.Context, id string, in In, opts ...CallOption) (Out, error) {
 	r := a.Request(id, in, opts...)
-	return a.reply(r.agent(), a.app.call(ctx, &r))
+	return a.reply(r.Agent(), a.app.call(ctx, &r))
 }
 
 // Submit hands the message to the agent and returns when it is durably
@@ -97,7 +97,7 @@ func (a *Action[In, Out]) Request(id string, in In, opts ...CallOption) Request 
 		Key: o.key, Sequence: o.sequence, Token: o.token,
 	}
 	if r.Body, r.err = encodeAs(a.plain, in); r.err != nil {
-		r.err = refuse(r.agent(), a.action, message.CodeInvalidRequest, "the body cannot be encoded: %v", r.err)
+		r.err = refuse(r.Agent(), a.action, message.CodeInvalidRequest, "the body cannot be encoded: %v", r.err)
 	}
 	r.value, r.of, r.size = carry(a.carriesIn, in, r.Body), unsafe.SliceData(r.Body), len(r.Body)
 	return r

@@ -64,11 +64,12 @@ func answerOf(ctx context.Context, a AgentName, action string, ans core.Answer) 
 	}
 	out := outcomeOf(ans.Outcome)
 	out.Replayed = ans.Replayed
-	return Answer{Outcome: out, Err: out.err(a, action), value: ans.Value}
+	return Answer{Outcome: out, Err: out.Err(a, action), value: ans.Value}
 }
 
-// err is the error for an outcome that is not done.
-func (o *Outcome) err(a AgentName, action string) error {
+// Err is the error that a caller of the action is given for the outcome; nil if
+// it is done.
+func (o *Outcome) Err(a AgentName, action string) error {
 	unknown := func(code message.Code, form string, args ...any) error {
 		return &UnknownError{Agent: a, Action: action, Code: code, Detail: fmt.Sprintf(form, args...), Ref: o.Ref}
 	}

@@ -31,7 +31,8 @@ type Request struct {
 	size  int   // and its length
 }
 
-func (r *Request) agent() AgentName {
+// Agent is whom the request is for.
+func (r *Request) Agent() AgentName {
 	a := AgentName{Tenant: r.Tenant, Type: r.Type, ID: r.ID}
 	if a.Tenant == "" {
 		a.Tenant = message.DefaultTenant
@@ -131,7 +132,7 @@ func (app *App) prepare(ctx context.Context, r *Request, m *message.Message, acc
 	if r.err != nil {
 		return r.err
 	}
-	to := r.agent()
+	to := r.Agent()
 	no := func(code message.Code, detail string) error {
 		return refuse(to, r.Action, code, "%s", detail)
 	}

@@ -1,23 +1,40 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/message"
 )
 
+// The agent type whose agents are the configured effects, and their action.
+const (
+	effectsType  = "effects"
+	effectAction = "run"
+)
+
 // call is POST /v1/agents/{type}/{id}/{action}. What can be wrong is looked at
 // in the order of the contract: route, key, syntax, what is recorded, shape.
 func (s *api) call(w http.ResponseWriter, r *http.Request) {
-	req := semel.Request{Type: r.PathValue("type"), ID: r.PathValue("id"), Action: r.PathValue("action")}
-	info, err := s.app.Action(req.Type, req.Action)
+	s.callHeader(w, r, semel.Request{Type: r.PathValue("type"), ID: r.PathValue("id"), Action: r.PathValue("action")})
+}
+
+// callEffect is POST /v1/effects/{name}.
+func (s *api) callEffect(w http.ResponseWriter, r *http.Request) {
+	s.callHeader(w, r, semel.Request{Type: effectsType, ID: r.PathValue("name"), Action: effectAction})
+}
+
+// callHeader makes the call that a request asks for with its key in a header
+// and its body as the call's.
+func (s *api) callHeader(w http.ResponseWriter, r *http.Request, req semel.Request) {
+	info, err := s.action(&req)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -29,20 +46,52 @@ func (s *api) call(w http.ResponseWriter, r *http.Request) {
 		return
 	case given:
 		req.Key = key
-		w.Header().Set(keyHeader, r.Header.Get(keyHeader))
 	case info.NeedsKey():
 		s.refuse(w, message.CodeKeyRequired, "this action takes effect exactly once per key: send the header Idempotency-Key, with a value that a retry of this request will have again")
 		return
 	}
-	body, code, err := s.body(w, r)
+	body, code, err := s.body(w, r, s.MaxBody)
 	if err != nil {
 		s.refuse(w, code, err.Error())
 		return
 	}
 	req.Body = body
-	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
+	s.answerCall(w, r, req, r.Header.Get(keyHeader))
+}
+
+// action finds what a request asks for.
+func (s *api) action(req *semel.Request) (semel.ActionInfo, error) {
+	if req.Type == effectsType && !slices.Contains(s.Effects, req.ID) {
+		return semel.ActionInfo{}, &semel.NotDoneError{Code: message.CodeUnknownEffect, Detail: fmt.Sprintf("there is no effect %q in the configuration", req.ID)}
+	}
+	return s.app.Action(req.Type, req.Action)
+}
+
+// answerCall makes a call on the principal's behalf and answers with what
+// became of it. The key is echoed as it came.
+func (s *api) answerCall(w http.ResponseWriter, r *http.Request, req semel.Request, echo string) {
+	who := s.who(r)
+	req.Tenant, req.Principal = who.Tenant, who.Name
+	if echo != "" {
+		w.Header().Set(keyHeader, echo)
+	}
+	prefer := preferenceOf(r.Header)
+	ctx, cancel := s.patience(w, r, prefer)
 	defer cancel()
-	o, err := s.app.Do(ctx, req)
+	var o semel.Outcome
+	var err error
+	if prefer.async {
+		w.Header().Set("Preference-Applied", "respond-async")
+		if o, err = s.app.Submit(ctx, req); err == nil && o.Status == message.StatusInFlight {
+			s.accepted(w, req)
+			return
+		}
+		if err == nil {
+			err = o.Err(req.Agent(), req.Action)
+		}
+	} else {
+		o, err = s.app.Do(ctx, req)
+	}
 	if o.Replayed {
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
@@ -53,19 +102,36 @@ func (s *api) call(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, o.Reply)
 }
 
+// accepted answers for a call that is durably accepted: it says where its
+// outcome will be, and is none.
+func (s *api) accepted(w http.ResponseWriter, req semel.Request) {
+	doc := acceptedDoc{Status: message.StatusInFlight.String()}
+	if req.Key != "" {
+		doc.Outcome = "/v1/outcomes/" + url.PathEscape(req.Type) + "/" + url.PathEscape(req.ID) + "?key=" + url.QueryEscape(req.Key)
+		w.Header().Set("Location", doc.Outcome)
+	}
+	writeStatus(w, http.StatusAccepted, doc)
+}
+
+// acceptedDoc is the body of a 202.
+type acceptedDoc struct {
+	Status  string `json:"status" enum:"in_flight"`
+	Outcome string `json:"outcome,omitempty" doc:"where the outcome will be; there is none for a call without a key"`
+}
+
 // body reads the request's body, or says why it is not taken.
-func (s *api) body(w http.ResponseWriter, r *http.Request) ([]byte, message.Code, error) {
+func (s *api) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, message.Code, error) {
 	if ct := r.Header.Get("Content-Type"); ct != "" && !isJSON(ct) {
 		return nil, codeUnsupportedMedia, fmt.Errorf("the body is %q; send application/json", ct)
 	}
 	if ce := r.Header.Get("Content-Encoding"); ce != "" && !strings.EqualFold(ce, "identity") {
 		return nil, codeUnsupportedMedia, fmt.Errorf("the body is encoded as %q; send it as it is", ce)
 	}
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.MaxBody))
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, message.CodeTooLarge, fmt.Errorf("the body has more than %d bytes", s.MaxBody)
+		return nil, message.CodeTooLarge, fmt.Errorf("the body has more than %d bytes", limit)
 	case err != nil:
 		return nil, codeIncomplete, errors.New("the body did not arrive completely, or not in time; send the request again with the same key")
 	}
@@ -73,15 +139,10 @@ func (s *api) body(w http.ResponseWriter, r *http.Request) ([]byte, message.Code
 }
 
 func isJSON(contentType string) bool {
+	if contentType == "application/json" {
+		return true // nearly always, and cheaper
+	}
 	t, params, err := mime.ParseMediaType(contentType)
 	charset := params["charset"]
 	return err == nil && t == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
-}
-
-func writeJSON(w http.ResponseWriter, b []byte) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(b) // the caller is gone; the outcome is recorded
 }

@@ -11,7 +11,9 @@ const (
 	codeNotFound         message.Code = "not_found"
 	codeMethodNotAllowed message.Code = "method_not_allowed"
 	codeUnsupportedMedia message.Code = "unsupported_media_type"
+	codeUnauthorized     message.Code = "unauthorized"
 	codeForbidden        message.Code = "forbidden"
+	codeExists           message.Code = "already_exists"
 	codeMisdirected      message.Code = "misdirected_request"
 	codeIncomplete       message.Code = "incomplete_request"
 	codeInternal         message.Code = "internal"
@@ -34,6 +36,8 @@ var answers = map[message.Code]answer{
 	message.CodeKeyInFuture:      {http.StatusBadRequest, "The idempotency key is from the future", true, ""},
 	message.CodeInvalidRequest:   {http.StatusBadRequest, "The request is invalid", false, ""},
 	codeIncomplete:               {http.StatusBadRequest, "The request is incomplete", true, ""},
+	codeUnauthorized:             {http.StatusUnauthorized, "Unauthorized", false, ""},
+	codeExists:                   {http.StatusConflict, "It exists already", false, ""},
 	codeForbidden:                {http.StatusForbidden, "Forbidden", false, ""},
 	codeNotFound:                 {http.StatusNotFound, "Not found", false, ""},
 	message.CodeUnknownAgentType: {http.StatusNotFound, "Unknown agent type", false, ""},
@@ -57,13 +61,17 @@ var answers = map[message.Code]answer{
 	message.CodeConflict:         {http.StatusUnprocessableEntity, "The idempotency key was used for another request", false, ""},
 	message.CodeHandlerFailed:    {http.StatusInternalServerError, "The handler failed", true, ""},
 	codeInternal:                 {http.StatusInternalServerError, "Internal error", true, ""},
-	message.CodeOverloaded:       {http.StatusServiceUnavailable, "Overloaded", true, "1"},
+	message.CodeOverloaded:       {http.StatusTooManyRequests, "Overloaded", true, "1"},
 	message.CodeCanceled:         {http.StatusServiceUnavailable, "Not executed in time", true, "1"},
 	message.CodeClosed:           {http.StatusServiceUnavailable, "Shutting down", true, "1"},
 	message.CodeStoreUnavailable: {http.StatusServiceUnavailable, "The store is unavailable", true, "1"},
 	message.CodeCommitUnknown:    {http.StatusServiceUnavailable, "The store did not say whether it committed", true, "1"},
 	message.CodeStorageFull:      {http.StatusInsufficientStorage, "The storage is full", true, ""},
 }
+
+// codeRejected stands, in the description of the API, for the codes that
+// handlers choose.
+const codeRejected message.Code = "(the handler's own)"
 
 // rejected is how a handler's own code is told.
 var rejected = answer{http.StatusUnprocessableEntity, "Rejected", false, ""}

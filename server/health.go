@@ -6,6 +6,11 @@ import (
 	"github.com/semel-dev/semel/message"
 )
 
+// healthDoc says that all is well; all else is a problem document.
+type healthDoc struct {
+	Status string `json:"status" enum:"ok"`
+}
+
 // live is GET /livez: the process answers.
 func (s *api) live(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, []byte(`{"status":"ok"}`))

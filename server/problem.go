@@ -89,9 +89,22 @@ func (s *api) refuse(w http.ResponseWriter, code message.Code, detail string) {
 func (s *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, a, private := problemOf(err)
 	if private {
-		s.Logger.ErrorContext(r.Context(), "a call failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		s.logFailure(r, err)
 	}
 	write(w, p, a)
+}
+
+// problem is the problem document for an error of the App.
+func (s *api) problem(r *http.Request, err error) problem {
+	p, _, private := problemOf(err)
+	if private {
+		s.logFailure(r, err)
+	}
+	return p
+}
+
+func (s *api) logFailure(r *http.Request, err error) {
+	s.Logger.ErrorContext(r.Context(), "a call failed", "method", r.Method, "path", r.URL.Path, "error", err)
 }
 
 func write(w http.ResponseWriter, p problem, a answer) {

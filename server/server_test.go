@@ -268,8 +268,8 @@ func TestMethodsAndOrigins(t *testing.T) {
 	for _, c := range []struct{ method, path, allow string }{
 		{"GET", "/v1/agents/account/alice/credit", "POST"},
 		{"PUT", "/v1/agents/account/alice/credit", "POST"},
-		{"POST", "/v1/agents/account/alice", "GET, HEAD"},
-		{"DELETE", "/readyz", "GET, HEAD"},
+		{"POST", "/v1/agents/account/alice", "GET, HEAD, DELETE"},
+		{"DELETE", "/readyz", "GET, HEAD, DELETE"},
 	} {
 		r := s.do(c.method, c.path, "")
 		wantProblem(t, r, 405, "method_not_allowed", "not_done")

@@ -1,0 +1,133 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/message"
+)
+
+// maxBatch bounds the calls of a batch.
+const maxBatch = 1000
+
+// callDoc is a call in the body of POST /v1/calls.
+type callDoc struct {
+	Agent  string          `json:"agent" doc:"type/id, the id as it is" minLength:"3"`
+	Action string          `json:"action" minLength:"1"`
+	Key    *string         `json:"key,omitempty" minLength:"1" maxLength:"255" doc:"the idempotency key; left out only for actions that take effect at least once"`
+	Body   json.RawMessage `json:"body,omitempty" doc:"the action's body; null if it is left out"`
+}
+
+// answerDoc is what a batch says of one call.
+type answerDoc struct {
+	Status   int             `json:"status" doc:"as the status of the call alone would be"`
+	Replayed bool            `json:"replayed" doc:"the outcome was recorded before"`
+	Reply    json.RawMessage `json:"reply,omitempty"`
+	Problem  *problem        `json:"problem,omitempty"`
+}
+
+// calls is POST /v1/calls: the object form of one call, or an array of them.
+func (s *api) calls(w http.ResponseWriter, r *http.Request) {
+	b, code, err := s.body(w, r, 16*s.MaxBody)
+	if err != nil {
+		s.refuse(w, code, err.Error())
+		return
+	}
+	if rest := bytes.TrimLeft(b, " \t\r\n"); len(rest) > 0 && rest[0] == '[' {
+		s.batch(w, r, b)
+		return
+	}
+	if int64(len(b)) > s.MaxBody+callRoom {
+		s.refuse(w, message.CodeTooLarge, fmt.Sprintf("the body has more than %d bytes", s.MaxBody+callRoom))
+		return
+	}
+	var doc callDoc
+	if err := readDocument(b, &doc); err != nil {
+		s.refuse(w, message.CodeInvalidRequest, err.Error())
+		return
+	}
+	req, err := s.request(doc)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if key, given, err := keyOf(r.Header); given && (err != nil || key != req.Key) {
+		s.refuse(w, message.CodeKeyInvalid, "the key in the header is not the one in the body; send one of them")
+		return
+	}
+	s.answerCall(w, r, req, r.Header.Get(keyHeader))
+}
+
+// callRoom is what an object form may have around its body.
+const callRoom = 8 << 10
+
+// batch makes many calls at once. Each takes effect, or not, by itself.
+func (s *api) batch(w http.ResponseWriter, r *http.Request, b []byte) {
+	if r.Header.Get(keyHeader) != "" {
+		s.refuse(w, message.CodeKeyInvalid, "a batch has the key of each call in its body, and none in the header")
+		return
+	}
+	var docs []callDoc
+	if err := readDocument(b, &docs); err != nil {
+		s.refuse(w, message.CodeInvalidRequest, err.Error())
+		return
+	}
+	if len(docs) > maxBatch {
+		s.refuse(w, message.CodeTooLarge, fmt.Sprintf("the batch has %d calls; at most %d are allowed", len(docs), maxBatch))
+		return
+	}
+	who := s.who(r)
+	answers := make([]answerDoc, len(docs))
+	requests, index := make([]semel.Request, 0, len(docs)), make([]int, 0, len(docs))
+	for i, doc := range docs {
+		req, err := s.request(doc)
+		if err != nil {
+			answers[i] = s.tell(r, semel.Answer{Err: err})
+			continue
+		}
+		req.Tenant, req.Principal = who.Tenant, who.Name
+		requests, index = append(requests, req), append(index, i)
+	}
+	ctx, cancel := s.patience(w, r, preferenceOf(r.Header))
+	defer cancel()
+	for i, a := range s.app.CallAll(ctx, requests) {
+		answers[index[i]] = s.tell(r, a)
+	}
+	writeStatus(w, http.StatusOK, answers)
+}
+
+// tell makes one call's answer a document.
+func (s *api) tell(r *http.Request, a semel.Answer) answerDoc {
+	if a.Err == nil {
+		return answerDoc{Status: http.StatusOK, Replayed: a.Replayed, Reply: a.Reply}
+	}
+	p := s.problem(r, a.Err)
+	return answerDoc{Status: p.Status, Replayed: a.Replayed, Problem: &p}
+}
+
+// request makes the call of a document.
+func (s *api) request(doc callDoc) (semel.Request, error) {
+	typ, id, ok := strings.Cut(doc.Agent, "/")
+	if !ok {
+		return semel.Request{}, &semel.NotDoneError{Code: message.CodeInvalidRequest, Detail: fmt.Sprintf("agent is %q; write it as type/id", doc.Agent)}
+	}
+	req := semel.Request{Type: typ, ID: id, Action: doc.Action, Body: doc.Body}
+	info, err := s.action(&req)
+	if err != nil {
+		return req, err
+	}
+	switch {
+	case doc.Key != nil:
+		req.Key = *doc.Key
+		if err := message.CheckKey(req.Key); err != nil {
+			return req, &semel.NotDoneError{Code: message.CodeKeyInvalid, Detail: err.Error()}
+		}
+	case info.NeedsKey():
+		return req, &semel.NotDoneError{Code: message.CodeKeyRequired, Detail: `this action takes effect exactly once per key: give the call a "key" that its retry will have again`}
+	}
+	return req, nil
+}

@@ -1,3 +1,0 @@
-package server
-
-import _ "github.com/danielgtaylor/huma/v2"

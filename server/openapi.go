@@ -1,0 +1,210 @@
+package server
+
+import (
+	"cmp"
+	"net/http"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/message"
+)
+
+// openAPI is GET /openapi.json: the description of the API (OpenAPI 3.1), made
+// of the routes and of the actions that the App has.
+func (s *api) openAPI(w http.ResponseWriter, r *http.Request) {
+	writeJSON(w, s.described())
+}
+
+func (s *api) describe() *huma.OpenAPI {
+	d := describer{
+		registry: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+		paths:    make(map[string]*huma.PathItem),
+	}
+	for _, rt := range s.routes() {
+		d.add(rt, nil)
+		if rt.path == actionPath {
+			for _, info := range s.app.Actions() {
+				if info.Type != effectsType {
+					d.add(concrete(rt, info), &info)
+				}
+			}
+		}
+	}
+	return &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info: &huma.Info{
+			Title: "Semel", Version: cmp.Or(s.Version, "dev"),
+			Description: "Every call takes effect exactly once per Idempotency-Key. Of a failure, kind says whether it took effect.",
+		},
+		Paths: d.paths,
+		Components: &huma.Components{
+			Schemas: d.registry,
+			SecuritySchemes: map[string]*huma.SecurityScheme{
+				"token": {Type: "http", Scheme: "bearer"},
+			},
+		},
+		Security: []map[string][]string{{"token": {}}, {}},
+	}
+}
+
+// concrete is the route of one action that the App has.
+func concrete(rt route, info semel.ActionInfo) route {
+	rt.path = "/v1/agents/" + info.Type + "/{id}/" + info.Action
+	rt.id = info.Type + "-" + info.Action
+	rt.about = "Call " + info.Action + " of an agent of type " + info.Type
+	rt.query = append([]param(nil), rt.query...)
+	rt.query[0].required = info.NeedsKey()
+	return rt
+}
+
+type describer struct {
+	registry huma.Registry
+	paths    map[string]*huma.PathItem
+}
+
+// add describes a route; info is of the action if the route is of one.
+func (d *describer) add(rt route, info *semel.ActionInfo) {
+	op := &huma.Operation{OperationID: rt.id, Summary: rt.about, Method: rt.method, Path: rt.path, Responses: make(map[string]*huma.Response)}
+	for _, name := range pathNames.FindAllStringSubmatch(rt.path, -1) {
+		op.Parameters = append(op.Parameters, &huma.Param{Name: name[1], In: "path", Required: true, Schema: nameSchema()})
+	}
+	for _, p := range rt.query {
+		in, schema := "query", d.registry.Schema(reflect.TypeOf(p.sample), false, "")
+		switch p.name {
+		case keyHeader:
+			schema.MaxLength, schema.MinLength = ptr(512), ptr(1) // escaped, of at most 255 bytes
+		case "limit":
+			schema.Minimum, schema.Maximum = ptr(1.0), ptr(float64(pageMax))
+		case "key":
+			schema.MaxLength, schema.MinLength = ptr(message.MaxKeyBytes), ptr(1)
+		}
+		if p.name[0] >= 'A' && p.name[0] <= 'Z' {
+			in = "header"
+		}
+		op.Parameters = append(op.Parameters, &huma.Param{Name: p.name, In: in, Description: p.about, Required: p.required, Schema: schema})
+	}
+	d.body(op, rt, info)
+	d.replies(op, rt, info)
+	item := d.paths[rt.path]
+	if item == nil {
+		item = &huma.PathItem{}
+		d.paths[rt.path] = item
+	}
+	switch rt.method {
+	case http.MethodGet:
+		item.Get = op
+	case http.MethodPost:
+		item.Post = op
+	case http.MethodDelete:
+		item.Delete = op
+	}
+}
+
+var pathNames = regexp.MustCompile(`\{(\w+)\}`)
+
+func nameSchema() *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, MinLength: ptr(1), MaxLength: ptr(message.MaxNameBytes)}
+}
+
+// body describes what a request carries.
+func (d *describer) body(op *huma.Operation, rt route, info *semel.ActionInfo) {
+	if rt.body == nil {
+		return
+	}
+	var schema *huma.Schema
+	switch {
+	case info != nil:
+		schema = d.loose(info.In)
+	case rt.path == "/v1/calls":
+		one := d.registry.Schema(reflect.TypeFor[callDoc](), true, "Call")
+		schema = &huma.Schema{OneOf: []*huma.Schema{one, {Type: huma.TypeArray, Items: one, MaxItems: ptr(maxBatch)}}}
+	default:
+		schema = d.of(rt.body)
+	}
+	op.RequestBody = &huma.RequestBody{
+		Required: info == nil && rt.body != (raw{}) || rt.path == "/v1/calls",
+		Content:  map[string]*huma.MediaType{"application/json": {Schema: schema}},
+	}
+}
+
+// of is the schema of a document.
+func (d *describer) of(doc any) *huma.Schema {
+	if doc == (raw{}) {
+		return &huma.Schema{}
+	}
+	return d.registry.Schema(reflect.TypeOf(doc), true, "")
+}
+
+// loose is the schema of an action's body or reply: of a body members may be
+// left out, and others are ignored.
+func (d *describer) loose(t reflect.Type) *huma.Schema {
+	if t == reflect.TypeFor[struct{}]() {
+		return &huma.Schema{}
+	}
+	schema := huma.SchemaFromType(huma.NewMapRegistry("#/", huma.DefaultSchemaNamer), t)
+	if !self(schema) {
+		return &huma.Schema{} // too deep for a description; the App checks it
+	}
+	schema.Required, schema.AdditionalProperties = nil, true
+	return schema
+}
+
+// self says whether a schema stands by itself, without references.
+func self(s *huma.Schema) bool {
+	if s == nil {
+		return true
+	}
+	if s.Ref != "" || !self(s.Items) {
+		return false
+	}
+	for _, p := range s.Properties {
+		if !self(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// replies describes what may be answered.
+func (d *describer) replies(op *huma.Operation, rt route, info *semel.ActionInfo) {
+	ok := &huma.Response{Description: "Done"}
+	switch {
+	case info != nil:
+		ok.Content = content("application/json", d.loose(info.Out))
+	case rt.media != "":
+		ok.Content = content(rt.media, &huma.Schema{Type: huma.TypeString})
+	case rt.reply != nil:
+		ok.Content = content("application/json", d.of(rt.reply))
+	}
+	op.Responses[strconv.Itoa(rt.status)] = ok
+	if rt.roles&RoleCall != 0 && rt.method == http.MethodPost {
+		op.Responses["202"] = &huma.Response{Description: "Accepted, as was preferred; no outcome", Content: content("application/json", d.of(acceptedDoc{}))}
+	}
+	all := rt.codes
+	if rt.roles != 0 {
+		all = codes(all, []message.Code{codeUnauthorized, codeForbidden, codeMisdirected, codeNotFound})
+	}
+	said := make(map[int][]string)
+	for _, code := range all {
+		status := rejected.status
+		if code != codeRejected {
+			status = answers[code].status
+		}
+		said[status] = append(said[status], string(code))
+	}
+	problems := content("application/problem+json", d.registry.Schema(reflect.TypeFor[problem](), true, "Problem"))
+	for status, list := range said {
+		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: strings.Join(list, ", "), Content: problems}
+	}
+}
+
+func content(media string, schema *huma.Schema) map[string]*huma.MediaType {
+	return map[string]*huma.MediaType{media: {Schema: schema}}
+}
+
+func ptr[T any](v T) *T { return &v }

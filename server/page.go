@@ -1,0 +1,47 @@
+package server
+
+import (
+	"fmt"
+	"iter"
+	"net/http"
+	"strconv"
+
+	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/message"
+)
+
+// The entries of a page.
+const (
+	pageDefault = 100
+	pageMax     = 1000
+)
+
+// pageOf reads the query's limit and cursor. The cursor goes to the listing,
+// which refuses one that is not its own.
+func pageOf(r *http.Request) (limit int, after semel.ListOption, err error) {
+	q := r.URL.Query()
+	limit = pageDefault
+	if text := q.Get("limit"); text != "" || q.Has("limit") {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > pageMax {
+			return 0, nil, &semel.NotDoneError{Code: message.CodeInvalidRequest, Detail: fmt.Sprintf("limit is %q; give a number from 1 to %d", text, pageMax)}
+		}
+	}
+	return limit, semel.After(semel.Place(q.Get("cursor"))), nil
+}
+
+// collect takes a page from a listing, and the place of its last entry if there
+// are more behind it.
+func collect[T, Doc any](list iter.Seq2[T, error], limit int, doc func(T) Doc, place func(T) semel.Place) (page []Doc, next semel.Place, err error) {
+	page = make([]Doc, 0, min(limit, pageDefault))
+	var last T
+	for entry, err := range list {
+		if err != nil {
+			return nil, "", err
+		}
+		if len(page) == limit {
+			return page, place(last), nil
+		}
+		page, last = append(page, doc(entry)), entry
+	}
+	return page, "", nil
+}

@@ -1,0 +1,150 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// The path of an action, and of a list that is below it.
+const (
+	actionPath = "/v1/agents/{type}/{id}/{action}"
+	keysPath   = "/v1/agents/{type}/{id}/keys"
+)
+
+// route is one line of the table that routes requests and of which the
+// description of the API is made.
+type route struct {
+	method, path string
+	roles        Roles // one of them is needed; none for everybody
+	handle       http.HandlerFunc
+
+	id, about string
+	query     []param // and headers
+	body      any     // of this type; nil for none
+	status    int     // of success
+	reply     any     // of this type; nil for none
+	media     string  // of the reply, if not JSON
+	codes     []message.Code
+}
+
+// param is a parameter in the query or, if its name is capitalised, a header.
+type param struct {
+	name, about string
+	required    bool
+	sample      any // of its type
+}
+
+// raw is any JSON at all.
+type raw struct{}
+
+var (
+	readCodes = []message.Code{message.CodeCanceled, message.CodeClosed, message.CodeStoreUnavailable, codeInternal}
+	nameCodes = []message.Code{message.CodeInvalidRequest, message.CodeUnknownAgentType}
+	bodyCodes = []message.Code{message.CodeInvalidRequest, codeIncomplete, message.CodeTooLarge, codeUnsupportedMedia}
+	callCodes = []message.Code{
+		message.CodeKeyRequired, message.CodeKeyInvalid, message.CodeKeyInFuture, message.CodeKeyExpired,
+		message.CodeConflict, message.CodeUnknownAction, message.CodeUnknownEffect,
+		message.CodeInFlight, message.CodeInDoubt, message.CodeOutcomeUnknown, message.CodeDead,
+		message.CodeOverloaded, message.CodeHandlerFailed, message.CodeCommitUnknown, message.CodeStorageFull, codeRejected,
+	}
+	pageParams = []param{
+		{"limit", "entries of a page; 100", false, 0},
+		{"cursor", "the next of the page before", false, ""},
+	}
+	keyParam  = param{keyHeader, `the idempotency key, as "K" (RFC 8941) or bare; needed unless the action takes effect at least once`, false, ""}
+	waitParam = param{"Prefer", "wait=SECONDS bounds the wait for the outcome; respond-async answers when the call is accepted", false, ""}
+)
+
+func codes(lists ...[]message.Code) (all []message.Code) {
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+// routes is the table.
+func (s *api) routes() []route {
+	return append(s.callRoutes(), append(s.readRoutes(), append(s.operatorRoutes(), s.openRoutes()...)...)...)
+}
+
+func (s *api) callRoutes() []route {
+	call := codes(nameCodes, bodyCodes, callCodes, readCodes)
+	return []route{
+		{method: http.MethodPost, path: actionPath, roles: RoleCall, handle: s.call,
+			id: "call", about: "Call an action, exactly once per key", query: []param{keyParam, waitParam},
+			body: raw{}, status: http.StatusOK, reply: raw{}, codes: call},
+		{method: http.MethodPost, path: "/v1/calls", roles: RoleCall, handle: s.calls,
+			id: "calls", about: "Call an action, or many, named in the body", query: []param{keyParam, waitParam},
+			body: raw{}, status: http.StatusOK, reply: raw{}, codes: call},
+		{method: http.MethodPost, path: "/v1/effects/{name}", roles: RoleCall, handle: s.callEffect,
+			id: "effect", about: "Call an effect that is configured, exactly once per key under its policy", query: []param{keyParam, waitParam},
+			body: raw{}, status: http.StatusOK, reply: raw{}, codes: call},
+		{method: http.MethodGet, path: "/v1/outcomes/{type}/{id}", roles: RoleCall | RoleRead, handle: s.outcome,
+			id: "outcome", about: "What is recorded under a key",
+			query: []param{{"key", "the idempotency key", true, ""}, {"principal", "whose key it is, if not the caller's own", false, ""}},
+			reply: outcomeDoc{}, status: http.StatusOK,
+			codes: codes(nameCodes, readCodes, []message.Code{message.CodeKeyRequired, message.CodeKeyInvalid, message.CodeUnknownKey})},
+	}
+}
+
+func (s *api) readRoutes() []route {
+	invalid := []message.Code{message.CodeInvalidRequest}
+	return []route{
+		{method: http.MethodGet, path: "/v1/agents", roles: RoleRead, handle: s.agents,
+			id: "agents", about: "List the agents of a type", query: append([]param{{"type", "the agent type", true, ""}}, pageParams...),
+			reply: agentsDoc{}, status: http.StatusOK, codes: codes(nameCodes, readCodes)},
+		{method: http.MethodGet, path: "/v1/agents/{type}/{id}", roles: RoleRead, handle: s.state,
+			id: "state", about: "Read an agent's state", reply: stateDoc{}, status: http.StatusOK,
+			codes: codes(nameCodes, readCodes, []message.Code{message.CodeUnknownAgent})},
+		{method: http.MethodGet, path: keysPath, roles: RoleRead, handle: s.keys,
+			id: "keys", about: "List what is recorded of an agent's calls", query: pageParams,
+			reply: keysDoc{}, status: http.StatusOK, codes: codes(nameCodes, readCodes)},
+		{method: http.MethodGet, path: "/v1/doubts", roles: RoleRead, handle: s.doubts,
+			id: "doubts", about: "List the effects that may have happened", query: pageParams,
+			reply: doubtsDoc{}, status: http.StatusOK, codes: codes(invalid, readCodes)},
+		{method: http.MethodGet, path: "/v1/doubts/{id}", roles: RoleRead, handle: s.doubt,
+			id: "doubt", about: "Read a doubt", reply: doubtDoc{}, status: http.StatusOK,
+			codes: codes(readCodes, []message.Code{message.CodeUnknownDoubt})},
+		{method: http.MethodGet, path: "/v1/dead", roles: RoleRead, handle: s.deadLetters,
+			id: "dead-letters", about: "List the messages that failed for good", query: pageParams,
+			reply: deadsDoc{}, status: http.StatusOK, codes: codes(invalid, readCodes)},
+		{method: http.MethodGet, path: "/v1/dead/{id}", roles: RoleRead, handle: s.deadLetter,
+			id: "dead-letter", about: "Read a dead letter", reply: deadDoc{}, status: http.StatusOK,
+			codes: codes(readCodes, []message.Code{message.CodeUnknownDead})},
+	}
+}
+
+func (s *api) operatorRoutes() []route {
+	write := codes(readCodes, []message.Code{message.CodeCommitUnknown, message.CodeInFlight, message.CodeOverloaded})
+	return []route{
+		{method: http.MethodDelete, path: "/v1/agents/{type}/{id}", roles: RoleOperator, handle: s.remove,
+			id: "delete", about: "Delete an agent; what is recorded of its calls stays", status: http.StatusNoContent,
+			codes: codes(nameCodes, write, []message.Code{message.CodeUnknownAgent})},
+		{method: http.MethodPost, path: "/v1/doubts/{id}", roles: RoleOperator, handle: s.resolve,
+			id: "resolve", about: "Settle a doubt", body: resolutionDoc{}, reply: resolvedDoc{}, status: http.StatusOK,
+			codes: codes(bodyCodes, write, []message.Code{message.CodeUnknownDoubt, message.CodeAlreadyResolved})},
+		{method: http.MethodPost, path: "/v1/dead/{id}/retry", roles: RoleOperator, handle: s.retryDead,
+			id: "retry-dead", about: "Try a dead letter again", status: http.StatusNoContent,
+			codes: codes(write, []message.Code{message.CodeUnknownDead})},
+		{method: http.MethodPost, path: "/v1/dead/{id}/discard", roles: RoleOperator, handle: s.discardDead,
+			id: "discard-dead", about: "Give a dead letter up", status: http.StatusNoContent,
+			codes: codes(write, []message.Code{message.CodeUnknownDead})},
+		{method: http.MethodPost, path: "/v1/backups", roles: RoleOperator, handle: s.backup,
+			id: "backup", about: "Copy the store while it is in use", body: backupDoc{}, reply: backupMadeDoc{}, status: http.StatusCreated,
+			codes: codes(bodyCodes, readCodes, []message.Code{codeNotFound, codeExists})},
+	}
+}
+
+func (s *api) openRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/livez", handle: s.live, id: "live", about: "The process answers",
+			reply: healthDoc{}, status: http.StatusOK},
+		{method: http.MethodGet, path: "/readyz", handle: s.ready, id: "ready", about: "Calls are taken",
+			reply: healthDoc{}, status: http.StatusOK, codes: []message.Code{message.CodeClosed}},
+		{method: http.MethodGet, path: "/healthz", handle: s.ready, id: "health", about: "As /readyz",
+			reply: healthDoc{}, status: http.StatusOK, codes: []message.Code{message.CodeClosed}},
+		{method: http.MethodGet, path: "/openapi.json", handle: s.openAPI, id: "openapi", about: "This description",
+			reply: raw{}, status: http.StatusOK},
+	}
+}
