@@ -269,7 +269,7 @@ func TestMethodsAndOrigins(t *testing.T) {
 		{"GET", "/v1/agents/account/alice/credit", "POST"},
 		{"PUT", "/v1/agents/account/alice/credit", "POST"},
 		{"POST", "/v1/agents/account/alice", "GET, HEAD, DELETE"},
-		{"DELETE", "/readyz", "GET, HEAD, DELETE"},
+		{"DELETE", "/readyz", "GET, HEAD"},
 	} {
 		r := s.do(c.method, c.path, "")
 		wantProblem(t, r, 405, "method_not_allowed", "not_done")
