@@ -47,11 +47,13 @@ func On[S, In, Out any](agent *Agent[S], name string, handler func(*S, *Step, In
 		}
 		s := &Step{core: cs, site: st}
 		defer s.end()
+		traced := st.app.tracing.step(cs)
 		out, err := handler(state.(holder[S]).value(), s, in)
 		res := verdictOf(s, plainOut, out, err)
 		if res.Verdict == core.Replied {
 			res.Value = carry(carriesOut, out, res.Body)
 		}
+		traced(res)
 		return res
 	}}
 	for _, opt := range opts {

@@ -26,8 +26,9 @@ type ID = message.ID
 // use it; the first use starts it. Registering is for one goroutine; all else
 // is safe for concurrent use.
 type App struct {
-	cfg    Config
-	engine *engine.Engine
+	cfg     Config
+	engine  *engine.Engine
+	tracing *tracing
 
 	mu       sync.Mutex // guards the registry until started
 	started  atomic.Bool
@@ -55,6 +56,7 @@ func Open(ctx context.Context, opener store.Opener, cfg *Config) (*App, error) {
 	if err := app.cfg.validate(); err != nil {
 		return nil, err
 	}
+	app.tracing = newTracing(app.cfg.TracerProvider)
 	e, err := engine.Open(ctx, opener, app.cfg.engine())
 	if err != nil {
 		return nil, fmt.Errorf("semel: open the store: %w", err)

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/semel-dev/semel/internal/core"
 	"github.com/semel-dev/semel/internal/engine"
 )
@@ -45,6 +47,10 @@ type Config struct {
 	Owner string
 	// Logger hears what an operator should know. Nothing is logged by default.
 	Logger *slog.Logger
+	// TracerProvider, if set, gets spans of calls, steps and effects
+	// (OpenTelemetry), and the trace that a call belongs to goes with what it
+	// causes. Nil traces nothing.
+	TracerProvider trace.TracerProvider
 	// Fatal is told that the storage device failed. It must end the process,
 	// because only recovery can say what the device holds; by default it does.
 	Fatal func(error)

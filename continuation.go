@@ -78,9 +78,11 @@ func Then[S, C, R, Out any](agent *Agent[S], name string, handler func(*S, *Step
 		}
 		s := &Step{core: cs, site: st}
 		defer s.end()
+		traced := st.app.tracing.step(cs)
 		out, err := handler(state.(holder[S]).value(), s, c, r)
 		v := verdictOf(s, plain, out, err)
 		v.Keep = v.Keep || v.Verdict == core.Refused
+		traced(v)
 		return v
 	}})
 	return &Continuation[C, R]{ContinuationTo[C, R](name)}

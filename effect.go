@@ -96,7 +96,7 @@ func NewEffect[Req, Rep any](app *App, name string, call EffectFunc[Req, Rep], o
 	for _, opt := range opts {
 		opt.applyEffect(&o)
 	}
-	out := engine.Outside{Call: outsideFunc(call)}
+	out := engine.Outside{Call: outsideFunc(app.tracing, call)}
 	if o.probe != nil {
 		probe, ok := o.probe.(EffectFunc[Req, Rep])
 		if !ok {
@@ -105,7 +105,7 @@ func NewEffect[Req, Rep any](app *App, name string, call EffectFunc[Req, Rep], o
 		if probe == nil {
 			panic(fmt.Sprintf("semel: effect %q has the policy Probe and no function to probe: it is nil", name))
 		}
-		out.Probe = outsideFunc(probe)
+		out.Probe = outsideFunc(app.tracing, probe)
 	}
 	app.register(fmt.Sprintf("effect %q", name), func() {
 		if app.effects[name] != nil {
@@ -118,8 +118,10 @@ func NewEffect[Req, Rep any](app *App, name string, call EffectFunc[Req, Rep], o
 
 // outsideFunc wraps an effect's function for the engine, which contains its
 // panics and bounds its time.
-func outsideFunc[Req, Rep any](fn EffectFunc[Req, Rep]) func(context.Context, core.EffectJob) core.EffectResult {
-	return func(ctx context.Context, job core.EffectJob) core.EffectResult {
+func outsideFunc[Req, Rep any](t *tracing, fn EffectFunc[Req, Rep]) func(context.Context, core.EffectJob) core.EffectResult {
+	return func(ctx context.Context, job core.EffectJob) (result core.EffectResult) {
+		ctx, traced := t.effect(ctx, job)
+		defer func() { traced(result) }()
 		var req Req
 		if err := decode(job.Body, &req); err != nil {
 			status := message.StatusNotDone // nothing was called

@@ -62,8 +62,11 @@ func (app *App) Submit(ctx context.Context, r Request) (Outcome, error) {
 	if err := app.prepare(ctx, &r, m, true); err != nil {
 		return Outcome{}, err
 	}
+	ctx, done := app.tracing.call(ctx, m)
 	a := answerOf(ctx, m.To, m.Action, app.engine.Submit(ctx, m, true))
-	return a.Outcome, accepted(a)
+	err := accepted(a)
+	done(err)
+	return a.Outcome, err
 }
 
 // CallAll makes many calls at once and waits for all of their outcomes, which
@@ -100,6 +103,7 @@ func (app *App) all(ctx context.Context, requests []Request, accept bool) []Answ
 	for i := range requests {
 		m := &room[i]
 		if answers[i].Err = app.prepare(ctx, &requests[i], m, accept); answers[i].Err == nil {
+			app.tracing.one(ctx, m)
 			messages = append(messages, m)
 		}
 	}
@@ -120,7 +124,10 @@ func (app *App) call(ctx context.Context, r *Request) Answer {
 	if err := app.prepare(ctx, r, m, false); err != nil {
 		return Answer{Err: err}
 	}
-	return answerOf(ctx, m.To, m.Action, app.engine.Submit(ctx, m, false))
+	ctx, done := app.tracing.call(ctx, m)
+	a := answerOf(ctx, m.To, m.Action, app.engine.Submit(ctx, m, false))
+	done(a.Err)
+	return a
 }
 
 // prepare checks a request and makes m its message. accept says that the caller

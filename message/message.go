@@ -47,6 +47,11 @@ type Message struct {
 	ReplyTo *ReplyTo
 	Answer  *Answer // set when this message is the answer to something the agent asked
 
+	// Trace is the W3C traceparent of what caused the message; empty if nobody
+	// traces. What a step sends and asks for inherits it. It is no part of what
+	// is fingerprinted, and one that is too long is forgotten.
+	Trace string
+
 	// Value may be the body, decoded by who submitted it within this process.
 	// It is a hint of the moment: it is not stored, and the body decodes to it.
 	Value any

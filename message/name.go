@@ -11,6 +11,8 @@ import (
 const (
 	MaxNameBytes = 512
 	MaxKeyBytes  = 255
+	// MaxTraceBytes is the length of a traceparent.
+	MaxTraceBytes = 55
 )
 
 // CheckName refuses names that are empty, too long, not UTF-8, or that contain

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/propagation"
 )
 
 // maxWait is the longest wait that a request may prefer.
@@ -40,7 +42,10 @@ func preferenceOf(h http.Header) (p preference) {
 // patience bounds the work of a request by its preference, or by the server's
 // own, and sees to it that the connection lasts as long.
 func (s *api) patience(w http.ResponseWriter, r *http.Request, p preference) (context.Context, context.CancelFunc) {
-	wait := s.Wait
+	wait, ctx := s.Wait, r.Context()
+	if r.Header.Get("Traceparent") != "" { // W3C Trace Context: the caller's trace goes on
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
+	}
 	if p.wait > 0 && !p.async {
 		wait = p.wait
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
@@ -49,7 +54,7 @@ func (s *api) patience(w http.ResponseWriter, r *http.Request, p preference) (co
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait + writeGrace))
 		}
 	}
-	return context.WithTimeout(r.Context(), wait)
+	return context.WithTimeout(ctx, wait)
 }
 
 // noDeadline lets a response take its time.

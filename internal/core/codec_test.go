@@ -18,6 +18,7 @@ func fullMessage() *message.Message {
 		Fingerprint: message.Fingerprint{9}, Source: "s", Position: 7, Token: "tok", Sent: 12,
 		ReplyTo: &message.ReplyTo{Agent: simAgent("t", "y"), Action: "then", Link: link},
 		Answer:  &message.Answer{Status: message.StatusRejected, Code: "c", Detail: "d", Link: link},
+		Trace:   "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
 }
 
@@ -60,7 +61,7 @@ var codecs = map[string]struct {
 	},
 	"effect": {
 		&effectRecord{id: message.ID{1}, name: "n", agent: simAgent("t", "x"), cause: message.ID{2}, principal: "p", body: []byte("b"), then: "then",
-			link: fullMessage().ReplyTo.Link, status: effectDoubt, attempts: 2, asked: 3, started: 4, epoch: 5, reason: "r", notDone: true, unrecorded: keyedUnrecorded},
+			link: fullMessage().ReplyTo.Link, status: effectDoubt, attempts: 2, asked: 3, started: 4, epoch: 5, reason: "r", notDone: true, trace: "trace", unrecorded: keyedUnrecorded},
 		func(v any) []byte { return appendEffect(nil, testKey.Key, v.(*effectRecord)) },
 		func(k message.RowKey, b []byte) (any, error) { return readEffect(k, b) },
 	},

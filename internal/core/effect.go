@@ -129,7 +129,7 @@ func (s *Shard) job(e *effectRecord, p *Effect, after message.Seq, probe bool) {
 	}
 	s.work.Calls = append(s.work.Calls, EffectJob{
 		After: after, Probe: probe, ID: e.id, Name: e.name, Agent: e.agent,
-		Attempt: e.attempts, Body: e.body, Timeout: p.Timeout,
+		Attempt: e.attempts, Body: e.body, Trace: e.trace, Timeout: p.Timeout,
 	})
 }
 
@@ -302,7 +302,7 @@ func (s *Shard) doubt(e *effectRecord) {
 // in the commit that has the agent's step.
 func (s *Shard) settleEffect(e *effectRecord, r EffectResult) {
 	m := &message.Message{
-		ID: e.id.Child(0), To: e.agent, Action: e.then, Principal: e.principal, Body: r.Body, Sent: s.now,
+		ID: e.id.Child(0), To: e.agent, Action: e.then, Principal: e.principal, Body: r.Body, Sent: s.now, Trace: e.trace,
 		Answer: &message.Answer{Status: r.Status, Code: r.Code, Detail: r.Detail, Link: e.link},
 	}
 	s.noteSettlement(e, r)

@@ -55,6 +55,7 @@ type effectRecord struct {
 	reason    string        // of the last failure
 	notDone   bool          // a person said that it did not happen: it is called again as soon as that counts
 	resolved  bool          // a person settled it; the agent has not heard yet
+	trace     string        // of the step that asked
 
 	unrecorded unrecorded
 
@@ -84,6 +85,7 @@ func appendEffect(b, key []byte, e *effectRecord) []byte {
 		b = putUint(b, 16, 1)
 	}
 	b = putUint(b, 17, uint64(e.unrecorded))
+	b = putBytes(b, 18, e.trace)
 	return seal(b, start, key)
 }
 
@@ -128,6 +130,8 @@ func readEffect(k message.RowKey, value []byte) (*effectRecord, error) {
 			if f.val > uint64(keyedUnrecorded) {
 				err = fmt.Errorf("%d does not say which calls are not recorded", f.val)
 			}
+		case 18:
+			e.trace = string(f.bytes)
 		}
 		return err
 	})

@@ -109,7 +109,7 @@ func putMessage(b []byte, m *message.Message) []byte {
 	if m.Answer != nil {
 		b = putNested(b, 13, func(b []byte) []byte { return putAnswer(b, m.Answer) })
 	}
-	return b
+	return putBytes(b, 14, m.Trace)
 }
 
 func readMessage(b []byte) (*message.Message, error) {
@@ -142,6 +142,8 @@ func readMessage(b []byte) (*message.Message, error) {
 			m.ReplyTo, err = readReplyTo(f.bytes)
 		case 13:
 			m.Answer, err = readAnswer(f.bytes)
+		case 14:
+			m.Trace = string(f.bytes)
 		}
 		return err
 	})

@@ -187,7 +187,7 @@ func (s *Shard) checkSize(env *envelope, res Result) error {
 
 // sizeReply is at least the row of a reply whose texts have so many bytes.
 func (s *Shard) sizeReply(principal string, to *message.ReplyTo, texts int) int {
-	return 10 + 3 + numberBytes + len(principal) + sizeReplyTo(to) + texts + outcomeBytes
+	return 10 + 3 + numberBytes + len(principal) + sizeReplyTo(to) + texts + traceBytes + outcomeBytes
 }
 
 // fit makes an effect's result one that can be kept until the agent has
@@ -209,5 +209,5 @@ func (s *Shard) fit(e *effectRecord, r EffectResult) EffectResult {
 // sizeResult is at least the message, and at least the resolution, that brings
 // texts of so many bytes to the agent.
 func (s *Shard) sizeResult(e *effectRecord, texts int) int {
-	return sizeAgent(e.agent) + len(e.then) + len(e.principal) + sizeLink(e.link) + texts + outcomeBytes
+	return sizeAgent(e.agent) + len(e.then) + len(e.principal) + sizeLink(e.link) + texts + traceBytes + outcomeBytes
 }

@@ -270,7 +270,7 @@ func (s *Shard) settleOpen(env *envelope, value []byte, o *message.Outcome) {
 		s.recordOutcome(key, o)
 	}
 	if was.ReplyTo != nil {
-		s.reply(&message.Message{ID: s.idOfOpen(c, open.Key), Principal: env.msg.Principal}, was.ReplyTo, o)
+		s.reply(&message.Message{ID: s.idOfOpen(c, open.Key), Principal: env.msg.Principal, Trace: env.msg.Trace}, was.ReplyTo, o)
 	}
 	s.answerWaiters(key, s.openSeq(), o)
 }
@@ -328,7 +328,7 @@ func (s *Shard) putOpen(key []byte, o *message.Outcome) {
 // reply sends an outcome to the agent that asked for it.
 func (s *Shard) reply(m *message.Message, to *message.ReplyTo, o *message.Outcome) {
 	s.send(&message.Message{
-		ID: m.ID.Child(0), To: to.Agent, Action: to.Action, Principal: m.Principal, Body: o.Body, Sent: s.now,
+		ID: m.ID.Child(0), To: to.Agent, Action: to.Action, Principal: m.Principal, Body: o.Body, Sent: s.now, Trace: m.Trace,
 		Answer: &message.Answer{Status: o.Status, Code: o.Code, Detail: o.Detail, Link: to.Link},
 	})
 }

@@ -18,6 +18,7 @@ const (
 	stateBytes   = sealBytes + 3*maxUint       // at most, of a state's row besides its key and its data
 	controlBytes = sealBytes + 4*maxUint       // at most, of a control row besides its key, token and retries
 	outcomeBytes = sealBytes + 10*maxUint + 50 // at most, of an outcome besides its texts and its ReplyTo
+	traceBytes   = 3 + message.MaxTraceBytes   // at most, of a field that holds a trace
 	effectGrows  = 1200                        // at most, of an effect's row while it is called: numbers and a reason
 )
 
@@ -56,7 +57,7 @@ func sizeAnswer(a *message.Answer) int {
 func sizeMessage(m *message.Message) int {
 	n := sizeBytes(len(m.ID)) + sizeNested(sizeAgent(m.To)) + sizeBytes(len(m.Action)) + sizeBytes(len(m.Principal)) +
 		sizeBytes(len(m.Body)) + sizeBytes(len(m.Key)) + sizeBytes(len(m.Source)) + sizeUint(m.Position) +
-		sizeBytes(len(m.Token)) + sizeUint(uint64(m.Sent))
+		sizeBytes(len(m.Token)) + sizeUint(uint64(m.Sent)) + sizeBytes(len(m.Trace))
 	if m.Key != "" {
 		n += sizeBytes(len(m.Fingerprint))
 	}
@@ -77,7 +78,7 @@ func sizeTimer(r timerRow) int {
 // sizeEffect is at least the row's value, whatever becomes of the effect.
 func sizeEffect(e *effectRecord) int {
 	return sizeBytes(len(e.id)) + sizeBytes(len(e.name)) + sizeNested(sizeAgent(e.agent)) + sizeBytes(len(e.cause)) +
-		sizeBytes(len(e.principal)) + sizeBytes(len(e.body)) + sizeBytes(len(e.then)) + sizeNested(sizeLink(e.link)) + effectGrows
+		sizeBytes(len(e.principal)) + sizeBytes(len(e.body)) + sizeBytes(len(e.then)) + sizeNested(sizeLink(e.link)) + sizeBytes(len(e.trace)) + effectGrows
 }
 
 // sizeRetries is at least what the retries take in their control row.

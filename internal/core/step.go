@@ -16,6 +16,7 @@ type Step struct {
 	awaited bool // somebody waits for the outcome, which a later step may settle
 	version uint64
 
+	trace   string
 	ordinal uint32
 	sends   []*message.Message
 	effects []*effectRecord
@@ -50,7 +51,7 @@ type holdChange struct {
 }
 
 func (s *Step) reset(now message.Time, m *message.Message, awaited bool, version uint64) {
-	*s = Step{now: now, msg: m, awaited: awaited, version: version,
+	*s = Step{now: now, msg: m, awaited: awaited, version: version, trace: m.Trace,
 		sends: s.sends[:0], effects: s.effects[:0], timers: s.timers[:0]}
 }
 
@@ -62,6 +63,14 @@ func (s *Step) Message() *message.Message { return s.msg }
 
 // Version counts the steps that changed the agent before this one.
 func (s *Step) Version() uint64 { return s.version }
+
+// SetTrace says what the step's consequences are caused by, instead of what
+// caused its message.
+func (s *Step) SetTrace(trace string) {
+	if len(trace) <= message.MaxTraceBytes {
+		s.trace = trace
+	}
+}
 
 // NewID returns an identity that no other call returns, and that a repetition
 // of this step returns again.
@@ -100,7 +109,7 @@ func (s *Step) Send(o Outgoing) {
 	}
 	m := &message.Message{
 		ID: s.NewID(), To: o.To, Action: o.Action, Principal: s.msg.Principal,
-		Body: o.Body, Token: o.Token, Sent: s.now,
+		Body: o.Body, Token: o.Token, Sent: s.now, Trace: s.trace,
 	}
 	if o.Then != "" {
 		m.ReplyTo = &message.ReplyTo{Agent: s.msg.To, Action: o.Then, Link: s.link(o.Context)}
@@ -126,7 +135,7 @@ func (s *Step) Ask(c Call) message.ID {
 	id := s.NewID()
 	e := &effectRecord{
 		id: id, name: c.Effect, agent: s.msg.To, cause: s.msg.ID, principal: s.msg.Principal,
-		body: c.Body, then: c.Then, link: s.link(c.Context), asked: s.now, status: effectAsked,
+		body: c.Body, then: c.Then, link: s.link(c.Context), asked: s.now, status: effectAsked, trace: s.trace,
 	}
 	s.effects = append(s.effects, e)
 	return e.id
@@ -139,7 +148,7 @@ func (s *Step) SetTimer(name string, delay time.Duration, action string, body []
 		s.fail(err)
 		return
 	}
-	m := &message.Message{ID: s.NewID(), To: s.msg.To, Action: action, Principal: s.msg.Principal, Body: body, Sent: s.now}
+	m := &message.Message{ID: s.NewID(), To: s.msg.To, Action: action, Principal: s.msg.Principal, Body: body, Sent: s.now, Trace: s.trace}
 	s.timers = append(s.timers, timerChange{name: name, due: later(s.now, max(delay, 0)), msg: m})
 }
 

@@ -25,6 +25,9 @@ func (s *Shard) Submit(now message.Time, c *Caller, m *message.Message) {
 		s.refuse(c, 0, message.CodeTooLarge, "the message has %d bytes with all that is stored of it; at most %d are allowed", n, s.limits.message)
 		return
 	}
+	if len(m.Trace) > message.MaxTraceBytes {
+		m.Trace = ""
+	}
 	env := s.newEnvelope()
 	env.msg, env.cell, env.action = m, s.cellOf(m.To, typ), action
 	env.wait(c)

@@ -78,6 +78,7 @@ type EffectJob struct {
 	Agent   message.Agent
 	Attempt int
 	Body    []byte
+	Trace   string
 	Timeout time.Duration
 }
 
