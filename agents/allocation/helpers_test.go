@@ -72,3 +72,8 @@ func code(err error) string {
 	}
 	return ""
 }
+
+// call calls an action of the pool "p".
+func call[In, Out any](act *semel.Action[In, Out], in In, key string, opts ...semel.CallOption) (Out, error) {
+	return act.Call(context.Background(), "p", in, append(opts, semel.Key(key))...)
+}

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,11 +45,14 @@ type single struct {
 	group callGroup
 }
 
-var singles = sync.Pool{New: func() any {
+// newSingle is what Engine.singles makes. Singles and batches belong to an
+// engine: a channel of one must not come to another, which may live in another
+// bubble of testing/synctest.
+func newSingle() any {
 	s := &single{group: callGroup{done: make(chan struct{}, 1)}}
 	s.call.group = &s.group
 	return s
-}}
+}
 
 // batch is the calls of one SubmitAll, reused as a single is.
 type batch struct {
@@ -59,13 +61,13 @@ type batch struct {
 	events [][]event // by shard
 }
 
-var batches = sync.Pool{New: func() any { return &batch{group: callGroup{done: make(chan struct{}, 1)}} }}
+func newBatch() any { return &batch{group: callGroup{done: make(chan struct{}, 1)}} }
 
 // batchKept bounds the calls of a batch that is kept for reuse.
 const batchKept = 4096
 
 func (e *Engine) newBatch(n int) *batch {
-	b := batches.Get().(*batch)
+	b := e.batches.Get().(*batch)
 	b.group.engine = e
 	b.group.waiting.Store(int64(n))
 	b.calls = slices.Grow(b.calls, n)[:n]
@@ -83,8 +85,9 @@ func (b *batch) giveBack() {
 		clear(b.events[i])
 		b.events[i] = b.events[i][:0]
 	}
+	e := b.group.engine
 	b.group.engine = nil
-	batches.Put(b)
+	e.batches.Put(b)
 }
 
 // finish answers the call, unless it was answered before, and gives up its room.
@@ -147,7 +150,7 @@ func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c 
 	if taken == 0 {
 		return core.Answer{Fault: fault}
 	}
-	s := singles.Get().(*single)
+	s := e.singles.Get().(*single)
 	c := &s.call
 	c.caller = core.Caller{Data: c, Accept: accept, Refuse: e.refusal(0, fresh)}
 	c.counted = true
@@ -159,7 +162,7 @@ func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c 
 	case <-s.group.done:
 		a := c.answer
 		c.answer = core.Answer{}
-		singles.Put(s)
+		e.singles.Put(s)
 		return a
 	case <-ctx.Done():
 		sh.queue.push(event{call: c})
