@@ -149,8 +149,8 @@ func TestTooManyReservations(t *testing.T) {
 			held = append(held, pools.Confirm.Request("p", allocation.Held{Reservation: r.Reservation}, semel.Key("c"+r.Reservation)))
 		}
 	}
-	if len(held) < 2800 || refused == 0 {
-		t.Errorf("%d reservations fit; the documentation says 2,800", len(held))
+	if len(held) < 2950 || refused == 0 {
+		t.Errorf("%d reservations fit; the documentation says 2,960", len(held))
 	}
 	state, _, err := app.State(t.Context(), pools.Name("p"))
 	if err != nil || len(state) > allocation.MaxState || len(state) < allocation.MaxState-1000 {

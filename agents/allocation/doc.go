@@ -25,8 +25,8 @@
 //
 // The state of a pool, with all reservations, is one row of at most [MaxState]
 // bytes. A reservation takes about 100 bytes, the JSON of its holder, and the
-// digits of its units: 1 MiB holds about 9,500 with holders of 8 bytes, 7,000
-// with holders of 40 and 2,900 with the longest, [MaxHolder] bytes of plain
+// digits of its units: 1 MiB holds about 9,800 with holders of 8 bytes, 7,500
+// with holders of 40 and 2,960 with the longest, [MaxHolder] bytes of plain
 // text. What would not fit is rejected with too_many_reservations; confirming
 // and releasing never make the state larger. If Config.MaxState is below
 // MaxState, such a reserve is not done (ErrHandlerFailed) rather than rejected.
