@@ -39,6 +39,8 @@ type agentOptions struct{ schema schema }
 //     and unmarshals itself as text;
 //   - what JSON cannot hold, such as a func, a chan or a complex number.
 //
+// A state that may grow large makes its own JSON: see [JSONAppender].
+//
 // What depends on values is found when a step ends, which then fails: a string
 // that is not valid UTF-8 (keep bytes in a []byte), a float that is not a
 // number. It also panics if the App was started, or if the name is taken,
@@ -63,6 +65,9 @@ func NewAgent[S any](app *App, name string, opts ...AgentOption) *Agent[S] {
 		panic("semel: NewAgent: " + err.Error())
 	}
 	if err := checkState(reflect.TypeFor[S]()); err != nil {
+		panic(fmt.Sprintf("semel: agent type %q: its state %v", name, err))
+	}
+	if err := checkAppender(reflect.TypeFor[S]()); err != nil {
 		panic(fmt.Sprintf("semel: agent type %q: its state %v", name, err))
 	}
 	app.register(fmt.Sprintf("agent type %q", name), func() {

@@ -39,6 +39,9 @@ func stateLoader[S any](name string, sc *schema, maxState int) func(uint32, []by
 // marshalState and unmarshalState contain the panics of a state's own JSON
 // methods: they run on the shard's loop, outside any handler.
 func marshalState[S any](v *S) (b []byte, err error) {
+	if own, ok := any(v).(JSONAppender); ok {
+		return appendOwn(nil, own)
+	}
 	b, err = marshalOwn(v)
 	if err == nil && bytes.Contains(b, replaced) {
 		err = checkReplaced(b, v)
@@ -123,6 +126,13 @@ func (st *plainState[S]) Append(dst []byte) ([]byte, error) {
 		if b, ok := st.encoder.append(dst, unsafe.Pointer(&st.now)); ok {
 			return b, nil // cheap enough to be done again
 		}
+	}
+	if own, ok := any(&st.now).(JSONAppender); ok {
+		b, err := appendOwn(dst, own) // as cheap as a copy of it would be
+		if err != nil {
+			return dst, err
+		}
+		return b, nil
 	}
 	b, err := marshalState(&st.now)
 	if err != nil {

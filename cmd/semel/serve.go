@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/agents/allocation"
 	"github.com/semel-dev/semel/agents/ledger"
 	"github.com/semel-dev/semel/server"
 	"github.com/semel-dev/semel/store"
@@ -137,6 +138,7 @@ func open(ctx context.Context, dir string, c *config, log *slog.Logger) (*semel.
 		}
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
+	allocation.Register(app)
 	ledger.Register(app)
 	if err := app.Start(ctx); err != nil {
 		err = fmt.Errorf("%s: %w", dir, err)

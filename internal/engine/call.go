@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,11 +45,14 @@ type single struct {
 	group callGroup
 }
 
-var singles = sync.Pool{New: func() any {
+// newSingle is what Engine.singles makes. Singles and batches belong to an
+// engine: a channel of one must not come to another, which may live in another
+// bubble of testing/synctest.
+func newSingle() any {
 	s := &single{group: callGroup{done: make(chan struct{}, 1)}}
 	s.call.group = &s.group
 	return s
-}}
+}
 
 // batch is the calls of one SubmitAll, reused as a single is: only if all of
 // its answers came the normal way.
@@ -60,13 +62,13 @@ type batch struct {
 	events [][]event // by shard
 }
 
-var batches = sync.Pool{New: func() any { return &batch{group: callGroup{done: make(chan struct{}, 1)}} }}
+func newBatch() any { return &batch{group: callGroup{done: make(chan struct{}, 1)}} }
 
 // batchKept bounds the calls of a batch that is kept for reuse.
 const batchKept = 4096
 
 func (e *Engine) newBatch(n int) *batch {
-	b := batches.Get().(*batch)
+	b := e.batches.Get().(*batch)
 	b.group.engine = e
 	b.group.waiting.Store(int64(n))
 	b.calls = slices.Grow(b.calls, n)[:n]
@@ -85,8 +87,9 @@ func (b *batch) giveBack() {
 		b.events[i] = b.events[i][:0]
 	}
 	b.events = b.events[:0] // and the room of each stays behind it
+	e := b.group.engine
 	b.group.engine = nil
-	batches.Put(b)
+	e.batches.Put(b)
 }
 
 // finish answers the call, unless it was answered before, and gives up its room.
@@ -149,7 +152,7 @@ func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c 
 	if taken == 0 {
 		return core.Answer{Fault: fault}
 	}
-	s := singles.Get().(*single)
+	s := e.singles.Get().(*single)
 	c := &s.call
 	c.caller = core.Caller{Data: c, Accept: accept, Refuse: e.refusal(0, fresh)}
 	c.counted = true
@@ -161,7 +164,7 @@ func (e *Engine) do(ctx context.Context, sh *shard, accept bool, enqueue func(c 
 	case <-s.group.done:
 		a := c.answer
 		c.answer = core.Answer{}
-		singles.Put(s)
+		e.singles.Put(s)
 		return a
 	case <-ctx.Done():
 		sh.queue.push(event{call: c})

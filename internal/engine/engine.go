@@ -121,6 +121,8 @@ type Engine struct {
 	closed     chan struct{} // when Close has ended
 	closeErr   error         // set before closed
 
+	singles, batches sync.Pool // of calls that wait, to be used again
+
 	inFlight atomic.Int64  // calls accepted and not answered
 	jobs     atomic.Int64  // effects that the machines began and have not got back
 	idle     chan struct{} // while closing: one of these has gone to zero, or a loop is quiesced
@@ -151,6 +153,7 @@ func Open(ctx context.Context, o store.Opener, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{cfg: cfg, store: st, profile: st.Profile(), retire: make(chan store.Retention, 64), idle: make(chan struct{}, 1)}
+	e.singles.New, e.batches.New = newSingle, newBatch
 	e.startEnded, e.closed = make(chan struct{}), make(chan struct{})
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	return e, nil
