@@ -88,11 +88,11 @@ var codecs = map[string]struct {
 		func(k message.RowKey, b []byte) (any, error) { return readTrial(k, b) },
 	},
 	"generations": {
-		[]generation{{3, 4}},
+		[]generation{{3, 4, 5}},
 		func(v any) []byte {
 			g := v.([]generation)[0]
 			return seal(putNested(begin(nil), 1, func(b []byte) []byte {
-				return putUint(putUint(b, 1, uint64(g.number)), 2, uint64(g.start))
+				return putUint(putUint(putUint(b, 1, uint64(g.number)), 2, uint64(g.start)), 3, uint64(g.after))
 			}), 0, testKey.Key)
 		},
 		func(k message.RowKey, b []byte) (any, error) {
