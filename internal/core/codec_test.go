@@ -183,6 +183,7 @@ func TestRecoveryNamesGarbage(t *testing.T) {
 		"due":         {NextDue: []message.Row{{Key: []byte("the")}}},
 		"clock":       {Meta: []message.Row{{Key: []byte(clockKey), Value: []byte("x")}}},
 		"generations": {Meta: []message.Row{{Key: []byte(generationsKey), Value: []byte("x")}}},
+		"feed":        {Meta: []message.Row{{Key: []byte(feedKey), Value: []byte("x")}}},
 		"trial":       {Meta: []message.Row{{Key: []byte(trialKey + "x"), Value: seal(begin(nil), 0, []byte(trialKey+"x"))}}},
 		"outbox":      {Meta: []message.Row{{Key: []byte("o\x00\x63"), Value: seal(begin(nil), 0, []byte("o\x00\x63"))}}},
 	} {
