@@ -272,28 +272,29 @@ func (f *follower) rows(r reign, p *place, durable message.Seq) (rows []core.Cha
 	for {
 		limit := feedRows
 		if p.gen == 0 {
-			limit = 1 // the search for the generation
+			limit = 1 // to find the generation
 		}
 		found, err := r.session.Scan(f.ctx, store.Range{Table: message.TableChange, From: core.ChangeKey(p.gen, p.seq+1)}, limit)
 		if err != nil {
 			return nil, false, err
 		}
-		skip := false
+		again := false
 		for _, row := range found {
 			c, err := core.ReadChanges(row)
 			if err != nil {
 				return nil, false, err
 			}
-			if skip = c.Seq <= p.seq; skip { // a later generation, which begins before the place
-				p.gen = c.Gen
-				break
-			}
 			if c.Seq > durable {
 				return rows, true, nil
 			}
+			// A later generation may begin before the place.
+			if again = p.gen == 0 || c.Seq <= p.seq; again {
+				p.gen = c.Gen
+				break
+			}
 			rows = append(rows, c)
 		}
-		if !skip {
+		if !again {
 			return rows, len(found) < limit, nil
 		}
 	}
