@@ -8,7 +8,12 @@ import (
 )
 
 // BenchmarkCallAll measures what the API and the machine cost without a disk.
-func BenchmarkCallAll(b *testing.B) {
+func BenchmarkCallAll(b *testing.B) { benchmarkCallAll(b, semel.Config{}) }
+
+// BenchmarkCallAllWithFeed is the same with a change feed that nobody follows.
+func BenchmarkCallAllWithFeed(b *testing.B) { benchmarkCallAll(b, semel.Config{ChangeFeed: true}) }
+
+func benchmarkCallAll(b *testing.B, cfg semel.Config) {
 	for name, register := range map[string]func(*semel.App) func(id string, n int) semel.Request{
 		"flat state": func(app *semel.App) func(string, int) semel.Request {
 			debit := semel.On(semel.NewAgent[Account](app, "account"), "debit", (*Account).Debit)
@@ -32,7 +37,7 @@ func BenchmarkCallAll(b *testing.B) {
 		},
 	} {
 		b.Run(name, func(b *testing.B) {
-			app := open(b, nil, semel.Config{})
+			app := open(b, nil, cfg)
 			request := register(app)
 			ids := make([]string, 10_000)
 			for i := range ids {

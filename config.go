@@ -43,6 +43,11 @@ type Config struct {
 	// BackoffBase and BackoffMax bound the waits between attempts, which are
 	// drawn with full jitter. 50 ms and 30 s.
 	BackoffBase, BackoffMax time.Duration
+	// ChangeFeed keeps what App.Changes reads: with each commit, the names of
+	// the agents that it changed, for as long as outcomes are kept. It is off
+	// by default and costs nothing then. Without it, what was remembered
+	// before is forgotten at the next start.
+	ChangeFeed bool
 	// Owner says who we are in the store's records. Host name and process id.
 	Owner string
 	// Logger hears what an operator should know. Nothing is logged by default.
@@ -128,6 +133,7 @@ func (c *Config) engine() engine.Config {
 		CacheBytes: c.CacheBytes, MaxInFlight: c.MaxInFlight, MaxState: c.MaxState,
 		MaxAttempts: c.MaxAttempts, EffectsRunning: c.EffectsRunning,
 		BackoffBase: c.BackoffBase, BackoffMax: c.BackoffMax,
+		Feed:  c.ChangeFeed,
 		Owner: c.Owner, Logger: c.Logger, Fatal: c.Fatal,
 	}
 	if hear := c.OnAlarm; hear != nil {

@@ -37,10 +37,11 @@ const (
 	TableDue     Table = 10 // due time, agent, name → nothing: the order in which timers fire
 	TableDead    Table = 11 // message id → dead letter
 	TableCursor  Table = 12 // source → the last position consumed
+	TableChange  Table = 13 // generation (4 bytes), sequence (8 bytes) → the agents whose states the unit changed
 )
 
 // Tables is the number of tables plus one: the size of an array indexed by Table.
-const Tables = 13
+const Tables = 14
 
 // RowKey addresses one row of a shard. Gen is zero except in TableDedup.
 type RowKey struct {

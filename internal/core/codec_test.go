@@ -89,11 +89,11 @@ var codecs = map[string]struct {
 		func(k message.RowKey, b []byte) (any, error) { return readTrial(k, b) },
 	},
 	"generations": {
-		[]generation{{3, 4}},
+		[]generation{{3, 4, 5}},
 		func(v any) []byte {
 			g := v.([]generation)[0]
 			return seal(putNested(begin(nil), 1, func(b []byte) []byte {
-				return putUint(putUint(b, 1, uint64(g.number)), 2, uint64(g.start))
+				return putUint(putUint(putUint(b, 1, uint64(g.number)), 2, uint64(g.start)), 3, uint64(g.after))
 			}), 0, testKey.Key)
 		},
 		func(k message.RowKey, b []byte) (any, error) {
@@ -184,6 +184,7 @@ func TestRecoveryNamesGarbage(t *testing.T) {
 		"due":         {NextDue: []message.Row{{Key: []byte("the")}}},
 		"clock":       {Meta: []message.Row{{Key: []byte(clockKey), Value: []byte("x")}}},
 		"generations": {Meta: []message.Row{{Key: []byte(generationsKey), Value: []byte("x")}}},
+		"feed":        {Meta: []message.Row{{Key: []byte(feedKey), Value: []byte("x")}}},
 		"trial":       {Meta: []message.Row{{Key: []byte(trialKey + "x"), Value: seal(begin(nil), 0, []byte(trialKey+"x"))}}},
 		"outbox":      {Meta: []message.Row{{Key: []byte("o\x00\x63"), Value: seal(begin(nil), 0, []byte("o\x00\x63"))}}},
 	} {

@@ -35,4 +35,7 @@
 //  9. Everything that Seal writes is counted in openUnit.bytes when it is
 //     decided, and what is counted never exceeds Config.MaxUnitBytes: the store
 //     refuses no unit for its size (room.go).
+//  10. With Config.Feed, a unit that writes or deletes states has a row of
+//     TableChange that names their agents, and the rows are dropped only
+//     together with the record of how far they were (feed.go).
 package core

@@ -47,6 +47,7 @@ func readClock(k message.RowKey, value []byte) (c clockRow, err error) {
 type generation struct {
 	number message.Generation
 	start  message.Time
+	after  message.Seq // no later unit before it is in the change feed; zero without one
 }
 
 // retention decides when generations begin and end.
@@ -112,6 +113,8 @@ func (r *retention) read(k message.RowKey, value []byte) error {
 				g.number = message.Generation(f.val)
 			case 2:
 				g.start = message.Time(f.val)
+			case 3:
+				g.after = message.Seq(f.val)
 			}
 			return nil
 		})
@@ -146,7 +149,7 @@ func (s *Shard) recoverClock(was clockRow) {
 	}
 	s.now = max(s.now, was.begin())
 	if len(r.generations) == 0 {
-		r.generations = []generation{{number: 1, start: s.now}}
+		r.generations = []generation{{number: 1, start: s.now, after: s.feed.last}}
 		s.writeGenerations()
 	} else if first := r.generations[0].number; first > 1 {
 		s.retire().Below = first // a crash may have kept the last session from it
@@ -171,13 +174,14 @@ func (s *Shard) turnGeneration() {
 	if s.now < r.nextTurn() {
 		return
 	}
-	r.generations = append(r.generations, generation{r.current() + 1, s.now})
+	r.generations = append(r.generations, generation{r.current() + 1, s.now, s.feed.last})
 	if !r.paused {
 		n := 0
 		for n+1 < len(r.generations) && r.generations[n+1].start+r.window <= s.now {
 			n++
 		}
 		if n > 0 {
+			s.forgetChanges(r.generations[:n], r.generations[n])
 			r.generations = append([]generation(nil), r.generations[n:]...)
 			r.drops = append(r.drops, pendingDrop{s.openSeq(), r.generations[0].number})
 		}
@@ -192,7 +196,8 @@ func (s *Shard) writeGenerations() {
 	a = begin(a)
 	for _, g := range s.retention.generations {
 		a = putNested(a, 1, func(b []byte) []byte {
-			return putUint(putUint(b, 1, uint64(g.number)), 2, uint64(g.start))
+			b = putUint(putUint(b, 1, uint64(g.number)), 2, uint64(g.start))
+			return putUint(b, 3, uint64(g.after))
 		})
 	}
 	s.write(message.TableMeta, 0, message.Put, key, s.value(seal(a, start, key), start))

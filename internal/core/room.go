@@ -86,6 +86,9 @@ func (s *Shard) flat(c *cell) bool { return s.cfg.MaxState >= flatBound && c.sta
 func (s *Shard) countState(c *cell, size, likely int) {
 	s.touch(c)
 	n := &c.counted
+	if n.state == 0 && s.cfg.Feed {
+		s.open.bytes += sizeNested(len(c.key)) // among the unit's changes
+	}
 	if row := len(c.key) + stateBytes + size; row > n.state {
 		s.open.bytes += row - n.state
 		n.state = row

@@ -98,6 +98,8 @@ func (a *simStats) add(b simStats) {
 	a.conflicts += b.conflicts
 	a.probing += b.probing
 	a.passed += b.passed
+	a.changes += b.changes
+	a.forgotten += b.forgotten
 }
 
 // The same seed runs the same way, or no failure could be looked into.

@@ -27,7 +27,8 @@ type Config struct {
 	MaxAttempts  int // of an accepted message, before it is a dead letter
 	Running      int // effects called at once
 	InboxBatch   int
-	Suspects     int // messages per source that are tried alone after an unclean start
+	Suspects     int  // messages per source that are tried alone after an unclean start
+	Feed         bool // each unit has a row of the agents that it changed
 }
 
 // Generations that a retention window is cut into.
@@ -81,6 +82,7 @@ type Shard struct {
 	firing    map[string]message.Time // timers whose message waits, by row
 	alarms    wakeHeap
 	retention retention
+	feed      feed
 	trial     trialState
 
 	step     Step
@@ -261,6 +263,12 @@ func (s *Shard) recoverMeta(rows []message.Row) error {
 				return err
 			}
 			s.lead = message.Time(n)
+		case string(r.Key) == feedKey:
+			n, err := readNumber(k, r.Value)
+			if err != nil {
+				return err
+			}
+			s.feed = feed{kept: true, floor: message.Seq(n)}
 		case string(r.Key) == generationsKey:
 			if err := s.retention.read(k, r.Value); err != nil {
 				return err
@@ -283,6 +291,7 @@ func (s *Shard) recoverMeta(rows []message.Row) error {
 			return &CorruptError{rowName(k), "not known to this version"}
 		}
 	}
+	s.recoverFeed() // first: a generation that begins says how far the feed is
 	s.recoverClock(clock)
 	s.began = s.now
 	return nil

@@ -53,6 +53,7 @@ type sim struct {
 	hash      hash.Hash64
 	tracing   []string
 	keep      bool
+	changes   []map[message.Seq][]string // by shard and unit: the agents that changed; see checkFeed
 	failure   string
 	stats     simStats
 	crashes   int          // permille per event / 10
@@ -64,6 +65,7 @@ type simStats struct {
 	events, units, crashes, kills, steps, calls, dead, doubts, answers, rushes int
 
 	reopened, late, conflicts, probing, passed int
+	changes, forgotten                         int // rows of the feed, and those that went with their generation
 }
 
 type simShard struct {
@@ -121,7 +123,9 @@ func newSim(seed uint64, ops int) *sim {
 	s.behaviors = s.behavior()
 	s.fickle = r.IntN(2) == 0
 	s.store = newModelStore(shards)
+	s.changes = make([]map[message.Seq][]string, shards)
 	for i := range shards {
+		s.changes[i] = make(map[message.Seq][]string)
 		s.shards = append(s.shards, &simShard{id: message.Shard(i)})
 	}
 	s.world = newWorld(s)
@@ -179,6 +183,7 @@ func (s *sim) start(unclean bool) {
 	if !again {
 		s.since = make([]message.Epoch, len(s.shards))
 		s.declare()
+		s.declareFeed()
 	}
 	for _, sh := range s.shards {
 		for _, state := range []*rows{s.store.visible[sh.id], s.store.durable[sh.id]} {
@@ -238,6 +243,7 @@ func (s *sim) reopen() {
 	s.stats.reopened++
 	s.store.sync(s.rng.IntN(len(s.store.log) + 1))
 	s.store.crash()
+	s.lostChanges()
 	unclean := false
 	for _, sh := range s.shards {
 		unclean = unclean || s.unclean && sh.m.Suspects()
@@ -259,6 +265,7 @@ func (s *sim) crash() {
 	s.stats.crashes++
 	s.store.sync(s.rng.IntN(len(s.store.log) + 1))
 	s.store.crash()
+	s.lostChanges()
 	s.trace("crash")
 	s.down()
 	s.ended()
@@ -377,6 +384,7 @@ func (s *sim) seal(sh *simShard) bool {
 	}
 	l := copyUnit(sh.id, u)
 	s.checkUnit(sh, l)
+	s.checkChanges(sh, l)
 	if err := s.store.commit(l); err != nil {
 		s.fail("shard %d: %v", sh.id, err)
 	}
@@ -408,6 +416,9 @@ func (s *sim) sync() {
 		return
 	}
 	s.store.sync(n)
+	if s.stats.units%16 == 0 {
+		s.checkFeed()
+	}
 	if len(s.store.log) > 0 {
 		s.after(s.between(0, 3*time.Millisecond), true, s.sync)
 	}
@@ -750,6 +761,7 @@ func (s *sim) checkEnd() {
 			s.fail("shard %d counts %d bytes of cells, which have %d", sh.id, m.cached, cached)
 		}
 	}
+	s.checkFeed()
 	s.clients.check()
 }
 

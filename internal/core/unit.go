@@ -143,6 +143,9 @@ func (s *Shard) Seal() *message.Unit {
 		return nil
 	}
 	u := s.open
+	if s.cfg.Feed {
+		s.writeChanges()
+	}
 	for _, c := range u.dirty {
 		s.writeCell(c)
 	}
@@ -179,6 +182,9 @@ func (s *Shard) newUnit() *openUnit {
 		s.spare = s.spare[:n-1]
 	}
 	u.bytes = clockBytes // if anything is written, the clock may be
+	if s.cfg.Feed {
+		u.bytes += changesBytes
+	}
 	return u
 }
 

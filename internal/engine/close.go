@@ -43,6 +43,7 @@ func (e *Engine) Close(ctx context.Context) error {
 			return fmt.Errorf("another Close is under way: %w", ctx.Err())
 		}
 	}
+	e.feed.tell() // that it ends
 	var errs []error
 	if was == stateStarted {
 		errs = append(errs, e.drain(ctx))

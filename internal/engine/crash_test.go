@@ -44,10 +44,13 @@ type process struct {
 	// with their reason as its cause.
 	alive context.Context
 	end   context.CancelCauseFunc
+
+	followed chan struct{} // closed when the follower has ended
+	feedErr  error         // why it did
 }
 
 func newProcess(h *history, k int) *process {
-	p := &process{h: h, k: k}
+	p := &process{h: h, k: k, followed: make(chan struct{})}
 	p.alive, p.end = context.WithCancelCause(context.Background())
 	return p
 }
@@ -65,7 +68,7 @@ func (p *process) start(fsys vfs.FS, now time.Time) error {
 	})
 	e, err := engine.Open(context.Background(), opener, engine.Config{
 		Retention: keep, MaxClockJump: 1000 * time.Hour, MaxAttempts: maxAttempts, CacheBytes: 16 << 10, WindowKeys: 64, MaxState: 64 << 10,
-		BackoffBase: time.Millisecond, BackoffMax: 4 * time.Millisecond, FreeFloor: 1,
+		BackoffBase: time.Millisecond, BackoffMax: 4 * time.Millisecond, FreeFloor: 1, Feed: true,
 		Now:   func() time.Time { return now },
 		Fatal: fatal,
 	})
@@ -74,8 +77,13 @@ func (p *process) start(fsys vfs.FS, now time.Time) error {
 	}
 	p.Engine = e
 	if err := e.Start(program(p.h), p.h.outside()); err != nil {
+		close(p.followed)
 		return errors.Join(err, p.stop())
 	}
+	go func() {
+		defer close(p.followed)
+		p.feedErr = p.follow()
+	}()
 	return nil
 }
 
@@ -83,7 +91,13 @@ func (p *process) start(fsys vfs.FS, now time.Time) error {
 func (p *process) stop() error {
 	ctx, cancel := context.WithTimeout(p.alive, patience)
 	defer cancel()
-	return p.Close(ctx)
+	err := p.Close(ctx)
+	select {
+	case <-p.followed:
+	case <-ctx.Done():
+		err = errors.Join(err, errors.New("a follower of the feed does not end with the engine"))
+	}
+	return err
 }
 
 // refused is an answer that the workload never expects of a healthy engine.
@@ -332,6 +346,15 @@ func (p *process) compare(want map[string]*book) (differ []string, err error) {
 		if err != nil {
 			return nil, err
 		}
+		is, err := p.look(e.Agent)
+		if err != nil {
+			return nil, err
+		}
+		p.h.mu.Lock()
+		if known := p.h.mirror[e.Agent.ID]; known != is {
+			differ = append(differ, fmt.Sprintf("who follows the feed knows %s as %q, and it is %q", e.Agent, known, is))
+		}
+		p.h.mu.Unlock()
 		if want[e.Agent.ID] == nil {
 			differ = append(differ, "there is an agent "+e.Agent.String())
 		}

@@ -277,6 +277,11 @@ type facts struct {
 	resolved map[message.ID]int // the session in which a doubt was settled as done
 	stumbled map[string]bool
 
+	// A client that follows the change feed: what it knows of each agent, and
+	// the position up to which it knows it. It keeps both through crashes.
+	mirror   map[string]string
+	position engine.Position
+
 	// The outside world.
 	keys  map[string]message.ID // by tag: the effect's key
 	calls map[string]int        // that arrived
@@ -287,7 +292,7 @@ type facts struct {
 func newHistory() *history {
 	return &history{facts: facts{
 		finals: make(map[string]answer), accepted: make(map[string]bool), resolved: make(map[message.ID]int),
-		stumbled: make(map[string]bool), keys: make(map[string]message.ID), calls: make(map[string]int),
+		stumbled: make(map[string]bool), mirror: make(map[string]string), keys: make(map[string]message.ID), calls: make(map[string]int),
 		done: make(map[string]int), open: make(map[string]bool),
 	}}
 }
@@ -299,7 +304,7 @@ func (h *history) fork(then func()) *history {
 	defer h.mu.Unlock()
 	c := &history{facts: facts{
 		finals: maps.Clone(h.finals), accepted: maps.Clone(h.accepted), resolved: maps.Clone(h.resolved),
-		stumbled: maps.Clone(h.stumbled), keys: maps.Clone(h.keys), calls: maps.Clone(h.calls),
+		stumbled: maps.Clone(h.stumbled), mirror: maps.Clone(h.mirror), position: h.position, keys: maps.Clone(h.keys), calls: maps.Clone(h.calls),
 		done: maps.Clone(h.done), open: maps.Clone(h.open),
 	}}
 	then()

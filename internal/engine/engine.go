@@ -35,6 +35,7 @@ type Config struct {
 	BackoffBase    time.Duration // of retries; 50 ms
 	BackoffMax     time.Duration // 30 s
 	GiveUpGrace    time.Duration // how long a caller whose context ended waits to hear what is known; 1 s
+	Feed           bool          // keep a change feed, see Changes
 	FreeFloor      uint64        // bytes below which new work is refused; 256 MiB
 	Owner          string        // who we are, for the store's record
 	Logger         *slog.Logger
@@ -113,6 +114,7 @@ type Engine struct {
 	running sync.WaitGroup // loops, ackers, reads, maintenance
 	calling calling        // effects
 	retire  chan store.Retention
+	feed    feed
 
 	state      atomic.Int32
 	startEnded chan struct{}

@@ -36,6 +36,7 @@ func (sh *shard) reopen(cause error) bool {
 	}
 	e.cfg.Logger.Error("a shard is opened again", "shard", sh.id, "cause", cause)
 
+	sh.reign.Add(1)
 	close(sh.flights)
 	<-sh.acked
 	lost := &lostSession{

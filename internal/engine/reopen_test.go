@@ -20,7 +20,8 @@ import (
 type outage struct {
 	*mem.Disk
 	down, badRead atomic.Bool
-	store         store.Store // under the engine's
+	store         store.Store            // under the engine's
+	onGet         func([]message.RowKey) // set before it is opened
 	fault         atomic.Pointer[func(message.Shard, *message.Unit) mem.Fault]
 }
 
@@ -71,7 +72,11 @@ func (s outageSession) Get(ctx context.Context, keys []message.RowKey) ([][]byte
 	if s.disk.badRead.Swap(false) {
 		return nil, errors.New("a read failed")
 	}
-	return s.Session.Get(ctx, keys)
+	values, err := s.Session.Get(ctx, keys)
+	if s.disk.onGet != nil {
+		s.disk.onGet(keys)
+	}
+	return values, err
 }
 
 func startOutage(t *testing.T, o *outage, cfg Config, b core.Behavior, out map[string]Outside) *Engine {

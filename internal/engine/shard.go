@@ -23,6 +23,10 @@ type shard struct {
 	sess    atomic.Pointer[store.Session]
 	failure atomic.Pointer[error] // why the shard is down; nil while it runs
 
+	// For readers beside the loop, see follow.go.
+	reign     atomic.Uint64 // odd while a machine runs; raised when one begins or ends
+	submitted atomic.Uint64 // the last unit that reads may show
+
 	// Of the loop alone.
 	machine *core.Shard
 	life    uint64   // counts machines: what an older one asked for is not given to a newer
@@ -147,6 +151,7 @@ func (sh *shard) begin(rec core.Recovered) error {
 		// What may have been under way: the units in flight and the one that
 		// was open, each with at most the messages that were fetched.
 		Suspects: inboxBatch * (e.profile.UnitsInFlight + 1),
+		Feed:     e.cfg.Feed,
 	}
 	if e.closing() {
 		cfg.Running = 0
@@ -166,6 +171,9 @@ func (sh *shard) begin(rec core.Recovered) error {
 	sh.began(rec.Version.Seq, e.clock.now())
 	sh.flights = make(chan *flight, e.profile.UnitsInFlight)
 	sh.held, sh.inFlight, sh.broke = held{}, nil, nil
+	sh.submitted.Store(uint64(rec.Version.Seq))
+	sh.reign.Add(1)
+	e.feed.tell()
 	return nil
 }
 
@@ -428,6 +436,7 @@ func (sh *shard) commit() {
 	f := &flight{seq: u.Version.Seq, held: sh.held}
 	wakes := sh.machine.TakeWakes()
 	sh.held = sh.spareHeld()
+	sh.submitted.Store(uint64(f.seq)) // first: reads may show the unit before Commit returns
 	f.pending = sh.session().Commit(sh.engine.ctx, u)
 	if sh.engine.profile.LocalReads {
 		sh.engine.hint(sh.id, wakes) // a unit is visible once it was submitted
@@ -459,6 +468,7 @@ func (sh *shard) ack(flights <-chan *flight, done chan<- struct{}) {
 		sh.durable.Store(uint64(f.seq))
 		sh.inFlight = sh.inFlight[1:]
 		sh.ackMu.Unlock()
+		sh.engine.feed.tell()
 		if sh.wantsAck.Swap(false) {
 			sh.queue.wakeUp()
 		}
