@@ -24,7 +24,7 @@ func describe(version uint64, state []byte) string { return fmt.Sprintf("%d %s",
 // list begins the follower's knowledge anew.
 func (p *process) list() error {
 	known := make(map[string]string)
-	for e, err := range p.Agents(p.alive, message.DefaultTenant, "book") {
+	for e, err := range p.Agents(p.alive, message.DefaultTenant, "book", "") {
 		if err != nil {
 			return err
 		}

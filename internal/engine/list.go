@@ -116,7 +116,7 @@ func (e *Engine) effects(ctx context.Context, r store.Range, after Place) iter.S
 
 // Effect looks up an effect that is not settled, and says whether there is one.
 func (e *Engine) Effect(ctx context.Context, id message.ID) (EffectEntry, bool, error) {
-	return first(e.effects(ctx, oneRow(message.TableEffect, id), ""))
+	return firstOf(e.effects(ctx, oneRow(message.TableEffect, id), ""))
 }
 
 // DeadEntry is a message that was accepted and failed for good.
@@ -132,7 +132,7 @@ func (e *Engine) DeadLetters(ctx context.Context, after Place) iter.Seq2[DeadEnt
 
 // DeadLetter looks up one of them, and says whether it is there.
 func (e *Engine) DeadLetter(ctx context.Context, id message.ID) (DeadEntry, bool, error) {
-	return first(e.dead(ctx, oneRow(message.TableDead, id), ""))
+	return firstOf(e.dead(ctx, oneRow(message.TableDead, id), ""))
 }
 
 func (e *Engine) dead(ctx context.Context, r store.Range, after Place) iter.Seq2[DeadEntry, error] {
@@ -148,8 +148,8 @@ func oneRow(t message.Table, id message.ID) store.Range {
 	return store.Range{Table: t, From: id[:], To: append(id[:], 0)}
 }
 
-// first is the first of a listing, if there is one.
-func first[T any](list iter.Seq2[T, error]) (item T, found bool, err error) {
+// firstOf is the first of a listing, if there is one.
+func firstOf[T any](list iter.Seq2[T, error]) (item T, found bool, err error) {
 	for item, err := range list {
 		return item, err == nil, err
 	}
