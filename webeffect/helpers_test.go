@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -132,6 +133,13 @@ func (p *provider) counts() (calls, probes, effects int) {
 		effects += n
 	}
 	return len(p.calls), len(p.probes), effects
+}
+
+// heard are the calls, and then the probes.
+func (p *provider) heard() []seen {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Concat(p.calls, p.probes)
 }
 
 // spec is a good one for the provider.

@@ -77,7 +77,7 @@ func TestFiftyCallsAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if calls, _, effects := p.counts(); calls != n || effects != n || len(p.done) != n {
+	if calls, _, effects := p.counts(); calls != n || effects != n || len(p.done) != n { // nobody writes it any more
 		t.Errorf("%d calls, %d effects", calls, effects)
 	}
 }
@@ -131,46 +131,47 @@ func TestCrashDuringACall(t *testing.T) {
 
 func checkAfterCrash(t *testing.T, app *semel.App, p *provider, policy string, before bool, o semel.Outcome, err error) {
 	t.Helper()
+	heard := p.heard()
 	calls, _, effects := p.counts()
-	wantCalls, wantEffects := 1, 1
+	for _, c := range heard {
+		if c.key != heard[0].key {
+			t.Errorf("the keys are %q and %q", heard[0].key, c.key)
+		}
+	}
+	taken := 1 // effects, before anything is done about it
+	if before {
+		taken = 0
+	}
 	switch policy {
-	case "ask", "at_most_once":
-		if before {
-			wantEffects = 0
+	case "at_most_once":
+		wantError(t, err, semel.ErrOutcomeUnknown)
+		if calls != 1 || effects != taken {
+			t.Errorf("%d calls, %d effects", calls, effects)
 		}
-		if policy == "at_most_once" {
-			wantError(t, err, semel.ErrOutcomeUnknown)
-			break
-		}
+		return
+	case "ask":
 		wantError(t, err, semel.ErrInDoubt)
 		d := doubts(t, app)
-		if len(d) != 1 || d[0].Effect != "pay" || d[0].ID.String() != p.calls[0].key || d[0].Agent.Type != webeffect.AgentType {
-			t.Fatalf("%+v", d)
+		if len(d) != 1 || d[0].Effect != "pay" || d[0].ID.String() != heard[0].key || d[0].Agent.Type != webeffect.AgentType || calls != 1 || effects != taken {
+			t.Fatalf("%+v; %d calls, %d effects", d, calls, effects)
 		}
 		resolve(t, app, p, d[0].ID, before)
 		return
-	case "keyed":
-		wantCalls = 2
-	case "read_only": // what it promised to change is nothing
-		wantCalls = 2
-		if !before {
-			wantEffects = 2
-		}
 	case "probe":
-		if before {
-			wantCalls = 2
+		if calls != 2-taken || effects != 1 {
+			t.Errorf("%d calls, %d effects", calls, effects)
+		}
+	case "keyed": // the process that lost its disk may have called again before it knew
+		if calls < 2 || effects != 1 {
+			t.Errorf("%d calls, %d effects", calls, effects)
+		}
+	case "read_only":
+		if calls < 2 {
+			t.Errorf("%d calls", calls)
 		}
 	}
-	if policy != "at_most_once" && (err != nil || string(o.Reply) != `"paid"`) {
+	if err != nil || string(o.Reply) != `"paid"` {
 		t.Errorf("%s, %v", o.Reply, err)
-	}
-	if calls != wantCalls || effects != wantEffects {
-		t.Errorf("%d calls, %d effects; want %d and %d", calls, effects, wantCalls, wantEffects)
-	}
-	for _, c := range p.calls {
-		if c.key != p.calls[0].key {
-			t.Errorf("the keys are %q and %q", p.calls[0].key, c.key)
-		}
 	}
 }
 

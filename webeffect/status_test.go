@@ -103,9 +103,10 @@ func checkHeard(t *testing.T, p *provider, class, policy string) {
 	if calls, probes, _ := p.counts(); calls != wantCalls || probes != wantProbes {
 		t.Errorf("%d calls and %d probes; want %d and %d", calls, probes, wantCalls, wantProbes)
 	}
-	for _, c := range append(p.calls, p.probes...) {
-		if len(c.key) != 32 || c.key != p.calls[0].key || c.path == "/elsewhere" {
-			t.Errorf("a call of %s has the key %q, the first %q", c.path, c.key, p.calls[0].key)
+	heard := p.heard()
+	for _, c := range heard {
+		if len(c.key) != 32 || c.key != heard[0].key || c.path == "/elsewhere" {
+			t.Errorf("a call of %s has the key %q, the first %q", c.path, c.key, heard[0].key)
 		}
 	}
 }
@@ -129,22 +130,23 @@ func TestWhatIsSent(t *testing.T) {
 	if _, err := call(t, app, "vendor", "k", "5"); err != nil {
 		t.Fatal(err)
 	}
-	h := p.calls[0].header
-	if c := p.calls[0]; c.method != "PUT" || c.path != "/charge" || c.query != "a=b%20c" || c.body != body ||
+	heard := p.heard()
+	h := heard[0].header
+	if c := heard[0]; c.method != "PUT" || c.path != "/charge" || c.query != "a=b%20c" || c.body != body ||
 		h.Get("Content-Type") != "application/json" || h.Get("User-Agent") != "semel" || h.Get("Authorization") != "Bearer s3cret" ||
 		h.Get("Accept-Encoding") != "identity" || len(h["Idempotency-Key"]) != 1 {
 		t.Errorf("%+v", c)
 	}
-	for _, c := range p.calls[1:3] { // null
+	for _, c := range heard[1:3] { // null
 		if c.body != "" || c.header.Get("Content-Type") != "" {
 			t.Errorf("%+v", c)
 		}
 	}
-	if h := p.calls[3].header; h.Get("Content-Type") != "application/vnd.api+json" || h.Get("User-Agent") != "shop" {
+	if h := heard[3].header; h.Get("Content-Type") != "application/vnd.api+json" || h.Get("User-Agent") != "shop" {
 		t.Errorf("%+v", h)
 	}
 	keys := make(map[string]bool)
-	for _, c := range p.calls {
+	for _, c := range heard {
 		keys[c.key] = true
 	}
 	if len(keys) != 4 {
@@ -243,7 +245,7 @@ func TestProbeFindsNothing(t *testing.T) {
 	if reply := string(o.Reply); err != nil || reply != `"paid"` && reply != `"found"` {
 		t.Fatalf("%s, %v", o.Reply, err)
 	}
-	if calls, probes, effects := p.counts(); calls < 2 || probes < 1 || effects != 1 || p.calls[0].key != p.calls[1].key {
+	if calls, probes, effects := p.counts(); calls < 2 || probes < 1 || effects != 1 || p.heard()[0].key != p.heard()[1].key {
 		t.Errorf("%d calls, %d probes, %d effects", calls, probes, effects)
 	}
 }
