@@ -38,9 +38,21 @@ var ownHeaders = []string{
 	"Connection", "Keep-Alive", "Upgrade", "Expect", "Accept-Encoding", "Range", "Proxy-Connection", "Proxy-Authorization",
 }
 
-// Check says everything that is wrong with the specs, one error for each, joined
-// as by errors.Join: it names the field and what to do. It tells no value that
-// may hold a secret.
+// FieldError is a mistake in one field of a configuration.
+type FieldError struct {
+	Field string // its path: "effects.charge.url", or "effects" of a name
+	Err   error  // what to do about it
+}
+
+// Error implements error.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// Check says everything that is wrong with the specs: a [*FieldError] for each
+// mistake, joined as by errors.Join. It repeats no value, because each may be a
+// secret in the wrong place; but names of effects and headers.
 func Check(specs map[string]Spec) error {
 	var all []error
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
@@ -52,19 +64,19 @@ func Check(specs map[string]Spec) error {
 // check is of a spec that has its defaults.
 func (s Spec) check(name string) (all []error) {
 	wrong := func(field, form string, args ...any) {
-		all = append(all, fmt.Errorf("effects.%s.%s: "+form, append([]any{name, field}, args...)...))
+		all = append(all, &FieldError{Field: "effects." + name + "." + field, Err: fmt.Errorf(form, args...)})
 	}
 	if err := checkName(name); err != nil {
-		all = append(all, fmt.Errorf("effects: the effect %q: %w", name, err))
+		all = append(all, &FieldError{Field: "effects", Err: fmt.Errorf("the effect %q: %w", name, err)})
 	}
 	if _, err := parseURL(s.URL); err != nil {
 		wrong("url", "%w", err)
 	}
 	if !slices.Contains(methods, s.Method) {
-		wrong("method", "%q cannot be used; choose one of %s (in capitals)", s.Method, strings.Join(methods, ", "))
+		wrong("method", "it cannot be used; choose one of %s (in capitals)", strings.Join(methods, ", "))
 	}
 	if !slices.Contains(policies, s.Policy) {
-		wrong("policy", "%q is no policy; choose one of %s", s.Policy, strings.Join(policies, ", "))
+		wrong("policy", "there is no such policy; choose one of %s", strings.Join(policies, ", "))
 	}
 	if s.Timeout < time.Millisecond {
 		wrong("timeout", "it is %v; write at least 1ms, with a unit, such as 30s", s.Timeout)
@@ -102,7 +114,7 @@ func checkName(name string) error {
 func (s Spec) checkProbe() error {
 	switch {
 	case s.Policy != policyProbe && s.ProbeURL != "":
-		return fmt.Errorf("only the policy probe asks it, and the policy is %s; remove it, or set policy: probe", s.Policy)
+		return errors.New("only the policy probe asks it; remove it, or set policy: probe")
 	case s.Policy != policyProbe:
 		return nil
 	case s.ProbeURL == "":

@@ -1,6 +1,7 @@
 package webeffect_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -49,10 +50,10 @@ func TestCheck(t *testing.T) {
 		{url("https://h/#" + secret), "effects.pay.url: it has a fragment"},
 		{url("http://[::1]:8080/"), ""},
 		{url("http://127.0.0.1"), ""}, // refused when it is dialled
-		{set(func(s *webeffect.Spec) { s.Method = "post" }), `effects.pay.method: "post" cannot be used; choose one of POST`},
+		{set(func(s *webeffect.Spec) { s.Method = "post" }), `effects.pay.method: it cannot be used; choose one of POST`},
 		{set(func(s *webeffect.Spec) { s.Method = "CONNECT" }), "effects.pay.method:"},
 		{set(func(s *webeffect.Spec) { s.Method = "HEAD" }), "effects.pay.method:"},
-		{set(func(s *webeffect.Spec) { s.Policy = "sometimes" }), `effects.pay.policy: "sometimes" is no policy; choose one of ask, keyed, probe, at_most_once, read_only`},
+		{set(func(s *webeffect.Spec) { s.Policy = "sometimes" }), `effects.pay.policy: there is no such policy; choose one of ask, keyed, probe, at_most_once, read_only`},
 		{set(func(s *webeffect.Spec) { s.Timeout = -time.Second }), "effects.pay.timeout: it is -1s"},
 		{set(func(s *webeffect.Spec) { s.Timeout = 30 }), "effects.pay.timeout: it is 30ns; write at least 1ms, with a unit"},
 		{set(func(s *webeffect.Spec) { s.Attempts = -1 }), "effects.pay.attempts:"},
@@ -105,8 +106,10 @@ func TestRegisterRefuses(t *testing.T) {
 	}
 	defer app.Close(t.Context())
 	good := webeffect.Spec{URL: "https://h/"}
+	var field *webeffect.FieldError
 	err = webeffect.Register(app, specs{"a": {}, "b": good, "c": {URL: "https://h/", Policy: "x", Method: "y"}}, nil)
-	if lines := strings.Split(fmt.Sprint(err), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[0], "effects.a.url:") {
+	if lines := strings.Split(fmt.Sprint(err), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[0], "effects.a.url:") ||
+		!errors.As(err, &field) || field.Field != "effects.a.url" {
 		t.Errorf("%v", err)
 	}
 	if err := webeffect.Register(app, specs{"b": good}, nil); err != nil {

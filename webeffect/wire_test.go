@@ -55,17 +55,13 @@ func listen(t testing.TB, answer func(net.Conn, *http.Request)) *wire {
 			w.conns.Add(1)
 			wg.Go(func() {
 				defer c.Close()
-				in := bufio.NewReader(c)
-				for {
-					r, err := http.ReadRequest(in)
-					if err != nil {
-						return
-					}
-					_, _ = io.Copy(io.Discard, r.Body)
-					w.requests.Add(1)
-					answer(c, r)
+				r, err := http.ReadRequest(bufio.NewReader(c))
+				if err != nil {
 					return
 				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				w.requests.Add(1)
+				answer(c, r)
 			})
 		}
 	})
