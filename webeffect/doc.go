@@ -13,10 +13,11 @@
 //
 // The method and url of the [Spec], the body of the call byte for byte, its
 // headers, and Idempotency-Key: the effect's own key, 32 hexadecimal digits, the
-// same in every attempt and of no other call, ever. It is sent bare, as most
-// providers document it, and not as a quoted string of RFC 8941: a provider that
-// compares bytes and one that parses strings must both take what we send, and
-// hexadecimal digits need no quotes. A call whose body is null sends none.
+// same in every attempt and of no other call, ever. It is sent bare, as
+// the providers that take such a header document it (Stripe was the first), and
+// not in the quotes of an RFC 8941 string, as the draft of the IETF has it: those
+// would be part of the key for all who compare bytes. A call whose body is null
+// sends none.
 //
 // # What an answer means
 //
