@@ -38,7 +38,8 @@ type Config struct {
 	// MaxAttempts is how often an accepted message is tried before it is a
 	// dead letter. 10.
 	MaxAttempts int
-	// EffectsRunning bounds the effects called at once. 256.
+	// EffectsRunning bounds the effects called at once. Each shard has its share
+	// of it, and all effects that one agent asked for are in one shard. 1024.
 	EffectsRunning int
 	// BackoffBase and BackoffMax bound the waits between attempts, which are
 	// drawn with full jitter. 50 ms and 30 s.

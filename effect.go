@@ -151,7 +151,11 @@ func effectFailure(err error) core.EffectResult {
 		}
 		switch e := k.(type) {
 		case *Rejection:
-			return core.EffectResult{Status: message.StatusRejected, Code: e.code(), Detail: e.Detail}
+			data, err := e.data()
+			if err != nil {
+				return core.EffectResult{Status: message.StatusUnknown, Detail: "it was rejected, but " + err.Error()}
+			}
+			return core.EffectResult{Status: message.StatusRejected, Code: e.code(), Detail: e.Detail, Body: data}
 		case *NotDoneError:
 			detail := err.Error()
 			if err == error(e) {

@@ -25,8 +25,14 @@ func decode[T any](data []byte, v *T) error {
 	if len(data) == 0 {
 		return nil
 	}
-	if _, nothing := any(v).(*struct{}); nothing {
+	switch v := any(v).(type) {
+	case *struct{}:
 		return nil
+	case *json.RawMessage:
+		if json.Valid(data) { // json.Unmarshal would drop the white space around it
+			*v = append(json.RawMessage(nil), data...)
+			return nil
+		}
 	}
 	return json.Unmarshal(data, v)
 }

@@ -22,6 +22,7 @@ type Outcome struct {
 	Reply       json.RawMessage // if done: the reply, byte for byte. Others may hold it too: it must not be changed
 	Code        string          // of a rejection
 	Detail      string
+	Data        json.RawMessage     // of a rejection that has some: JSON, byte for byte. It must not be changed either
 	Ref         ID                  // the doubt or the dead letter that it waits for
 	Fingerprint message.Fingerprint // of the request; zero without a key
 	FirstSeen   time.Time
@@ -44,8 +45,11 @@ func outcomeOf(o *message.Outcome) Outcome {
 		Status: o.Status, Action: o.Action, Code: o.Code, Detail: o.Detail, Ref: o.Doubt,
 		Fingerprint: o.Fingerprint, FirstSeen: timeOf(o.FirstSeen), Settled: timeOf(o.Settled), Attempts: o.Attempts,
 	}
-	if o.Status == message.StatusDone {
+	switch {
+	case o.Status == message.StatusDone:
 		out.Reply = orNull(o.Body)
+	case o.Status == message.StatusRejected && len(o.Body) > 0:
+		out.Data = o.Body
 	}
 	return out
 }
@@ -77,7 +81,7 @@ func (o *Outcome) Err(a AgentName, action string) error {
 	case message.StatusDone:
 		return nil
 	case message.StatusRejected:
-		return &Rejection{Agent: a, Action: action, Code: o.Code, Detail: o.Detail}
+		return &Rejection{Agent: a, Action: action, Code: o.Code, Detail: o.Detail, Data: o.Data}
 	case message.StatusInFlight:
 		return unknown(message.CodeInFlight, "it was accepted and goes on; ask again with the same key")
 	case message.StatusInDoubt:

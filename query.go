@@ -45,7 +45,11 @@ func Query[S, In, Out any](agent *Agent[S], name string, handler func(*S, In) (O
 				if err := checkNil(no); err != nil {
 					return failedQuery(err)
 				}
-				return core.Answer{Outcome: &message.Outcome{Status: message.StatusRejected, Code: no.code(), Detail: no.Detail}}
+				data, err := no.data()
+				if err != nil {
+					return failedQuery(err)
+				}
+				return core.Answer{Outcome: &message.Outcome{Status: message.StatusRejected, Code: no.code(), Detail: no.Detail, Body: data}}
 			}
 			return failedQuery(err)
 		}
@@ -110,7 +114,8 @@ func (app *App) Query(ctx context.Context, name AgentName, query string, body []
 		return nil, readFault(ctx, name, query, a.Fault, a.Err)
 	}
 	if a.Outcome.Status == message.StatusRejected {
-		return nil, &Rejection{Agent: name, Action: query, Code: a.Outcome.Code, Detail: a.Outcome.Detail}
+		out := outcomeOf(a.Outcome)
+		return nil, out.err(name, query)
 	}
 	return orNull(a.Outcome.Body), nil
 }

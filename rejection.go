@@ -1,6 +1,7 @@
 package semel
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 
@@ -15,8 +16,13 @@ type Rejection struct {
 	Action string    // set for the caller
 	Code   string    // the handler's own, for programs: "insufficient_funds"
 	Detail string    // for people
+	// Data is more about it, for programs: JSON, recorded and repeated byte for
+	// byte; nil if there is none. A handler sets it by With. A caller must not
+	// change it: others may hold it too.
+	Data json.RawMessage
 
 	keep bool
+	err  error // Data cannot be encoded
 }
 
 // Reject makes a handler's answer no, with a code for programs and a text for
@@ -30,6 +36,18 @@ func Reject(code, format string, args ...any) *Rejection {
 
 // code is the code to record: one that was not made by Reject may have none.
 func (r *Rejection) code() string { return orRejected(r.Code) }
+
+// data is what to record of Data. It must be JSON, because that is how it is told.
+func (r *Rejection) data() ([]byte, error) {
+	data, err := []byte(nil), r.err
+	if err == nil {
+		data, err = encode(r.Data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the data of the rejection %q cannot be encoded: %w", r.code(), err)
+	}
+	return data, nil
+}
 
 func orRejected(code string) string {
 	if code == "" {
@@ -51,6 +69,14 @@ func checkNil(k kinded) error {
 // failed attempts. It returns r.
 func (r *Rejection) Keep() *Rejection {
 	r.keep = true
+	return r
+}
+
+// With adds data for programs: what the provider said, which limit was passed.
+// It is kept as JSON; of a json.RawMessage the bytes are kept. If it cannot be
+// encoded, the step fails. It returns r.
+func (r *Rejection) With(data any) *Rejection {
+	r.Data, r.err = encode(data)
 	return r
 }
 

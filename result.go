@@ -1,6 +1,7 @@
 package semel
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -35,7 +36,11 @@ func refusalOf(err error) core.Result {
 		}
 		switch e := k.(type) {
 		case *Rejection:
-			return core.Result{Verdict: core.Refused, Code: e.code(), Detail: e.Detail, Keep: e.keep}
+			data, err := e.data()
+			if err != nil {
+				return core.Result{Err: err}
+			}
+			return core.Result{Verdict: core.Refused, Code: e.code(), Detail: e.Detail, Body: data, Keep: e.keep}
 		case *UnknownError:
 			return core.Result{Verdict: core.Lost, Code: string(message.CodeOutcomeUnknown), Detail: e.Detail}
 		}
@@ -49,6 +54,7 @@ type Result[R any] struct {
 	Value  R      // the reply, if Done
 	Code   string // of the rejection, or why it is not done or unknown
 	Detail string
+	Data   json.RawMessage // of the rejection; nil if it has none
 
 	status message.Status
 }
@@ -75,14 +81,19 @@ func (r Result[R]) Err() error {
 	case r.Unknown():
 		return OutcomeUnknown("%s", r.Detail)
 	}
-	return Reject(r.Code, "%s", r.Detail)
+	no := Reject(r.Code, "%s", r.Detail)
+	no.Data = r.Data
+	return no
 }
 
 // resultOf reads the answer that a message brings.
 func resultOf[R any](m *message.Message) (Result[R], error) {
 	r := Result[R]{status: m.Answer.Status, Code: m.Answer.Code, Detail: m.Answer.Detail}
-	if !r.Done() {
-		return r, nil
+	switch {
+	case r.Done():
+		return r, decode(m.Body, &r.Value)
+	case r.Rejected() && len(m.Body) > 0:
+		r.Data = append(r.Data, m.Body...) // the continuation's own: it may keep it in its state
 	}
-	return r, decode(m.Body, &r.Value)
+	return r, nil
 }

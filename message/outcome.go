@@ -39,7 +39,7 @@ type Outcome struct {
 	Status      Status
 	Action      string
 	Fingerprint Fingerprint // zero for messages without a key
-	Body        []byte      // the reply, byte for byte
+	Body        []byte      // the reply, byte for byte; of a rejection, its data
 	Code        string      // of a rejection
 	Detail      string
 	FirstSeen   Time

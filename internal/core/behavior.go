@@ -52,7 +52,7 @@ type Verdict uint8
 const (
 	Failed   Verdict = iota // Err says why; nothing of the step is kept, and nothing is recorded
 	Replied                 // Body is the reply
-	Refused                 // a rejection: Code and Detail are recorded; the step's changes are discarded unless Keep
+	Refused                 // a rejection: Code, Detail and Body, its data, are recorded; the step's changes are discarded unless Keep
 	Deferred                // the outcome comes later, from a step that receives an answer
 	Lost                    // the outcome is final and unknown: recorded as such, the step's changes kept
 )
@@ -60,8 +60,8 @@ const (
 // Result is what a step returns.
 type Result struct {
 	Verdict Verdict
-	Body    []byte
-	Value   any // may be what Body decodes to, for callers within the process
+	Body    []byte // of Replied and Refused
+	Value   any    // may be what Body decodes to, for callers within the process
 	Code    string
 	Detail  string
 	Keep    bool // of Refused: the answer is no, but what the step wrote stands

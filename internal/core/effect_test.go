@@ -446,6 +446,27 @@ func TestLateAnswerWhileResolved(t *testing.T) {
 	}
 }
 
+// A person who said no, and a provider that says no with its own words and data,
+// agree.
+func TestLateRejectionAgreesWithAPerson(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, effectBehavior("ask"), nil)
+	id := d.asked()
+	d.open(false) // the process lives, and so may the call
+	d.settle()
+	d.resolve(id, message.StatusRejected)
+	d.m.LateResult(d.now, EffectResult{ID: id, Status: message.StatusRejected, Code: "declined", Body: []byte("{}")})
+	d.settle()
+	if n := d.alarmed(AlarmConflict); n != 0 {
+		t.Errorf("%d alarms: %+v", n, d.alarms)
+	}
+	d.m.LateResult(d.now, EffectResult{ID: id, Status: message.StatusDone})
+	d.settle()
+	if n := d.alarmed(AlarmConflict); n != 1 {
+		t.Errorf("%d alarms: %+v", n, d.alarms)
+	}
+}
+
 // docs/guarantees.md: the first settlement wins, whoever made it, and a late
 // answer that contradicts it is alarmed.
 func TestLateAnswerContradicts(t *testing.T) {

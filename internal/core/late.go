@@ -71,10 +71,16 @@ func (s *Shard) lateResult(r EffectResult) {
 		return
 	}
 	s.resolvedBefore(r.ID, func(was *Resolution, err error) {
-		if err == nil && was != nil && (was.Status != r.Status || string(was.Body) != string(r.Body)) {
+		if err == nil && was != nil && contradicts(was, r) {
 			s.contradict(was, r)
 		}
 	})
+}
+
+// contradicts says whether a certain answer differs from a resolution. One no is
+// as good as another: only of a reply does it matter what it says.
+func contradicts(was *Resolution, r EffectResult) bool {
+	return was.Status != r.Status || r.Status == message.StatusDone && string(was.Body) != string(r.Body)
 }
 
 // contradict keeps a late answer beside the settlement that it contradicts. The

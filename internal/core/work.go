@@ -89,7 +89,7 @@ type EffectResult struct {
 	Probe   bool
 	Attempt int
 	Status  message.Status // done, rejected, not done, unknown
-	Body    []byte
+	Body    []byte         // the reply, or the data of the rejection
 	Code    string
 	Detail  string
 }

@@ -31,7 +31,7 @@ type Config struct {
 	MaxInFlight    int           // calls accepted and not answered; 16384. As many again may wait for replays
 	MaxState       int           // bytes of an agent's encoded state; 1 MiB
 	MaxAttempts    int           // of an accepted message before it is a dead letter; 10
-	EffectsRunning int           // effects called at once, over all shards; 256
+	EffectsRunning int           // effects called at once, over all shards; 1024
 	BackoffBase    time.Duration // of retries; 50 ms
 	BackoffMax     time.Duration // 30 s
 	GiveUpGrace    time.Duration // how long a caller whose context ended waits to hear what is known; 1 s
@@ -66,7 +66,7 @@ func (c Config) withDefaults() Config {
 	num(&c.MaxInFlight, 16384)
 	num(&c.MaxState, 1<<20)
 	num(&c.MaxAttempts, 10)
-	num(&c.EffectsRunning, 256)
+	num(&c.EffectsRunning, 1024)
 	if c.FreeFloor == 0 {
 		c.FreeFloor = 256 << 20
 	}
