@@ -26,7 +26,7 @@ type Options struct {
 	// Ready is asked by /readyz before the App is; an error makes the server
 	// unready. A server that is about to stop uses it.
 	Ready func() error
-	Auth Authenticator // who sent a request; nil is Anonymous
+	Auth  Authenticator // who sent a request; nil is Anonymous
 	// Logger hears of failures that the caller is not told the details of;
 	// slog.Default.
 	Logger *slog.Logger
