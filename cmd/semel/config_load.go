@@ -76,12 +76,16 @@ func (s source) load() (*loaded, problems) {
 		}
 	}
 	l.config = defaultConfig()
-	// The values have their types already; weak decoding would hide a mistake.
-	strict := koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{ErrorUnused: true}}
-	if err := k.UnmarshalWithConf("", &l.config, strict); err != nil {
+	if err := k.UnmarshalWithConf("", &l.config, strict()); err != nil {
 		bad.add("", "", "%v", err)
 	}
 	return l, bad
+}
+
+// strict decodes values that have their types already: to convert them would
+// hide a mistake.
+func strict() koanf.UnmarshalConf {
+	return koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{ErrorUnused: true}}
 }
 
 // fileName is the file of --config or SEMEL_CONFIG, or "".
