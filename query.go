@@ -115,7 +115,7 @@ func (app *App) Query(ctx context.Context, name AgentName, query string, body []
 	}
 	if a.Outcome.Status == message.StatusRejected {
 		out := outcomeOf(a.Outcome)
-		return nil, out.err(name, query)
+		return nil, out.Err(name, query)
 	}
 	return orNull(a.Outcome.Body), nil
 }

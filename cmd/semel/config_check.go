@@ -36,8 +36,11 @@ func configure(ctx context.Context, s source) (*usable, error) {
 // listening name, and reads the files of TLS.
 func (l *loaded) check(ctx context.Context, bad *problems) *usable {
 	u := &usable{loaded: l}
+	form := slices.Clone(*bad)
+	defer func() { *bad = append(form, consequences(form, (*bad)[len(form):])...) }()
 	l.checkValues(bad)
 	l.checkEffects(bad)
+	l.expandHeaders(bad)
 	before := len(*bad)
 	u.auth = l.principals(bad)
 	u.cert = l.certificate(bad)
@@ -46,6 +49,30 @@ func (l *loaded) check(ctx context.Context, bad *problems) *usable {
 		l.checkExposure(ctx, bad)
 	}
 	return u
+}
+
+// consequences drops, of what is wrong with the meaning, what comes of a mistake
+// in the form of the same principal, effect or key: a misspelt "token" is a
+// principal without tokens, and saying so would not help.
+func consequences(form, meaning problems) problems {
+	return slices.DeleteFunc(meaning, func(m problem) bool {
+		part := partOf(m.Key)
+		return slices.ContainsFunc(form, func(f problem) bool { return f.Key != "" && partOf(f.Key) == part })
+	})
+}
+
+// partOf is the principal or the effect that a key is about, else the key
+// without the index of a list.
+func partOf(key string) string {
+	if rest, ok := strings.CutPrefix(key, "effects."); ok {
+		name, _, _ := strings.Cut(rest, ".")
+		return "effects." + name
+	}
+	if at, _, ok := strings.Cut(key, "]"); ok && strings.HasPrefix(key, "auth.") {
+		return at
+	}
+	at, _, _ := strings.Cut(key, "[")
+	return at
 }
 
 func (l *loaded) checkValues(bad *problems) {

@@ -147,7 +147,7 @@ func (r *fileReader) value(n *yaml.Node, t reflect.Type, path string) (any, bool
 			at := fmt.Sprintf("%s[%d]", path, i)
 			r.file.lines[at] = item.Line
 			v, ok := r.value(item, t.Elem(), at)
-			if !ok && item.Tag == "!!null" {
+			if !ok && item.Tag == "!!null" && t.Elem().Kind() == reflect.Struct { // a scalar has said it
 				r.problem(item, at, "it has no value")
 			}
 			if !ok { // the place is kept, so that the next ones have their numbers

@@ -20,9 +20,7 @@ type loaded struct {
 	file     *configFile // nil if there is none
 	origins  map[string]string
 	warnings problems
-	// headers are the effects' headers as the file has them, by their paths,
-	// before ${NAME} was replaced: what may be shown of them.
-	headers map[string]string
+	environ  []string
 }
 
 // from is where a key was said: "default", FILE:LINE, a variable or a flag.
@@ -59,7 +57,7 @@ type source struct {
 // load gathers the layers: flags over variables over the file over defaults.
 // What it returns beside problems may be shown, but not used.
 func (s source) load() (*loaded, problems) {
-	l := &loaded{origins: make(map[string]string), headers: make(map[string]string)}
+	l := &loaded{origins: make(map[string]string), environ: s.environ}
 	var bad problems
 	k := koanf.New(".")
 	if name := s.fileName(); name != "" {
@@ -78,13 +76,16 @@ func (s source) load() (*loaded, problems) {
 		}
 	}
 	l.config = defaultConfig()
-	// The values have their types already; weak decoding would hide a mistake.
-	strict := koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{ErrorUnused: true}}
-	if err := k.UnmarshalWithConf("", &l.config, strict); err != nil {
+	if err := k.UnmarshalWithConf("", &l.config, strict()); err != nil {
 		bad.add("", "", "%v", err)
 	}
-	l.expandHeaders(s.environ, &bad)
 	return l, bad
+}
+
+// strict decodes values that have their types already: to convert them would
+// hide a mistake.
+func strict() koanf.UnmarshalConf {
+	return koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{ErrorUnused: true}}
 }
 
 // fileName is the file of --config or SEMEL_CONFIG, or "".
@@ -162,12 +163,11 @@ func (s source) commandLine(l *loaded) koanf.Provider {
 
 // expandHeaders replaces ${NAME} in the values of effects' headers, so that a
 // secret can stay out of the file. $ before anything else is itself.
-func (l *loaded) expandHeaders(environ []string, bad *problems) {
+func (l *loaded) expandHeaders(bad *problems) {
 	for name, e := range l.Effects {
 		for header, value := range e.Headers {
 			path := fmt.Sprintf("effects.%s.headers.%s", name, header)
-			l.headers[path] = string(value)
-			text, err := expand(string(value), environ)
+			text, err := expand(string(value), l.environ)
 			if err != nil {
 				bad.add(l.where(path), path, "%v", err)
 			}

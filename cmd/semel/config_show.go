@@ -54,7 +54,9 @@ func printShown(w io.Writer, lines []shown, asJSON bool) error {
 	return t.Flush()
 }
 
-// show lists every value. What it does not know to be harmless, it does not show.
+// show lists every value, of a configuration that was loaded and not checked,
+// so that headers are as the file has them. What it does not know to be
+// harmless, it does not show.
 func (l *loaded) show() []shown {
 	var lines []shown
 	add := func(key, value string) { lines = append(lines, shown{key, value, l.from(key)}) }
@@ -84,7 +86,7 @@ func (l *loaded) show() []shown {
 		add(at+".probe_url", bareURL(e.ProbeURL))
 		for _, h := range slices.Sorted(maps.Keys(e.Headers)) {
 			key := at + ".headers." + h
-			add(key, referred(l.headers[key]))
+			add(key, referred(string(e.Headers[h])))
 		}
 		add(at+".allow_private", fmt.Sprint(e.AllowPrivate))
 		add(at+".max_reply", e.MaxReply.String())

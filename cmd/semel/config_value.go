@@ -55,7 +55,6 @@ func parseSize(text string) (size, error) {
 var (
 	durationType = reflect.TypeFor[time.Duration]()
 	sizeType     = reflect.TypeFor[size]()
-	secretType   = reflect.TypeFor[secret]()
 )
 
 // parseText reads a value of one of the types of settings, as a variable or a

@@ -127,7 +127,7 @@ func start(t *testing.T, dir string, args ...string) *process {
 		p.stdout <- string(rest)
 	}()
 	p.url = strings.TrimSuffix(line, "\n")
-	if !strings.HasPrefix(p.url, "http://127.0.0.1:") {
+	if !strings.HasPrefix(p.url, "http://127.0.0.1:") && !strings.HasPrefix(p.url, "https://127.0.0.1:") {
 		t.Fatalf("the first line is %q", line)
 	}
 	p.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 20 * time.Second}
