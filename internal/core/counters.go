@@ -72,3 +72,35 @@ func (s *Shard) countRefusal(env *envelope) {
 		s.counters.Overloaded += n
 	}
 }
+
+// Add adds what another machine counted.
+func (c *Counters) Add(more Counters) {
+	c.Steps += more.Steps
+	c.Rejections += more.Rejections
+	c.Replays += more.Replays
+	c.Conflicts += more.Conflicts
+	c.Failures += more.Failures
+	c.Panics += more.Panics
+	c.Retries += more.Retries
+	c.Overloaded += more.Overloaded
+	c.StorageFull += more.StorageFull
+	c.Calls += more.Calls
+	c.Probes += more.Probes
+	c.Units += more.Units
+	c.UnitBytes += more.UnitBytes
+}
+
+// Add adds another machine's.
+func (g *Gauges) Add(more Gauges) {
+	g.Agents += more.Agents
+	g.CachedBytes += more.CachedBytes
+	g.Effects += more.Effects
+	g.Doubts += more.Doubts
+	if g.OldestDoubt == 0 || more.OldestDoubt != 0 && more.OldestDoubt < g.OldestDoubt {
+		g.OldestDoubt = more.OldestDoubt
+	}
+	g.Dead += more.Dead
+	g.Sent += more.Sent
+	g.Taken += more.Taken
+	g.Paused = g.Paused || more.Paused
+}

@@ -50,6 +50,8 @@ type shard struct {
 	atRest   chan struct{} // Close need not wait for the loop
 
 	hinted []atomic.Bool // by source: a hint is in the queue
+
+	stats shardStats
 }
 
 // held is what waits for a unit to be durable.
@@ -63,6 +65,7 @@ type held struct {
 type flight struct {
 	seq     message.Seq
 	pending store.Pending
+	began   time.Time // when it was submitted
 	held    held
 	err     error // as the store said; it is read only of flights that were not acknowledged
 }
@@ -126,6 +129,9 @@ func (sh *shard) recovered(ctx context.Context) (rec core.Recovered, err error) 
 	rec.Effects = scan(message.TableEffect, all, "")
 	rec.Cursors = scan(message.TableCursor, all, "c")
 	rec.NextDue = scan(message.TableDue, 1, "")
+	if err == nil {
+		rec.Dead, err = sh.countDead(ctx)
+	}
 	return rec, err
 }
 
@@ -166,6 +172,7 @@ func (sh *shard) begin(rec core.Recovered) error {
 	sh.began(rec.Version.Seq, e.clock.now())
 	sh.flights = make(chan *flight, e.profile.UnitsInFlight)
 	sh.held, sh.inFlight, sh.broke = held{}, nil, nil
+	sh.publish()
 	return nil
 }
 
@@ -347,6 +354,7 @@ func (sh *shard) perform() error {
 	m := sh.machine
 	for {
 		w := m.Take()
+		sh.publish()
 		for i := range w.Answers {
 			a := &w.Answers[i]
 			sh.calls.remove(callOf(a.Caller))
@@ -424,8 +432,10 @@ func (sh *shard) answerAt(after message.Seq, c *call, a core.Answer) {
 
 // commit seals the open unit and submits it.
 func (sh *shard) commit() {
+	before := sh.machine.Counters().UnitBytes
 	u := sh.machine.Seal()
-	f := &flight{seq: u.Version.Seq, held: sh.held}
+	sh.stats.units.observe(int64(sh.machine.Counters().UnitBytes-before), unitSizes, 1)
+	f := &flight{seq: u.Version.Seq, held: sh.held, began: time.Now()}
 	wakes := sh.machine.TakeWakes()
 	sh.held = sh.spareHeld()
 	f.pending = sh.session().Commit(sh.engine.ctx, u)
@@ -456,6 +466,7 @@ func (sh *shard) ack(flights <-chan *flight, done chan<- struct{}) {
 			sh.queue.wakeUp()
 			continue
 		}
+		sh.stats.commits.observe(int64(time.Since(f.began)), commitTimes, 1e-9)
 		sh.durable.Store(uint64(f.seq))
 		sh.inFlight = sh.inFlight[1:]
 		sh.ackMu.Unlock()
