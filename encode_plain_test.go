@@ -23,7 +23,7 @@ func TestWhatHasNoPlainEncoder(t *testing.T) {
 			A int `json:",string"`
 		}{},
 		struct {
-			A int `json:"a'b'"` // encoding/json takes the field's own name instead
+			A int `json:"a€"` // encoding/json takes the field's own name instead
 		}{},
 		struct{ a int }{1},
 		struct{}{}, // encode leaves it out

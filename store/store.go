@@ -135,6 +135,12 @@ type Backuper interface {
 	Backup(ctx context.Context, dir string) error
 }
 
+// Sizer is a store that knows how much room it takes, in bytes: all of its
+// files, with what it has not cleaned away yet.
+type Sizer interface {
+	Size() (int64, error)
+}
+
 // Spacer is a store that knows how much room is left, in bytes.
 type Spacer interface {
 	Free() (uint64, error)

@@ -114,7 +114,7 @@ func TestCrashDuringACall(t *testing.T) {
 				})
 				disk := mem.New()
 				app := open(t, disk, specs{"pay": p.spec(policy)})
-				if err := app.Submit(t.Context(), request("pay", "k", "1")); err != nil {
+				if _, err := app.Submit(t.Context(), request("pay", "k", "1")); err != nil {
 					t.Fatal(err)
 				}
 				<-called

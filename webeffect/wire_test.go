@@ -259,7 +259,7 @@ func TestNotSentThenDone(t *testing.T) {
 	addr := l.Addr().String()
 	l.Close()
 	app := open(t, nil, specs{"pay": {URL: "http://" + addr, AllowPrivate: true, Attempts: 10000}})
-	if err := app.Submit(t.Context(), request("pay", "k", "1")); err != nil {
+	if _, err := app.Submit(t.Context(), request("pay", "k", "1")); err != nil {
 		t.Fatal(err)
 	}
 	tried := func() bool {

@@ -40,6 +40,7 @@ func (s *Shard) admit(env *envelope) {
 		return
 	}
 	if !env.accepted() && !env.remove && env.callers[0].Refuse != "" {
+		s.countRefusal(env)
 		s.refuseAll(env, 0, env.callers[0].Refuse, "there is no room for new work now; nothing of this call was accepted, try again later")
 		return
 	}

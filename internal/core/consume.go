@@ -1,9 +1,5 @@
 package core
 
-import (
-	"github.com/semel-dev/semel/message"
-)
-
 // consume writes, into the unit that has the message's step or its mailbox
 // row, whatever says that the message need not be delivered again.
 func (s *Shard) consume(env *envelope) {
@@ -26,8 +22,7 @@ func (s *Shard) consume(env *envelope) {
 			s.updateOrigin(env.cell.agent, env.rows[0].key, value)
 		}
 	case fromDead:
-		s.write(message.TableDead, 0, message.Delete, s.key(env.deadKey), nil)
-		delete(s.reviving, env.msg.ID)
+		s.removeDead(env)
 		s.reopen(env)
 	}
 	s.endTrial(env)

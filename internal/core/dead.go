@@ -14,6 +14,7 @@ func (s *Shard) die(env *envelope, attempts int, reason string) {
 	a := s.open.arena
 	start := len(a)
 	s.write(message.TableDead, 0, message.Put, key, s.value(appendDead(a, key, d), start))
+	s.dead++
 	s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmDead, Agent: m.To, ID: m.ID, Detail: d.Reason})
 
 	if m.Answer != nil {
@@ -102,8 +103,7 @@ func (s *Shard) DiscardDead(now message.Time, c *Caller, id message.ID) {
 
 func (s *Shard) discardDead(env *envelope) {
 	m := env.msg
-	delete(s.reviving, m.ID)
-	s.write(message.TableDead, 0, message.Delete, s.key(env.deadKey), nil)
+	s.removeDead(env)
 	o := &message.Outcome{Status: message.StatusRejected, Code: "discarded", Detail: "an operator discarded the message"}
 	if m.Answer != nil {
 		o.Status = message.StatusUnknown
@@ -144,4 +144,11 @@ func (s *Shard) withDead(now message.Time, c *Caller, id message.ID, then func(*
 		then(env)
 		return nil
 	}})
+}
+
+// removeDead takes a message out of the dead letters.
+func (s *Shard) removeDead(env *envelope) {
+	s.write(message.TableDead, 0, message.Delete, s.key(env.deadKey), nil)
+	delete(s.reviving, env.msg.ID)
+	s.dead--
 }

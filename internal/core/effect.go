@@ -21,6 +21,7 @@ type effectMemory struct {
 	former   bool         // a call of a former session may still come back
 	suspect  bool
 	seq      message.Seq // the unit that asked
+	doubtful int         // its place among the effects in doubt, from 1; 0 if it is not
 }
 
 // defaultCallTimeout applies to effects that set no deadline.
@@ -59,6 +60,7 @@ func (s *Shard) putEffect(e *effectRecord) {
 	a := s.open.arena
 	start := len(a)
 	s.write(message.TableEffect, 0, message.Put, key, s.value(appendEffect(a, key, e), start))
+	s.doubtful.follow(e, e.status == effectDoubt)
 }
 
 func (s *Shard) enqueue(e *effectRecord) {
@@ -124,6 +126,11 @@ func (s *Shard) probe(e *effectRecord) {
 func (s *Shard) job(e *effectRecord, p *Effect, after message.Seq, probe bool) {
 	e.mem.running, e.mem.probing = true, probe
 	s.running++
+	if probe {
+		s.counters.Probes++
+	} else {
+		s.counters.Calls++
+	}
 	if after <= s.durable {
 		after = 0
 	}
@@ -319,6 +326,7 @@ func (s *Shard) settleEffect(e *effectRecord, r EffectResult) {
 
 func (s *Shard) consumeEffect(e *effectRecord) {
 	delete(s.effects, e.id)
+	s.doubtful.follow(e, false)
 	s.write(message.TableEffect, 0, message.Delete, s.key(e.id[:]), nil)
 }
 

@@ -21,6 +21,7 @@ func (s *Shard) recoverEffect(r message.Row, unclean bool) error {
 		return err
 	}
 	s.effects[e.id] = e
+	s.doubtful.follow(e, e.status == effectDoubt)
 	e.mem.suspect = unclean && s.trial.spend()
 	e.mem.seq, e.mem.former = s.sealed, true
 	s.noteDoubt(e)

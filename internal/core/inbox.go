@@ -128,6 +128,7 @@ func (s *Shard) drainSource(src *source) {
 // consumeInbox moves the source's cursor over the message.
 func (s *Shard) consumeInbox(env *envelope) {
 	src := env.source
+	s.consumed += env.position - src.taken
 	src.taken = env.position
 	if !src.moved {
 		src.moved = true

@@ -28,7 +28,7 @@ func (s *Shard) Lookup(now message.Time, c *Caller, a message.Agent, principal, 
 				s.refuse(c, 0, message.CodeStoreUnavailable, "%v", err)
 				return nil
 			}
-			s.answer(c, after, Answer{Outcome: o, Replayed: true})
+			s.answer(c, after, Answer{Outcome: o})
 			return nil
 		}
 		s.refuse(c, s.sealed, message.CodeUnknownKey, "nothing is recorded of this key: it was never seen, was not accepted, or is older than the retention")

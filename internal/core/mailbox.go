@@ -214,6 +214,7 @@ func (s *Shard) failAccepted(env *envelope, res Result) {
 	case !s.roomToRetry(env.cell, r):
 		s.die(env, attempts, "its agent keeps too many that failed to try it again: "+res.Err.Error())
 	default:
+		s.counters.Retries++
 		k := s.control(env.cell)
 		k.retries = append(k.retries, r)
 		s.countControl(env.cell)

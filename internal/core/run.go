@@ -40,9 +40,11 @@ func (s *Shard) run(env *envelope) {
 		}
 	}
 	if res.Verdict == Failed {
+		s.counters.Failures++
 		s.stepFailed(env, res)
 		return
 	}
+	s.counters.Steps++
 	s.consume(env)
 	if keep {
 		s.commitStep(env)
@@ -52,6 +54,7 @@ func (s *Shard) run(env *envelope) {
 	case Replied:
 		s.settle(env, &message.Outcome{Status: message.StatusDone, Body: res.Body})
 	case Refused:
+		s.counters.Rejections++
 		s.settle(env, &message.Outcome{Status: message.StatusRejected, Code: res.Code, Detail: res.Detail, Body: res.Body})
 	case Lost:
 		s.settle(env, &message.Outcome{Status: message.StatusUnknown, Code: res.Code, Detail: res.Detail})
@@ -72,6 +75,7 @@ func (s *Shard) invoke(env *envelope) (res Result) {
 	defer func() {
 		if v := recover(); v != nil {
 			p := &PanicError{Agent: env.msg.To, Action: env.msg.Action, Value: v, Stack: debug.Stack()}
+			s.counters.Panics++
 			s.work.Panics = append(s.work.Panics, p)
 			res = Result{Verdict: Failed, Err: p}
 		}

@@ -91,6 +91,12 @@ type Shard struct {
 	spareEnvelope *envelope
 
 	lead message.Time // of the keys' own times before the times when they were seen
+
+	counters Counters
+	doubtful doubtHeap
+	dead     int    // dead letters
+	sent     uint64 // the sum of outEnds
+	consumed uint64 // the sum of what was taken from the sources
 }
 
 // Take returns the work gathered since the last Take. It is valid until the
@@ -159,7 +165,9 @@ type Recovered struct {
 	Effects  []message.Row // all of TableEffect
 	Cursors  []message.Row // those of TableCursor that begin with "c"
 	NextDue  []message.Row // the first row of TableDue, if any
+	Dead     int           // the rows of TableDead
 	New      bool          // the store holds nothing yet: no identity was ever seen
+	Counters Counters      // of the last machine of this process, if there was one
 	// Unclean says that the last process did not end in order: what may have
 	// killed it is tried alone. When this process opens the shard again before
 	// that is over (Shard.Suspects), it says so again, with Since.
@@ -197,6 +205,7 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 		effects: make(map[message.ID]*effectRecord), reviving: make(map[message.ID]bool),
 		firing: make(map[string]message.Time), doubts: make(map[string][]*effectRecord), settledAs: make(map[message.ID]Resolution),
 	}
+	s.counters, s.dead = rec.Counters, rec.Dead
 	s.open = s.newUnit()
 	s.ring.init()
 	s.sources = make([]*source, cfg.Shards)
@@ -227,6 +236,7 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 			return nil, err
 		}
 	}
+	s.recoverTotals()
 	if len(rec.NextDue) > 0 {
 		due, err := readDue(rec.NextDue[0].Key)
 		if err != nil {

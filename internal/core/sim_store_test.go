@@ -192,6 +192,7 @@ func (m *modelStore) recovered(shard message.Shard) Recovered {
 		Version: message.Version{Epoch: r.epoch, Seq: r.seq},
 		Meta:    r.scan(message.TableMeta, ""), Controls: r.scan(message.TableControl, ""),
 		Effects: r.scan(message.TableEffect, ""), Cursors: r.scan(message.TableCursor, "c"), New: r.seq == 0,
+		Dead: len(r.tables[message.TableDead]),
 	}
 	if due := r.scan(message.TableDue, ""); len(due) > 0 {
 		rec.NextDue = due[:1]

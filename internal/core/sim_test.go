@@ -385,6 +385,7 @@ func (s *sim) seal(sh *simShard) bool {
 	l := copyUnit(sh.id, u)
 	s.checkUnit(sh, l)
 	s.checkChanges(sh, l)
+	defer checkGauges(s.fail, sh.m, s.store.visible[sh.id])
 	if err := s.store.commit(l); err != nil {
 		s.fail("shard %d: %v", sh.id, err)
 	}

@@ -185,6 +185,7 @@ func (s *Shard) replay(env *envelope) bool {
 
 func (s *Shard) replayOutcome(env *envelope, o *message.Outcome, after message.Seq) {
 	if o.Fingerprint != env.msg.Fingerprint {
+		s.counters.Conflicts += uint64(len(env.callers))
 		s.refuseAll(env, after, message.CodeConflict, "this key was used before with another action or payload; use a new key for a new request")
 		return
 	}
@@ -225,6 +226,9 @@ func (s *Shard) answer(c *Caller, after message.Seq, a Answer) {
 	c.env, c.open = nil, ""
 	if after <= s.durable {
 		after = 0
+	}
+	if a.Replayed && a.Outcome != nil {
+		s.counters.Replays++
 	}
 	s.work.Answers = append(s.work.Answers, AnswerTo{After: after, Caller: c, Answer: a})
 }

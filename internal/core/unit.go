@@ -21,6 +21,7 @@ type openUnit struct {
 	cursors []*source       // inboxes that advanced
 	bytes   int             // at most what Seal makes of it; see room.go
 	slack   int             // of them, what flat states may need, but hardly will
+	size    int             // keys and values of the writes so far
 }
 
 // touchedKept bounds the chunks that a unit keeps for the next: about as many
@@ -57,6 +58,7 @@ func (s *Shard) write(t message.Table, gen message.Generation, op message.Op, ke
 // writeCounted adds a write that was counted when it was decided.
 func (s *Shard) writeCounted(t message.Table, gen message.Generation, op message.Op, key, value []byte) {
 	u := s.open
+	u.size += len(key) + len(value)
 	u.unit.Writes = append(u.unit.Writes, message.Write{RowKey: message.RowKey{Table: t, Gen: gen, Key: key}, Op: op, Value: value})
 	if overlaid(t) {
 		row := u.touch()
@@ -162,6 +164,8 @@ func (s *Shard) Seal() *message.Unit {
 	s.writeClock()
 
 	s.sealed++
+	s.counters.Units++
+	s.counters.UnitBytes += uint64(u.size)
 	u.seq = s.sealed
 	u.unit.Version = message.Version{Epoch: s.epoch, Seq: s.sealed}
 	s.work.Wakes = append(s.work.Wakes, u.wakes...)
@@ -247,6 +251,7 @@ func inboxCursorKey(src message.Shard) []byte {
 func (s *Shard) send(m *message.Message) {
 	dst := message.ShardOf(m.To, s.cfg.Shards)
 	s.outEnds[dst]++
+	s.sent++
 	if !s.outMoved[dst] {
 		s.outMoved[dst] = true
 		s.open.ends = append(s.open.ends, dst)

@@ -160,6 +160,7 @@ func (d *single) settle() {
 		d.work()
 		if !d.commit() {
 			d.sync()
+			checkGauges(d.t.Errorf, d.m, d.store.visible[0])
 			if !d.m.HasUnit() && (d.m.NextTick() == 0 || d.m.NextTick() > d.now) {
 				return
 			}

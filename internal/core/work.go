@@ -118,6 +118,9 @@ const (
 	AlarmShardDown AlarmKind = "shard_down" // the driver's: it opened the shard again and again
 )
 
+// AlarmKinds are all of them.
+var AlarmKinds = []AlarmKind{AlarmDoubt, AlarmConflict, AlarmDead, AlarmClockJump, AlarmCorrupt, AlarmShardDown}
+
 // Alarm is something that a person should look at.
 type Alarm struct {
 	Kind   AlarmKind

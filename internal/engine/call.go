@@ -195,6 +195,9 @@ func (e *Engine) admit(n int) (taken, fresh int, fault *message.Fault) {
 	}
 	if taken < n {
 		e.leave(n - taken)
+		if fault == overloaded {
+			e.countOverloaded(n - taken)
+		}
 	}
 	return taken, fresh, fault
 }

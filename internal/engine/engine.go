@@ -131,6 +131,7 @@ type Engine struct {
 	full     atomic.Bool   // the device is nearly full
 	fatal    sync.Once
 	failed   atomic.Bool
+	stats    stats
 
 	trialMu sync.Mutex
 	trial   *shard   // whose suspect is on trial
@@ -156,6 +157,7 @@ func Open(ctx context.Context, o store.Opener, cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, store: st, profile: st.Profile(), retire: make(chan store.Retention, 64), idle: make(chan struct{}, 1)}
 	e.singles.New, e.batches.New = newSingle, newBatch
+	e.stats = stats{alarms: make(map[core.AlarmKind]uint64), used: -1, space: -1}
 	e.startEnded, e.closed = make(chan struct{}), make(chan struct{})
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	return e, nil
@@ -274,6 +276,7 @@ func (e *Engine) broken(err error) {
 
 // alarm tells the operator.
 func (e *Engine) alarm(a core.Alarm) {
+	e.countAlarm(a.Kind)
 	e.cfg.Logger.Error("alarm", "kind", string(a.Kind), "agent", a.Agent.String(), "id", a.ID.String(), "detail", a.Detail)
 	if e.cfg.OnAlarm != nil {
 		e.cfg.OnAlarm(a)

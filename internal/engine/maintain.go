@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"time"
 
 	"github.com/semel-dev/semel/store"
@@ -41,6 +42,7 @@ func (e *Engine) watchSpace() {
 	defer ticker.Stop()
 	for {
 		e.checkSpace()
+		e.measureStore()
 		select {
 		case <-ticker.C:
 		case <-e.ctx.Done():
@@ -59,8 +61,10 @@ func (e *Engine) checkSpace() {
 	free, err := sp.Free()
 	if err != nil {
 		e.cfg.Logger.Warn("the room on the device is not known", "error", err)
+		e.noteSpace(-1)
 		return
 	}
+	e.noteSpace(int64(min(free, math.MaxInt64)))
 	full := free < e.cfg.FreeFloor
 	if e.full.Swap(full) != full {
 		e.cfg.Logger.Warn("room on the device", "free_bytes", free, "floor_bytes", e.cfg.FreeFloor, "refusing", full)

@@ -54,6 +54,8 @@ type shard struct {
 	atRest   chan struct{} // Close need not wait for the loop
 
 	hinted []atomic.Bool // by source: a hint is in the queue
+
+	stats shardStats
 }
 
 // held is what waits for a unit to be durable.
@@ -67,6 +69,7 @@ type held struct {
 type flight struct {
 	seq     message.Seq
 	pending store.Pending
+	began   time.Time // when it was submitted
 	held    held
 	err     error // as the store said; it is read only of flights that were not acknowledged
 }
@@ -130,6 +133,9 @@ func (sh *shard) recovered(ctx context.Context) (rec core.Recovered, err error) 
 	rec.Effects = scan(message.TableEffect, all, "")
 	rec.Cursors = scan(message.TableCursor, all, "c")
 	rec.NextDue = scan(message.TableDue, 1, "")
+	if err == nil {
+		rec.Dead, err = sh.countDead(ctx)
+	}
 	return rec, err
 }
 
@@ -174,6 +180,7 @@ func (sh *shard) begin(rec core.Recovered) error {
 	sh.submitted.Store(uint64(rec.Version.Seq))
 	sh.reign.Add(1)
 	e.feed.tell()
+	sh.publish()
 	return nil
 }
 
@@ -355,6 +362,7 @@ func (sh *shard) perform() error {
 	m := sh.machine
 	for {
 		w := m.Take()
+		sh.publish()
 		for i := range w.Answers {
 			a := &w.Answers[i]
 			sh.calls.remove(callOf(a.Caller))
@@ -432,8 +440,10 @@ func (sh *shard) answerAt(after message.Seq, c *call, a core.Answer) {
 
 // commit seals the open unit and submits it.
 func (sh *shard) commit() {
+	before := sh.machine.Counters().UnitBytes
 	u := sh.machine.Seal()
-	f := &flight{seq: u.Version.Seq, held: sh.held}
+	sh.stats.units.observe(int64(sh.machine.Counters().UnitBytes-before), unitSizes, 1)
+	f := &flight{seq: u.Version.Seq, held: sh.held, began: time.Now()}
 	wakes := sh.machine.TakeWakes()
 	sh.held = sh.spareHeld()
 	sh.submitted.Store(uint64(f.seq)) // first: reads may show the unit before Commit returns
@@ -465,6 +475,7 @@ func (sh *shard) ack(flights <-chan *flight, done chan<- struct{}) {
 			sh.queue.wakeUp()
 			continue
 		}
+		sh.stats.commits.observe(int64(time.Since(f.began)), commitTimes, 1e-9)
 		sh.durable.Store(uint64(f.seq))
 		sh.inFlight = sh.inFlight[1:]
 		sh.ackMu.Unlock()

@@ -14,7 +14,7 @@ import (
 )
 
 // Store is an open directory. Its methods are those of store.Store,
-// store.Backuper and store.Spacer.
+// store.Backuper, store.Sizer and store.Spacer.
 type Store struct {
 	opt    Options
 	dir    string
@@ -63,6 +63,7 @@ func makeShards(n int) []shard {
 var (
 	_ store.Store    = (*Store)(nil)
 	_ store.Backuper = (*Store)(nil)
+	_ store.Sizer    = (*Store)(nil)
 	_ store.Spacer   = (*Store)(nil)
 )
 
@@ -179,6 +180,15 @@ func (st *Store) watermark(state markState) mark {
 		m.versions[i] = st.shards[i].durable.load()
 	}
 	return m
+}
+
+// Size is the room that the database takes, in bytes.
+func (st *Store) Size() (int64, error) {
+	if err := st.enter(); err != nil {
+		return 0, fmt.Errorf("size of %s: %w", st.dir, err)
+	}
+	defer st.leave()
+	return int64(st.db.Metrics().DiskSpaceUsage()), nil
 }
 
 // Free is the room left on the device, in bytes.
