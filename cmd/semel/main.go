@@ -32,7 +32,7 @@ func run(args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), versionCommand())
+	root.AddCommand(serveCommand(), benchCommand(), versionCommand())
 	root.SetArgs(args)
 	err := root.Execute()
 	if err != nil {
