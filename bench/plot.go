@@ -19,7 +19,7 @@ type plot struct {
 
 // axis maps values to a length. Its ends are in the mapped unit.
 type axis struct {
-	title    string
+	title    string // drawn for x only
 	from, to float64
 	ticks    []tick
 }
@@ -44,8 +44,8 @@ type mark struct {
 
 // The drawing's room in units of its viewBox.
 const (
-	plotWidth, plotHeight                    = 480, 330
-	plotLeft, plotRight, plotTop, plotBottom = 62, 466, 12, 282
+	plotWidth, plotHeight                    = 400, 290
+	plotLeft, plotRight, plotTop, plotBottom = 58, 390, 12, 244
 	markSize                                 = 4.2
 )
 
@@ -72,9 +72,6 @@ func (p plot) svg() template.HTML {
 		text(&b, plotLeft-7, y+4, "end", t.label)
 	}
 	text(&b, (plotLeft+plotRight)/2, plotHeight-8, "middle", p.x.title)
-	fmt.Fprintf(&b, `<g transform="rotate(-90 14 %d)">`, (plotTop+plotBottom)/2)
-	text(&b, 14, (plotTop+plotBottom)/2, "middle", p.y.title)
-	b.WriteString("</g>")
 	for _, s := range p.series {
 		p.draw(&b, s)
 	}

@@ -49,7 +49,7 @@ func (r *Report) distribution(p Point) template.HTML {
 		}
 	}
 	out.x.to += 0.05
-	out.y = logAxis("latency", seen, briefly)
+	out.y = logAxis("", seen, briefly)
 	return out.svg()
 }
 
@@ -110,7 +110,7 @@ func (r *Report) tradeoff(path string) template.HTML {
 		}
 	}
 	out.x = logAxis("calls per second", rates, kilos)
-	out.y = logAxis("latency", latencies, briefly)
+	out.y = logAxis("", latencies, briefly)
 	return out.svg()
 }
 

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"runtime"
 	"slices"
@@ -155,6 +156,23 @@ func (r *Report) ratio(p Point, to string) *Ratio {
 		}
 	}
 	return nil
+}
+
+// disturbed says what in the figures shows that something else used the machine.
+func (r *Report) disturbed() (warnings []string) {
+	if l := r.Disk.Latency; l.P99 > 20*l.P50 {
+		warnings = append(warnings, "One sync in a hundred takes "+short(l.P99)+", and half of them less than "+short(l.P50)+": the disk is used by something else, or throttled. Ratios that depend on it are rough.")
+	}
+	apart := 0
+	for _, m := range r.Measurements {
+		if slices.Max(m.Rounds) > 2*slices.Min(m.Rounds) {
+			apart++
+		}
+	}
+	if apart > 0 {
+		warnings = append(warnings, fmt.Sprintf("In %d of %d measurements the fastest round did more than twice what the slowest did: something else uses this machine. Measure again when it is quiet.", apart, len(r.Measurements)))
+	}
+	return warnings
 }
 
 // WriteJSON writes the report as indented JSON.

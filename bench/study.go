@@ -163,11 +163,15 @@ func (s Study) Run(ctx context.Context) (*Report, error) {
 	disk.finish()
 	r.Disk = measurementOf(point, "", &disk)
 	for _, p := range points {
-		if err := s.point(ctx, p, r, next); err != nil {
+		switch err := s.point(ctx, p, r, next); {
+		case errors.Is(err, errNoBatches):
+			r.Warnings = append(r.Warnings, p.String()+": not measured: "+errNoBatches.Error())
+		case err != nil:
 			return nil, err
 		}
 	}
 	r.Took = time.Since(began)
+	r.Warnings = append(r.Warnings, r.disturbed()...)
 	return r, nil
 }
 
