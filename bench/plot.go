@@ -45,7 +45,7 @@ type mark struct {
 // The drawing's room in units of its viewBox.
 const (
 	plotWidth, plotHeight                    = 400, 290
-	plotLeft, plotRight, plotTop, plotBottom = 58, 390, 12, 244
+	plotLeft, plotRight, plotTop, plotBottom = 60, 390, 12, 244
 	markSize                                 = 4.2
 )
 
