@@ -111,11 +111,11 @@ func (r *Report) limit(m *Measurement) string {
 	case m.Busy >= 0.8:
 		return "processors"
 	case waits && m.Callers == 1 && m.Batch == 1:
-		return "disk: a sync is " + percent(min(over(r.Disk.Latency.P50, m.Latency.P50), 1)) + " of p50"
+		return "disk: sync " + percent(min(over(r.Disk.Latency.P50, m.Latency.P50), 1)) + " of p50"
 	case waits:
-		return "disk and processors in turns"
+		return "disk and processors"
 	case m.Callers == 1 && m.Batch == 1:
-		return "one caller's round trip"
+		return "round trip"
 	}
-	return "disk, behind the answers"
+	return "disk, behind answers"
 }
