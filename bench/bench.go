@@ -96,10 +96,13 @@ func (r *Result) finish() {
 	r.CPU = r.cpu / time.Duration(max(r.Ops, 1))
 }
 
-// median is the upper one of the middle; zero of nothing.
+// median is the middle value, or the mean of the two in the middle; zero of
+// nothing.
 func median(values []float64) float64 {
-	if len(values) == 0 {
+	n := len(values)
+	if n == 0 {
 		return 0
 	}
-	return slices.Sorted(slices.Values(values))[len(values)/2]
+	sorted := slices.Sorted(slices.Values(values))
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

@@ -96,3 +96,17 @@ func TestQuantilesNeedEnough(t *testing.T) {
 		t.Errorf("the quantile of equal durations is %v", q)
 	}
 }
+
+func TestMedian(t *testing.T) {
+	t.Parallel()
+	rounds := []float64{3, 1, 10}
+	if m := median(rounds); m != 3 || rounds[0] != 3 {
+		t.Errorf("the median of three is %v, and they are now %v", m, rounds)
+	}
+	if m := median([]float64{4, 1, 2, 9}); m != 3 {
+		t.Errorf("the median of four is %v", m)
+	}
+	if m := median(nil); m != 0 {
+		t.Errorf("the median of nothing is %v", m)
+	}
+}
