@@ -3,7 +3,6 @@ package bench
 import (
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
 // Disk measures the floor under everything: one 4 KiB write into a
@@ -30,6 +29,6 @@ func Disk(dir string, l Load) (Result, error) {
 		if _, err := f.WriteAt(buf, int64(n%blocks)*block); err != nil {
 			return err
 		}
-		return syscall.Fdatasync(int(f.Fd()))
+		return syncData(f)
 	})
 }

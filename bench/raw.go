@@ -17,11 +17,30 @@ import (
 // outbox, outcome), or Group operations in a batch, committed with a sync. It
 // checks nothing and reads nothing.
 func Raw(dir string, l Load) (Result, error) {
-	db, err := pebble.Open(dir, semelpebble.Tuning(semelpebble.Options{Logger: slog.New(slog.DiscardHandler)}))
+	db, err := openRaw(dir)
 	if err != nil {
 		return Result{}, err
 	}
 	defer db.Close()
+	return runRaw(db, l)
+}
+
+func openRaw(dir string) (*pebble.DB, error) {
+	o := semelpebble.Tuning(semelpebble.Options{Logger: slog.New(slog.DiscardHandler)})
+	o.Logger = quiet{}
+	return pebble.Open(dir, o)
+}
+
+// quiet keeps Pebble's messages out of the table.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+
+// Fatalf is what Pebble calls when it cannot go on.
+func (quiet) Fatalf(format string, args ...any) { panic(fmt.Sprintf("pebble: "+format, args...)) }
+
+func runRaw(db *pebble.DB, l Load) (Result, error) {
 	state := make([]byte, payload)
 	return run(l, func(c, n int) error {
 		b := db.NewBatch()

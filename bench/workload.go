@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store/pebble"
 )
 
@@ -55,6 +56,30 @@ type Bench struct {
 	CallerKeys func() string // makes the key of a new call
 }
 
+// actionNames are the actions' names, by guarantee.
+var actionNames = [...]string{
+	message.ExactlyOnce: "credit",
+	message.AtLeastOnce: "credit-at-least-once",
+	message.AtMostOnce:  "credit-at-most-once",
+}
+
+// needsKey says whether a call must say which one it is: where nothing is
+// recorded, there is nothing to compare a key with.
+func needsKey(g message.Guarantee) bool { return g != message.AtLeastOnce }
+
+// keys makes the keys of calls with a guarantee; empty ones if it needs none.
+func (b *Bench) keys(g message.Guarantee) func() string {
+	if needsKey(g) {
+		return b.CallerKeys
+	}
+	return func() string { return "" }
+}
+
+// action is the action with a guarantee.
+func (b *Bench) action(g message.Guarantee) *semel.Action[Credit, Receipt] {
+	return [...]*semel.Action[Credit, Receipt]{b.Exactly, b.AtLeast, b.AtMost}[g]
+}
+
 // Open opens an App on a Pebble store in dir, with the given options.
 func Open(dir string, o pebble.Options, cfg *semel.Config) (*Bench, error) {
 	o.Logger = slog.New(slog.DiscardHandler)
@@ -65,9 +90,9 @@ func Open(dir string, o pebble.Options, cfg *semel.Config) (*Bench, error) {
 	accounts := semel.NewAgent[Account](app, "account")
 	return &Bench{
 		App:        app,
-		Exactly:    semel.On(accounts, "credit", (*Account).Credit),
-		AtLeast:    semel.On(accounts, "credit-at-least-once", (*Account).Credit, semel.AtLeastOnce),
-		AtMost:     semel.On(accounts, "credit-at-most-once", (*Account).Credit, semel.AtMostOnce),
+		Exactly:    semel.On(accounts, actionNames[message.ExactlyOnce], (*Account).Credit),
+		AtLeast:    semel.On(accounts, actionNames[message.AtLeastOnce], (*Account).Credit, semel.AtLeastOnce),
+		AtMost:     semel.On(accounts, actionNames[message.AtMostOnce], (*Account).Credit, semel.AtMostOnce),
 		CallerKeys: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}, app.Start(context.Background())
 }
@@ -75,20 +100,27 @@ func Open(dir string, o pebble.Options, cfg *semel.Config) (*Bench, error) {
 // Close closes the App.
 func (b *Bench) Close() error { return b.App.Close(context.Background()) }
 
-// Run offers a load of one action: single calls, or groups by CallAll.
+// Run offers a load of one action, each call with a key: single calls, or
+// groups by CallAll.
 func (b *Bench) Run(l Load, action *semel.Action[Credit, Receipt]) (Result, error) {
+	return b.run(l, action, b.CallerKeys)
+}
+
+// run calls with the key that key makes for each call, which is none if it is
+// empty.
+func (b *Bench) run(l Load, action *semel.Action[Credit, Receipt], key func() string) (Result, error) {
 	ctx := context.Background()
 	agent := func() string { return fmt.Sprintf("a%d", rand.IntN(l.Agents)) }
 	batches := make([][]semel.Request, l.Callers) // each caller's room, used again
 	return run(l, func(c, n int) error {
 		in := Credit{Cents: int64(n%100 + 1), Memo: memo}
 		if l.Group == 1 {
-			_, err := action.Call(ctx, agent(), in, semel.Key(b.CallerKeys()))
+			_, err := action.Call(ctx, agent(), in, semel.Key(key()))
 			return err
 		}
 		requests := batches[c][:0]
 		for range l.Group {
-			requests = append(requests, action.Request(agent(), in, semel.Key(b.CallerKeys())))
+			requests = append(requests, action.Request(agent(), in, semel.Key(key())))
 		}
 		batches[c] = requests
 		for _, a := range b.App.CallAll(ctx, requests) {

@@ -32,7 +32,7 @@ func run(args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), configCommand(), versionCommand())
+	root.AddCommand(serveCommand(), benchCommand(), configCommand(), versionCommand())
 	root.SetArgs(args)
 	err := root.Execute()
 	if err != nil {
