@@ -33,6 +33,7 @@ func run(args []string) int {
 		SilenceErrors: true,
 	}
 	root.AddCommand(serveCommand(), versionCommand())
+	root.AddCommand(clientCommands()...)
 	root.SetArgs(args)
 	err := root.Execute()
 	if err != nil {
