@@ -283,10 +283,15 @@ func TestBackoff(t *testing.T) {
 func TestNoMoreRetriesThanAllowed(t *testing.T) {
 	t.Parallel()
 	for retries, want := range map[int]int{-1: 1, 3: 4, 0: 11} {
-		c := scripted(t, Options{Retries: retries}, func(int, *http.Request, string) (*http.Response, error) {
+		told := 1
+		c := scripted(t, Options{Retries: retries, OnRetry: func(err error, _ time.Duration) {
+			if told++; !errors.Is(err, semel.ErrStoreUnavailable) {
+				t.Error(err)
+			}
+		}}, func(int, *http.Request, string) (*http.Response, error) {
 			return respond(503, problemBody(503, "store_unavailable", "not_done", true)), nil
 		})
-		if reply, err := c.Call(t.Context(), credit("alice", "k")); reply.Attempts != want || !errors.Is(err, semel.ErrStoreUnavailable) {
+		if reply, err := c.Call(t.Context(), credit("alice", "k")); reply.Attempts != want || told != want || !errors.Is(err, semel.ErrStoreUnavailable) {
 			t.Errorf("%d retries: %+v, %v", retries, reply, err)
 		}
 	}

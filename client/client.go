@@ -29,6 +29,9 @@ type Options struct {
 	// PageSize is how many entries of a listing are asked for at once, from 1
 	// to 1000; 500.
 	PageSize int
+	// OnRetry is told why a request is sent again, and after what wait, before
+	// the wait begins. It must not block; it is called by many goroutines.
+	OnRetry func(err error, wait time.Duration)
 }
 
 // Client calls the agents of one server. It is safe for concurrent use.

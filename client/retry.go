@@ -68,6 +68,9 @@ func (c *Client) retry(ctx context.Context, n nature, h *history, err error) (wa
 	if deadline, ok := ctx.Deadline(); after > maxRetryAfter || ok && time.Until(deadline) < wait {
 		return 0, false // the caller would only hear that time is over
 	}
+	if c.opt.OnRetry != nil {
+		c.opt.OnRetry(err, wait)
+	}
 	return wait, true
 }
 

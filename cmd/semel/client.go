@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -82,6 +84,11 @@ func (o *remote) work(ctx context.Context, p *printer, args []string, work func(
 	}
 	if s.what == "" {
 		s.what = defaultServer
+	}
+	if terminal(p.err) {
+		opts.OnRetry = func(err error, wait time.Duration) {
+			p.note("again in %v: %s", wait.Round(time.Millisecond), printable(strings.TrimPrefix(err.Error(), "semel: ")))
+		}
 	}
 	base := s.what
 	if o.data != "" {

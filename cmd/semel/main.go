@@ -33,8 +33,8 @@ func run(args []string) int {
 		SilenceErrors: true,
 	}
 	root.AddCommand(serveCommand(), versionCommand())
-	root.AddCommand(clientCommands()...)
 	root.SetArgs(args)
+	root.AddCommand(clientCommands()...)
 	err := root.Execute()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "semel:", err)
