@@ -197,6 +197,20 @@ func TestWhatIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// An earlier attempt to read leaves nothing behind, whatever it was answered.
+func TestReadsHaveNoHistory(t *testing.T) {
+	t.Parallel()
+	cl := scripted(t, Options{}, func(n int, _ *http.Request, _ string) (*http.Response, error) {
+		if n == 1 {
+			return respond(500, problemBody(500, "internal", "unknown", true)), nil
+		}
+		return respond(404, problemBody(404, "unknown_agent", "not_done", true)), nil
+	})
+	if _, err := cl.State(t.Context(), "account/alice"); semel.KindOf(err) != semel.KindNotDone || !errors.Is(err, semel.ErrUnknownAgent) {
+		t.Error(err)
+	}
+}
+
 func TestNew(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"", "localhost:7075", "/x", "ftp://a", "http://", "http://a?b", "http://u:p@a", "http://a/%zz"} {

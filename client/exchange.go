@@ -68,7 +68,11 @@ func (c *Client) do(ctx context.Context, x *exchange) (answer, error) {
 		}
 		h.add(err)
 		wait, again := c.retry(ctx, x.nature, &h, err)
-		if !again || !sleep(ctx, wait) {
+		switch {
+		case again && sleep(ctx, wait):
+		case x.nature == reads:
+			return a, err // earlier attempts changed nothing either
+		default:
 			return a, h.result(err)
 		}
 	}

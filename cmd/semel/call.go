@@ -79,8 +79,9 @@ func (o *callOptions) call(ctx context.Context, s *session, r client.Request) er
 			return err
 		}
 		r.Key = id.String()
-		// Before it is sent: whatever happens then, it can be repeated.
-		s.note("key %s", r.Key)
+		// Before it is sent, and with --json too: whatever happens then, even
+		// to this process, the call can be repeated.
+		fmt.Fprintln(s.err, "key", r.Key)
 	}
 	if o.wait < 0 {
 		return usageError{fmt.Errorf("--wait %v: it must not be negative", o.wait)}

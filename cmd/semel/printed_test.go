@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -315,5 +316,69 @@ func TestNobodyThere(t *testing.T) {
 	got := semelRun(t, "get", "account/alice", "--data", dir, "--json")
 	if got.code != exitNotDone || !strings.HasPrefix(got.out, `{"error":{"kind":"not_done","detail":"`) || !strings.Contains(got.out, `"next":"check the directory`) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A connection that breaks after the call was sent is unknown, and the key that
+// was made for it is what makes it safe to repeat.
+func TestLostCall(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	t.Cleanup(srv.Close)
+	got := semelRun(t, "call", "account/alice", "credit", "--wait", "1s", "--json", "--server", srv.URL)
+	key, ok := strings.CutPrefix(strings.SplitN(got.errors, "\n", 2)[0], "key ")
+	var failed struct{ Error failureJSON }
+	if err := json.Unmarshal([]byte(got.out), &failed); err != nil {
+		t.Fatal(err, got.out)
+	}
+	if f := failed.Error; got.code != exitUnknown || !ok || f.Kind != "unknown" || f.Code != "connection_lost" || f.Key != key || !f.Retryable ||
+		!strings.Contains(f.Next, "repeat the same command with --key "+key) || !strings.Contains(got.errors, f.Next) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Colors are for terminals whose owner did not say no. (/dev/null is what a test
+// has for one.)
+func TestColors(t *testing.T) {
+	dev, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	t.Setenv("TERM", "xterm")
+	for _, c := range []struct {
+		out     io.Writer
+		noColor string
+		want    string
+	}{
+		{dev, "", "\x1b[33mrejected (poor)\x1b[0m"},
+		{dev, "1", "rejected (poor)"},
+		{new(bytes.Buffer), "", "rejected (poor)"},
+	} {
+		t.Setenv("NO_COLOR", c.noColor)
+		if got := newPrinter(c.out, c.out, false).paint("rejected (poor)"); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
+// A long table keeps its columns, and does not wait for the end.
+func TestLongTable(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	tab := newPrinter(&out, &out, false).table("NAME", "N")
+	for i := range tableRows {
+		if err := tab.row(strings.Repeat("x", 1+i%9), "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Count(out.String(), "\n"); got != tableRows+1 {
+		t.Errorf("%d lines before the end", got)
+	}
+	if err := errors.Join(tab.row("y", "2"), tab.flush(), tab.flush()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(out.String(), "NAME       N\n") || !strings.HasSuffix(out.String(), "\ny          2\n") {
+		t.Errorf("%s", out.String())
 	}
 }
