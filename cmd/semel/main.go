@@ -34,6 +34,7 @@ func run(args []string) int {
 	}
 	root.AddCommand(serveCommand(), benchCommand(), configCommand(), versionCommand())
 	root.SetArgs(args)
+	root.AddCommand(clientCommands()...)
 	err := root.Execute()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "semel:", err)
