@@ -95,7 +95,8 @@ func (o *remote) work(ctx context.Context, p *printer, args []string, work func(
 		if o.server != "" {
 			return usageError{errors.New("--server and --data exclude each other: a directory that a server has open is the server's")}
 		}
-		if s.app, err = openData(ctx, o.data); err != nil {
+		var u *usable
+		if s.app, u, err = openData(ctx, o.data); err != nil {
 			return err
 		}
 		defer func() {
@@ -107,7 +108,7 @@ func (o *remote) work(ctx context.Context, p *printer, args []string, work func(
 		}()
 		log := slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelError}))
 		s.what, base = o.data, "http://localhost"
-		opts.HTTP = &http.Client{Transport: inProcess{server.Handler(s.app, server.Options{Logger: log})}}
+		opts.HTTP = &http.Client{Transport: inProcess{server.Handler(s.app, server.Options{Wait: u.Wait, MaxBody: int64(u.MaxBody), Logger: log})}}
 	}
 	if s.Client, err = client.New(base, &opts); err != nil {
 		return usageError{err}
@@ -116,20 +117,26 @@ func (o *remote) work(ctx context.Context, p *printer, args []string, work func(
 }
 
 // openData opens a directory that exists. A typing error must not make one.
-func openData(ctx context.Context, dir string) (*semel.App, error) {
+func openData(ctx context.Context, dir string) (*semel.App, *usable, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, err := os.Stat(filepath.Join(abs, "SEMEL")); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, nextStep{fmt.Errorf("%s holds no store", dir), "check the directory; `semel serve --data " + dir + "` would make a store there"}
+			return nil, nil, nextStep{fmt.Errorf("%s holds no store", dir), "check the directory; `semel serve --data " + dir + "` would make a store there"}
 		}
-		return nil, err
+		return nil, nil, err
 	}
-	app, err := open(ctx, abs, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	settings := pflag.NewFlagSet("data", pflag.ContinueOnError)
+	addSettings(settings)
+	u, err := configure(ctx, commandSource(settings))
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	app, err := open(ctx, abs, &u.config, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if errors.Is(err, store.ErrLocked) {
-		return nil, nextStep{fmt.Errorf("%s is in use by another process", dir), "if that is a server, ask it: --server URL instead of --data"}
+		return nil, nil, nextStep{fmt.Errorf("%s is in use by another process", dir), "if that is a server, ask it: --server URL instead of --data"}
 	}
-	return app, err
+	return app, u, err
 }
