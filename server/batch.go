@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/message"
@@ -50,7 +51,7 @@ func (s *api) calls(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, message.CodeInvalidRequest, err.Error())
 		return
 	}
-	req, err := s.request(doc)
+	req, info, err := s.request(doc)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -59,7 +60,7 @@ func (s *api) calls(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, message.CodeKeyInvalid, "the key in the header is not the one in the body; send one of them")
 		return
 	}
-	s.answerCall(w, r, req, r.Header.Get(keyHeader))
+	s.answerCall(w, r, req, info.Guarantee, r.Header.Get(keyHeader))
 }
 
 // callRoom is what an object form may have around its body.
@@ -82,20 +83,22 @@ func (s *api) batch(w http.ResponseWriter, r *http.Request, b []byte) {
 	}
 	who := s.who(r)
 	answers := make([]answerDoc, len(docs))
-	requests, index := make([]semel.Request, 0, len(docs)), make([]int, 0, len(docs))
+	requests, index, guarantees := make([]semel.Request, 0, len(docs)), make([]int, 0, len(docs)), make([]semel.Guarantee, 0, len(docs))
 	for i, doc := range docs {
-		req, err := s.request(doc)
+		req, info, err := s.request(doc)
 		if err != nil {
 			answers[i] = s.tell(r, semel.Answer{Err: err})
 			continue
 		}
 		req.Tenant, req.Principal = who.Tenant, who.Name
-		requests, index = append(requests, req), append(index, i)
+		requests, index, guarantees = append(requests, req), append(index, i), append(guarantees, info.Guarantee)
 	}
+	began := time.Now()
 	ctx, cancel := s.patience(w, r, preferenceOf(r.Header))
 	defer cancel()
 	for i, a := range s.app.CallAll(ctx, requests) {
 		answers[index[i]] = s.tell(r, a)
+		s.metrics.observe(guarantees[i], outcomeLabel(a.Err), time.Since(began).Seconds())
 	}
 	writeStatus(w, http.StatusOK, answers)
 }
@@ -110,24 +113,24 @@ func (s *api) tell(r *http.Request, a semel.Answer) answerDoc {
 }
 
 // request makes the call of a document.
-func (s *api) request(doc callDoc) (semel.Request, error) {
+func (s *api) request(doc callDoc) (semel.Request, semel.ActionInfo, error) {
 	typ, id, ok := strings.Cut(doc.Agent, "/")
 	if !ok {
-		return semel.Request{}, &semel.NotDoneError{Code: message.CodeInvalidRequest, Detail: fmt.Sprintf("agent is %q; write it as type/id", doc.Agent)}
+		return semel.Request{}, semel.ActionInfo{}, &semel.NotDoneError{Code: message.CodeInvalidRequest, Detail: fmt.Sprintf("agent is %q; write it as type/id", doc.Agent)}
 	}
 	req := semel.Request{Type: typ, ID: id, Action: doc.Action, Body: doc.Body}
 	info, err := s.action(&req)
 	if err != nil {
-		return req, err
+		return req, info, err
 	}
 	switch {
 	case doc.Key != nil:
 		req.Key = *doc.Key
 		if err := message.CheckKey(req.Key); err != nil {
-			return req, &semel.NotDoneError{Code: message.CodeKeyInvalid, Detail: err.Error()}
+			return req, info, &semel.NotDoneError{Code: message.CodeKeyInvalid, Detail: err.Error()}
 		}
 	case info.NeedsKey():
-		return req, &semel.NotDoneError{Code: message.CodeKeyRequired, Detail: `this action takes effect exactly once per key: give the call a "key" that its retry will have again`}
+		return req, info, &semel.NotDoneError{Code: message.CodeKeyRequired, Detail: `this action takes effect exactly once per key: give the call a "key" that its retry will have again`}
 	}
-	return req, nil
+	return req, info, nil
 }

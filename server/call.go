@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/message"
@@ -56,7 +57,7 @@ func (s *api) callHeader(w http.ResponseWriter, r *http.Request, req semel.Reque
 		return
 	}
 	req.Body = body
-	s.answerCall(w, r, req, r.Header.Get(keyHeader))
+	s.answerCall(w, r, req, info.Guarantee, r.Header.Get(keyHeader))
 }
 
 // action finds what a request asks for.
@@ -69,12 +70,13 @@ func (s *api) action(req *semel.Request) (semel.ActionInfo, error) {
 
 // answerCall makes a call on the principal's behalf and answers with what
 // became of it. The key is echoed as it came.
-func (s *api) answerCall(w http.ResponseWriter, r *http.Request, req semel.Request, echo string) {
+func (s *api) answerCall(w http.ResponseWriter, r *http.Request, req semel.Request, guarantee semel.Guarantee, echo string) {
 	who := s.who(r)
 	req.Tenant, req.Principal = who.Tenant, who.Name
 	if echo != "" {
 		w.Header().Set(keyHeader, echo)
 	}
+	began := time.Now()
 	prefer := preferenceOf(r.Header)
 	ctx, cancel := s.patience(w, r, prefer)
 	defer cancel()
@@ -83,6 +85,7 @@ func (s *api) answerCall(w http.ResponseWriter, r *http.Request, req semel.Reque
 	if prefer.async {
 		w.Header().Set("Preference-Applied", "respond-async")
 		if o, err = s.app.Submit(ctx, req); err == nil && o.Status == message.StatusInFlight {
+			s.metrics.observe(guarantee, outcomeLabel(nil), time.Since(began).Seconds())
 			s.accepted(w, req)
 			return
 		}
@@ -92,6 +95,7 @@ func (s *api) answerCall(w http.ResponseWriter, r *http.Request, req semel.Reque
 	} else {
 		o, err = s.app.Do(ctx, req)
 	}
+	s.metrics.observe(guarantee, outcomeLabel(err), time.Since(began).Seconds())
 	if o.Replayed {
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
@@ -100,6 +104,14 @@ func (s *api) answerCall(w http.ResponseWriter, r *http.Request, req semel.Reque
 		return
 	}
 	writeJSON(w, o.Reply)
+}
+
+// outcomeLabel is how a call's end is counted.
+func outcomeLabel(err error) string {
+	if err == nil {
+		return "done"
+	}
+	return semel.KindOf(err).String()
 }
 
 // accepted answers for a call that is durably accepted: it says where its

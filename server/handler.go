@@ -36,11 +36,8 @@ type Options struct {
 	Backups string
 	// Version is the program's, for the description of the API and the metrics.
 	Version string
-	// Ready is asked by /readyz before the App is; an error makes the server
-	// unready. A server that is about to stop uses it.
-	Ready func() error
-	// Stopping, when closed, ends the streams of changes, which would keep an
-	// orderly stop waiting. Nil for never.
+	// Stopping, when closed, makes the server unready and ends the streams of
+	// changes, which would keep an orderly stop waiting. Nil for never.
 	Stopping <-chan struct{}
 	// Logger hears of failures that the caller is not told the details of;
 	// slog.Default.
@@ -57,9 +54,6 @@ func (o *Options) setDefaults() {
 	if o.Auth == nil {
 		o.Auth = Anonymous
 	}
-	if o.Ready == nil {
-		o.Ready = func() error { return nil }
-	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -70,12 +64,13 @@ type api struct {
 	Options
 	app       *semel.App
 	described func() []byte // the description of the API, made when it is first asked for
+	metrics   *metrics
 }
 
 // Handler serves the API of an App. It is safe for concurrent use.
 func Handler(app *semel.App, opts Options) http.Handler {
 	opts.setDefaults()
-	s := &api{app: app, Options: opts}
+	s := &api{app: app, Options: opts, metrics: newMetrics(app, opts.Version)}
 	s.described = sync.OnceValue(func() []byte {
 		b, err := json.Marshal(s.describe())
 		if err != nil {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/semel-dev/semel/message"
@@ -18,9 +19,11 @@ func (s *api) live(w http.ResponseWriter, _ *http.Request) {
 
 // ready is GET /readyz: calls are taken.
 func (s *api) ready(w http.ResponseWriter, _ *http.Request) {
-	err := s.Ready()
-	if err == nil {
-		err = s.app.Ready()
+	err := s.app.Ready()
+	select {
+	case <-s.Stopping:
+		err = errors.New("the server is about to stop")
+	default:
 	}
 	if err != nil {
 		s.refuse(w, message.CodeClosed, "calls are not taken: "+err.Error())

@@ -20,6 +20,7 @@ type outcomeDoc struct {
 	Reply       json.RawMessage `json:"reply,omitempty" doc:"if it is done"`
 	Code        string          `json:"code,omitempty" doc:"of a rejection"`
 	Detail      string          `json:"detail,omitempty"`
+	Data        json.RawMessage `json:"data,omitempty" doc:"of a rejection, for programs"`
 	Doubt       string          `json:"doubt,omitempty" doc:"the effect that is in doubt"`
 	Dead        string          `json:"dead_letter,omitempty"`
 	Fingerprint string          `json:"fingerprint" doc:"SHA-256 of the request's agent, action and canonical body, in hexadecimal"`
@@ -32,7 +33,7 @@ type outcomeDoc struct {
 func (s *api) outcomeDoc(name semel.AgentName, principal, key string, o semel.Outcome) outcomeDoc {
 	doc := outcomeDoc{
 		Agent: plainName(name), Key: key, Principal: principal, Action: o.Action, Status: o.Status.String(),
-		Reply: o.Reply, Code: o.Code, Detail: o.Detail, Fingerprint: o.Fingerprint.String(),
+		Reply: o.Reply, Code: o.Code, Detail: o.Detail, Data: o.Data, Fingerprint: o.Fingerprint.String(),
 		FirstSeen: instant(o.FirstSeen), Settled: instant(o.Settled), Attempts: o.Attempts,
 	}
 	switch o.Status {

@@ -22,6 +22,8 @@ type problem struct {
 	Retryable bool   `json:"retryable"`
 	Doubt     string `json:"doubt,omitempty"`       // the effect that is in doubt
 	Dead      string `json:"dead_letter,omitempty"` // the dead letter
+	// Data is what a rejection says to programs besides its code.
+	Data json.RawMessage `json:"data,omitempty"`
 }
 
 // problemType prefixes the code. It names the problem; it is not to be fetched.
@@ -36,7 +38,7 @@ func problemOf(err error) (p problem, a answer, private bool) {
 	kind := semel.KindOf(err)
 	switch {
 	case kind == semel.KindRejected && errors.As(err, &rejection):
-		p = problem{Type: problemType + "rejected", Code: rejection.Code, Detail: rejection.Detail}
+		p = problem{Type: problemType + "rejected", Code: rejection.Code, Detail: rejection.Detail, Data: rejection.Data}
 		return p.as(rejected, kind), rejected, false
 	case kind == semel.KindNotDone && errors.As(err, &notDone):
 		p, a = system(notDone.Code, kind)

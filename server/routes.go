@@ -115,9 +115,24 @@ func (s *api) readRoutes() []route {
 	}
 }
 
+// followRoute is the change feed.
+func (s *api) followRoute() route {
+	return route{method: http.MethodGet, path: "/v1/changes", roles: RoleRead, handle: s.changes,
+		id: "changes", about: "Follow the agents of a type that change, as server-sent events",
+		query: []param{
+			{"type", "the agent type", true, ""},
+			{"from", "the id of the last event that was dealt with, or start; without it the feed begins now", false, ""},
+			{"Last-Event-ID", "as from", false, ""},
+		},
+		media: eventStream, status: http.StatusOK, codes: codes(nameCodes, readCodes, []message.Code{codeNotFound})}
+}
+
 func (s *api) operatorRoutes() []route {
 	write := codes(readCodes, []message.Code{message.CodeCommitUnknown, message.CodeInFlight, message.CodeOverloaded})
 	return []route{
+		{method: http.MethodGet, path: "/metrics", roles: RoleOperator, handle: s.metrics.handler().ServeHTTP,
+			id: "metrics", about: "For Prometheus", media: "text/plain", status: http.StatusOK},
+		s.followRoute(),
 		{method: http.MethodDelete, path: "/v1/agents/{type}/{id}", roles: RoleOperator, handle: s.remove,
 			id: "delete", about: "Delete an agent; what is recorded of its calls stays", status: http.StatusNoContent,
 			codes: codes(nameCodes, write, []message.Code{message.CodeUnknownAgent})},

@@ -438,15 +438,8 @@ func TestBodyThatIsCutOff(t *testing.T) {
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	stopping := make(chan struct{})
-	s := serve(t, semel.Config{}, server.Options{Ready: func() error {
-		select {
-		case <-stopping:
-			return errors.New("stopping")
-		default:
-			return nil
-		}
-	}}, nil)
-	for _, path := range []string{"/livez", "/readyz"} {
+	s := serve(t, semel.Config{}, server.Options{Stopping: stopping}, nil)
+	for _, path := range []string{"/livez", "/readyz", "/healthz"} {
 		if r := s.do("GET", path, ""); r.status != 200 {
 			t.Errorf("%s: %+v", path, r)
 		}

@@ -108,7 +108,7 @@ func (o *remote) work(ctx context.Context, p *printer, args []string, work func(
 		}()
 		log := slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelError}))
 		s.what, base = o.data, "http://localhost"
-		opts.HTTP = &http.Client{Transport: inProcess{server.Handler(s.app, server.Options{Wait: u.Wait, MaxBody: int64(u.MaxBody), Logger: log})}}
+		opts.HTTP = &http.Client{Transport: inProcess{server.Handler(s.app, u.handlerOptions(log))}}
 	}
 	if s.Client, err = client.New(base, &opts); err != nil {
 		return usageError{err}
@@ -134,7 +134,7 @@ func openData(ctx context.Context, dir string) (*semel.App, *usable, error) {
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	app, err := open(ctx, abs, &u.config, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	app, err := open(ctx, abs, &u.config, nil, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if errors.Is(err, store.ErrLocked) {
 		return nil, nil, nextStep{fmt.Errorf("%s is in use by another process", dir), "if that is a server, ask it: --server URL instead of --data"}
 	}

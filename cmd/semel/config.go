@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"github.com/semel-dev/semel/webeffect"
+)
 
 // config is everything that `semel serve` can be told. A key of the file is a
 // path of koanf tags; settings.go says which of them are flags and variables as
@@ -65,6 +69,27 @@ type effectConfig struct {
 	MaxReply     size              `koanf:"max_reply"`
 }
 
+// spec is the effect as webeffect takes it.
+func (e effectConfig) spec() webeffect.Spec {
+	headers := make(map[string]string, len(e.Headers))
+	for name, value := range e.Headers {
+		headers[name] = string(value)
+	}
+	return webeffect.Spec{
+		URL: e.URL, Method: e.Method, Policy: e.Policy, Timeout: e.Timeout, Attempts: e.Attempts,
+		ProbeURL: e.ProbeURL, Headers: headers, AllowPrivate: e.AllowPrivate, MaxReply: int64(e.MaxReply),
+	}
+}
+
+// specs are all effects.
+func (c *config) specs() map[string]webeffect.Spec {
+	all := make(map[string]webeffect.Spec, len(c.Effects))
+	for name, e := range c.Effects {
+		all[name] = e.spec()
+	}
+	return all
+}
+
 type logConfig struct {
 	Level  string `koanf:"level"`
 	Format string `koanf:"format"`
@@ -86,7 +111,7 @@ func defaultConfig() config {
 		MaxState:       1 << 20,
 		MaxInFlight:    16384,
 		MaxAttempts:    10,
-		EffectsRunning: 256,
+		EffectsRunning: 1024,
 		CacheBytes:     256 << 20,
 		MemtableBytes:  64 << 20,
 		ChangeFeed:     true,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/server"
+	"github.com/semel-dev/semel/webeffect"
 )
 
 // usable is a configuration that was checked, with what the check had to make.
@@ -113,28 +114,35 @@ func (l *loaded) checkValues(bad *problems) {
 func (l *loaded) checkEffects(bad *problems) {
 	for _, name := range slices.Sorted(maps.Keys(l.Effects)) {
 		e := l.Effects[name]
-		refuse := func(key, format string, args ...any) {
-			path := join("effects."+name, key)
-			bad.add(l.where(path), path, format, args...)
-		}
 		if err := message.CheckName("effect's name", name); err != nil {
 			bad.add(l.where("effects"), "effects", "%v", err)
 		}
 		if e.URL == "" {
 			bad.add(l.where("effects."+name), "effects."+name, "it has no url; say where its requests are sent")
-		} else if !isHTTPURL(e.URL) {
-			refuse("url", "it must be an http or https URL")
+			continue
 		}
-		if e.ProbeURL != "" && !isHTTPURL(e.ProbeURL) {
-			refuse("probe_url", "it must be an http or https URL")
-		}
-		if e.Timeout < 0 {
-			refuse("timeout", "it is %v; it must be positive", e.Timeout)
-		}
-		if e.Attempts < 0 {
-			refuse("attempts", "it is %d; it must be positive", e.Attempts)
+		spec := e.spec()
+		spec.Headers = nil // checked when they are expanded
+		for _, err := range unjoin(webeffect.Check(map[string]webeffect.Spec{name: spec})) {
+			var field *webeffect.FieldError
+			path := "effects." + name
+			if errors.As(err, &field) {
+				path, err = field.Field, field.Err
+			}
+			bad.add(l.where(path), path, "%v", err)
 		}
 	}
+}
+
+// unjoin is the errors that errors.Join made one of.
+func unjoin(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }
 
 // isHTTPURL takes a template as well: {key} in a path, say.

@@ -23,8 +23,9 @@ auth:
   - {name: orders, roles: [call], tokens: ["`+hash+`"]}
 effects:
   charge:
-    url: https://user:`+canary+`@psp.example/x?key=`+canary+`#`+canary+`
-    probe_url: https://psp.example/x?key=`+canary+`
+    url: https://psp.example/x?key=`+canary+`
+    policy: probe
+    probe_url: https://psp.example/x/{key}?key=`+canary+`
     headers: {Authorization: "`+canary+`", X-Key: "v ${PSP}"}
 otlp: {endpoint: "http://u:`+canary+`@127.0.0.1:1"}
 `)

@@ -26,7 +26,4 @@ func (u *usable) warn(log *slog.Logger) {
 			log.Warn("insecure_public is set", "missing", missing)
 		}
 	}
-	if u.OTLP.Endpoint != "" {
-		log.Warn("otlp.endpoint is reserved: this version sends no traces")
-	}
 }

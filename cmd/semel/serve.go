@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"sync/atomic"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/agents/allocation"
@@ -22,6 +24,7 @@ import (
 	"github.com/semel-dev/semel/server"
 	"github.com/semel-dev/semel/store"
 	"github.com/semel-dev/semel/store/pebble"
+	"github.com/semel-dev/semel/webeffect"
 )
 
 func serveCommand() *cobra.Command {
@@ -80,21 +83,20 @@ func serve(ctx context.Context, s source, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer listener.Close()
-	app, err := open(ctx, dir, &u.config, log)
+	traces, err := startTraces(ctx, u.OTLP, log)
+	if err != nil {
+		return err
+	}
+	defer traces.stop()
+	app, err := open(ctx, dir, &u.config, traces.provider, log)
 	if err != nil {
 		return err
 	}
 	live := newLive(s, u, log)
-	var stopping atomic.Bool
-	srv := newServer(server.Handler(app, server.Options{
-		Wait: u.Wait, MaxBody: int64(u.MaxBody), Hosts: u.Hosts, Auth: live.auth, Logger: log,
-		Ready: func() error {
-			if stopping.Load() {
-				return errors.New("shutting down")
-			}
-			return nil
-		},
-	}), u.Wait, log)
+	stopping := make(chan struct{})
+	opts := u.handlerOptions(log)
+	opts.Hosts, opts.Auth, opts.Stopping = u.Hosts, live.auth, stopping
+	srv := newServer(server.Handler(app, opts), u.Wait, log)
 
 	failed := make(chan error, 1)
 	go func() { failed <- live.serve(srv, listener) }()
@@ -111,8 +113,17 @@ func serve(ctx context.Context, s source, stdout, stderr io.Writer) error {
 		log.Info("stopping: waiting for what is under way; a second signal stops at once")
 		err = nil
 	}
-	stopping.Store(true)
+	close(stopping)
 	return errors.Join(err, drain(srv, app, log))
+}
+
+// handlerOptions are those that a server and a directory opened without one
+// have in common.
+func (u *usable) handlerOptions(log *slog.Logger) server.Options {
+	return server.Options{
+		Wait: u.Wait, MaxBody: int64(u.MaxBody), Backups: u.Backups, Effects: slices.Sorted(maps.Keys(u.Effects)),
+		Version: readBuildInfo().Version, Logger: log,
+	}
 }
 
 // serve answers connections until the server is shut down.
@@ -125,12 +136,13 @@ func (v *live) serve(srv *http.Server, l net.Listener) error {
 }
 
 // open opens and starts the App with the agents that are built in.
-func open(ctx context.Context, dir string, c *config, log *slog.Logger) (*semel.App, error) {
+func open(ctx context.Context, dir string, c *config, traces trace.TracerProvider, log *slog.Logger) (*semel.App, error) {
 	st := pebble.At(dir, pebble.Options{Logger: log, MemTableBytes: uint64(c.MemtableBytes)})
 	app, err := semel.Open(ctx, st, &semel.Config{
 		Retention: c.Retention, Skew: c.Skew,
 		CacheBytes: int(c.CacheBytes), MaxInFlight: c.MaxInFlight, MaxState: int(c.MaxState), MaxBody: int(c.MaxBody),
 		MaxAttempts: c.MaxAttempts, EffectsRunning: c.EffectsRunning, Logger: log,
+		ChangeFeed: c.ChangeFeed, TracerProvider: traces,
 	})
 	if err != nil {
 		if errors.Is(err, store.ErrLocked) {
@@ -140,7 +152,12 @@ func open(ctx context.Context, dir string, c *config, log *slog.Logger) (*semel.
 	}
 	allocation.Register(app)
 	ledger.Register(app)
-	if err := app.Start(ctx); err != nil {
+	// Also without effects: what is left of those that there were can be settled.
+	err = webeffect.Register(app, c.specs(), nil)
+	if err == nil {
+		err = app.Start(ctx)
+	}
+	if err != nil {
 		err = fmt.Errorf("%s: %w", dir, err)
 		log.Error("the store cannot be used; closing it", "error", err) // before anything that may take time
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)

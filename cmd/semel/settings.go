@@ -38,7 +38,7 @@ var settings = []setting{
 	{path: "change_feed", usage: "keep what GET /v1/changes tells"},
 	{path: "log.level", usage: "the least `level` that is logged: debug, info, warn or error"},
 	{path: "log.format", usage: "the `format` of the log: text or json"},
-	{path: "otlp.endpoint", usage: "the `URL` of an OpenTelemetry collector; reserved for tracing"},
+	{path: "otlp.endpoint", usage: "the `URL` of an OpenTelemetry collector that is sent traces (OTLP over HTTP)"},
 }
 
 // flagName is how the setting is given on the command line, without dashes.
