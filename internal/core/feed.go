@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/semel-dev/semel/message"
 )
@@ -101,13 +102,7 @@ func (s *Shard) recoverFeed() {
 // writeChanges puts the agents whose states Seal is about to write into the
 // feed.
 func (s *Shard) writeChanges() {
-	n := 0
-	for _, c := range s.open.dirty {
-		if c.changed {
-			n++
-		}
-	}
-	if n == 0 {
+	if !slices.ContainsFunc(s.open.dirty, func(c *cell) bool { return c.changed }) {
 		return
 	}
 	var k [changeKeyBytes]byte

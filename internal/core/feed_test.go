@@ -177,6 +177,16 @@ func TestFeedCounts(t *testing.T) {
 	if n := d.drainUnits(); n < 5 || d.rows(message.TableChange) != n {
 		t.Errorf("%d units, %d changes", n, d.rows(message.TableChange))
 	}
+	for _, row := range d.store.durable[0].scan(message.TableChange, "") {
+		c, err := ReadChanges(row)
+		want := changesBytes
+		for _, key := range c.Agents {
+			want += sizeNested(len(key))
+		}
+		if got := len(row.Key) + len(row.Value); err != nil || got != want {
+			t.Errorf("a row of %d bytes is taken for %d: %v", got, want, err)
+		}
+	}
 }
 
 // FAULTS 12, 59: a row that is not what was written is an error that names it.

@@ -155,26 +155,28 @@ func TestFollowFromStart(t *testing.T) {
 		addAll(t, e, "2", ids[i])
 	}
 	versions := make(map[string]uint64)
-	var positions []Position
-	for _, c := range first(t, e.Changes(t.Context(), message.DefaultTenant, "counter", FromStart), agents) {
+	told := first(t, e.Changes(t.Context(), message.DefaultTenant, "counter", FromStart), agents)
+	for _, c := range told {
 		versions[c.Agent.ID] = c.Version
-		positions = append(positions, c.Position)
 	}
-	// An agent that changed again has come with that already, or comes again.
-	for i, p := range positions {
-		if i%100 != 0 {
-			continue
+	// Whoever left in between, also within a unit, hears of all that came
+	// behind, and of what happened meanwhile.
+	for i := 0; i < agents; i += 100 {
+		id := fmt.Sprint("then", i)
+		addAll(t, e, "1", id)
+		left := map[string]bool{id: true}
+		for _, c := range told[i+1:] {
+			left[c.Agent.ID] = true
 		}
-		addAll(t, e, fmt.Sprint("then", i), "last")
-		for c, err := range e.Changes(t.Context(), message.DefaultTenant, "counter", p) {
-			if err != nil || c.Reset {
-				t.Fatal(c, err)
-			}
-			versions[c.Agent.ID] = c.Version
-			if c.Agent == agent("last") {
-				break
+		f := follow(t, e, told[i].Position)
+		for len(left) > 0 {
+			if c := f.next(t); c.Reset {
+				t.Fatalf("behind change %d comes %+v", i, c)
+			} else {
+				delete(left, c.Agent.ID)
 			}
 		}
+		f.leave()
 	}
 	for i, id := range ids {
 		want := uint64(1)
@@ -401,6 +403,63 @@ func TestFollowBehindRetention(t *testing.T) {
 	}
 }
 
+// A position does not know its generation: what lies in later ones is found,
+// and nothing of earlier ones comes again.
+func TestFollowAcrossGenerations(t *testing.T) {
+	t.Parallel()
+	e := start(t, mem.New(mem.Shards(1)), Config{Feed: true, Retention: 4 * time.Second}, nil)
+	var positions []Position
+	seen, n := make(map[message.Generation]bool), 0
+	for ; len(seen) < 3; n++ {
+		p, err := e.FeedPosition()
+		if err != nil {
+			t.Fatal(err)
+		}
+		positions = append(positions, p)
+		addAll(t, e, "1", fmt.Sprint(n))
+		if g := generationOf(t, e); !seen[g] {
+			seen[g] = true
+			continue
+		}
+		before := generationOf(t, e)
+		eventually(t, "a generation begins", func() bool {
+			addAll(t, e, fmt.Sprint("turn", time.Now().UnixNano()), "turn")
+			return generationOf(t, e) != before
+		})
+	}
+	addAll(t, e, "1", "last")
+	for i, p := range positions {
+		ids := make(map[string]bool)
+		for c, err := range e.Changes(t.Context(), message.DefaultTenant, "counter", p) {
+			if err != nil || c.Reset {
+				t.Fatalf("%+v, %v", c, err)
+			}
+			if ids[c.Agent.ID] = true; c.Agent.ID == "last" {
+				break
+			}
+		}
+		for j := range n {
+			if ids[fmt.Sprint(j)] != (j >= i) {
+				t.Errorf("from before change %d on, change %d is told: %v", i, j, j < i)
+			}
+		}
+	}
+}
+
+// generationOf is where the last change of a shard lies.
+func generationOf(t *testing.T, e *Engine) message.Generation {
+	t.Helper()
+	rows, err := e.shards[0].session().Scan(t.Context(), store.Range{Table: message.TableChange}, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := core.ReadChanges(rows[len(rows)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Gen
+}
+
 // forgot says whether a position is too old by now.
 func forgot(t *testing.T, e *Engine, p Position) bool {
 	_, places, err := p.parse()
@@ -423,11 +482,11 @@ func TestFollowFromElsewhere(t *testing.T) {
 	t.Parallel()
 	disk := mem.New(mem.Shards(2))
 	e := start(t, disk, Config{Feed: true}, nil)
-	addAll(t, e, "1", "a", "b", "c")
+	addAll(t, e, "1", "a", "b", on(0, 2))
 	here, _ := e.FeedPosition()
 	restored := start(t, disk.Backup(), Config{Feed: true}, nil)
 	resharded := start(t, mem.New(mem.Shards(3)), Config{Feed: true}, nil)
-	ahead, _ := positionOf(e.store.Incarnation(), []place{{seq: 1 << 40}, {seq: 1}}, nil)
+	ahead, _ := positionOf(e.store.Incarnation(), []place{{seq: 0}, {seq: 1 << 40}}, nil) // its first shard is not
 	for name, c := range map[string]struct {
 		e *Engine
 		p Position
@@ -481,17 +540,27 @@ func TestFollowRefuses(t *testing.T) {
 // Close ends who follows, also where nothing happens.
 func TestFollowEndsWithTheEngine(t *testing.T) {
 	t.Parallel()
-	e := start(t, mem.New(), Config{Feed: true}, nil)
+	calling, release := make(chan struct{}), make(chan struct{})
+	e := start(t, mem.New(), Config{Feed: true}, map[string]Outside{"outside": {Call: func(context.Context, core.EffectJob) core.EffectResult {
+		close(calling)
+		<-release
+		return core.EffectResult{Status: message.StatusDone, Body: []byte("5")}
+	}}})
+	go e.Submit(context.Background(), keyed(t, "a", "call", "1", 5), false)
+	<-calling
 	f := follow(t, e, "")
 	eventually(t, "it follows", func() bool { return e.feed.followers.Load() == 1 })
-	if err := e.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	in(t, "the feed ends", func() {
+	closed := make(chan error, 1)
+	go func() { closed <- e.Close(context.Background()) }()
+	in(t, "the feed ends, though an effect goes on", func() {
 		for c := range f.changes {
 			t.Errorf("%+v", c)
 		}
 	})
+	close(release)
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
 	var fault *message.Fault
 	if !errors.As(f.err, &fault) || fault.Code != message.CodeClosed {
 		t.Errorf("it ended with %v", f.err)
