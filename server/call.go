@@ -139,7 +139,14 @@ func (s *api) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte,
 	if ce := r.Header.Get("Content-Encoding"); ce != "" && !strings.EqualFold(ce, "identity") {
 		return nil, codeUnsupportedMedia, fmt.Errorf("the body is encoded as %q; send it as it is", ce)
 	}
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var b []byte
+	var err error
+	if n := r.ContentLength; n >= 0 && n <= min(limit, smallBody) {
+		b = make([]byte, n) // net/http gives no more than that
+		_, err = io.ReadFull(r.Body, b)
+	} else {
+		b, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -149,6 +156,10 @@ func (s *api) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte,
 	}
 	return b, "", nil
 }
+
+// smallBody is how large a body is read into room that was made for all of it
+// before it came. Whoever announces more and sends nothing shall not hold more.
+const smallBody = 8 << 10
 
 func isJSON(contentType string) bool {
 	if contentType == "application/json" {

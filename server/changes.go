@@ -38,16 +38,24 @@ func (s *api) changes(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	events := &events{to: w, control: http.NewResponseController(w)}
 	defer events.beat(cancel, s.Stopping)()
-	for c, err := range s.app.Changes(ctx, semel.ChangesQuery{Tenant: s.who(r).Tenant, Type: typ, From: semel.Position(from)}) {
-		switch {
-		case err == nil:
-			err = events.change(c)
-		case !events.begun():
-			s.fail(w, r, err)
-			return
-		}
-		if err != nil { // the reader is gone, or the stream ended: it comes again
-			return
+	query := semel.ChangesQuery{Tenant: s.who(r).Tenant, Type: typ, From: semel.Position(from)}
+	for goOn := true; goOn; {
+		goOn = false
+		for c, err := range s.app.Changes(ctx, query) {
+			if err != nil && c.Position != "" {
+				// This agent's state cannot be read; the others' can. A reader
+				// that came again would stand at the same place for ever.
+				s.logFailure(r, err)
+				query.From, goOn = c.Position, true
+				break
+			}
+			if err != nil && !events.begun() {
+				s.fail(w, r, err)
+				return
+			}
+			if err != nil || events.change(c) != nil { // the reader is gone, or the stream ended: it comes again
+				return
+			}
 		}
 	}
 }

@@ -120,7 +120,12 @@ func (s *api) mux() *http.ServeMux {
 // that followed the redirect would call something else.
 func (s *api) plainPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for i, segment := range strings.Split(r.URL.EscapedPath(), "/") {
+		path := r.URL.EscapedPath()
+		if !strings.Contains(path, "/.") && !strings.Contains(path, "//") && !strings.HasSuffix(path, "/") && path != "" {
+			next.ServeHTTP(w, r) // nearly always
+			return
+		}
+		for i, segment := range strings.Split(path, "/") {
 			if i > 0 && (segment == "" && r.URL.Path != "/" || segment == "." || segment == "..") {
 				s.refuse(w, codeNotFound, "the path has an empty segment, or one of dots; escape what is meant: %2F for a slash")
 				return
