@@ -107,9 +107,6 @@ func (c *client) addToBatch(agentType, id, action, key, body string) {
 	c.body = append(append(append(b, `,"body":`...), body...), '}')
 }
 
-// errNoBatches says that the server does not know of batches.
-var errNoBatches = errors.New("the server takes no batches")
-
 // callBatch expects that all n calls of the batch are done.
 func (c *client) callBatch(n int) error {
 	c.body = append(c.body, ']')
@@ -126,9 +123,6 @@ func (c *client) callBatch(n int) error {
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		return err
-	}
-	if answer.StatusCode == http.StatusNotFound {
-		return errNoBatches
 	}
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("the server answered %s: %.1000s", answer.Status, text)

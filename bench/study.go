@@ -163,10 +163,7 @@ func (s Study) Run(ctx context.Context) (*Report, error) {
 	disk.finish()
 	r.Disk = measurementOf(point, "", &disk)
 	for _, p := range points {
-		switch err := s.point(ctx, p, r, next); {
-		case errors.Is(err, errNoBatches):
-			r.Warnings = append(r.Warnings, p.String()+": not measured: "+errNoBatches.Error())
-		case err != nil:
+		if err := s.point(ctx, p, r, next); err != nil {
 			return nil, err
 		}
 	}

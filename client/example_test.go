@@ -84,4 +84,7 @@ func ExampleClient_Batch() {
 		}
 		fmt.Println(a.Key, string(a.Body))
 	}
+	// Output:
+	// c-1 {"cents":5}
+	// d-1 semel: debit of account/bob: rejected (insufficient_funds): the balance is 0, less than 5
 }

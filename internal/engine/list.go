@@ -194,7 +194,11 @@ func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place,
 func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[message.Row, error] {
 	return func(yield func(message.Row, error) bool) {
 		for {
-			page, err := sh.session().Scan(ctx, r, scanPage)
+			reads, _ := sh.reads()
+			page, err := reads.session.Scan(ctx, r, scanPage)
+			if err != nil && !reads.lasts() {
+				err, page = nil, nil // of a session that was lost; the barrier waits for the next
+			}
 			if err != nil {
 				yield(message.Row{}, fmt.Errorf("list shard %d: %w", sh.id, err))
 				return
@@ -206,6 +210,9 @@ func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[m
 			if ans.Fault != nil {
 				yield(message.Row{}, ans.Fault)
 				return
+			}
+			if !reads.lasts() {
+				continue // what was read may have been lost with its session
 			}
 			for _, row := range page {
 				if !yield(row, nil) {
