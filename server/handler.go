@@ -105,11 +105,16 @@ func (s *api) mux() *http.ServeMux {
 	}
 	for path, methods := range allowed {
 		if path == keysPath {
-			continue // it is an action's path as well, whose answer to other methods is this one's
+			continue // it is an action's path as well, which answers for both
 		}
 		list := strings.Join(methods, ", ")
+		both := strings.Join(append(allowed[keysPath], methods...), ", ")
 		// The mux's own answer to another method is not a problem document.
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			list := list
+			if path == actionPath && r.PathValue("action") == keysAction {
+				list = both
+			}
 			w.Header().Set("Allow", list)
 			s.refuse(w, codeMethodNotAllowed, "this path takes "+list)
 		})

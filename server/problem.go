@@ -46,6 +46,10 @@ func problemOf(err error) (p problem, a answer, private bool) {
 			// whoever is at the other end.
 			p.Detail, private = "nothing was recorded; calling again with the same key tries it again", true
 		}
+		if notDone.Code == message.CodeStoreUnavailable {
+			// The store's own words name its place, and the rows of others.
+			p.Detail, private = "the store does not answer, or cannot read what it holds; try again, and see the server's log if it lasts", true
+		}
 		return p, a, private
 	case kind == semel.KindUnknown && errors.As(err, &unknown):
 		p, a = system(unknown.Code, kind)

@@ -9,7 +9,8 @@ import (
 // The path of an action, and of a list that is below it.
 const (
 	actionPath = "/v1/agents/{type}/{id}/{action}"
-	keysPath   = "/v1/agents/{type}/{id}/keys"
+	keysAction = "keys"
+	keysPath   = "/v1/agents/{type}/{id}/" + keysAction
 )
 
 // route is one line of the table that routes requests and of which the
