@@ -18,7 +18,7 @@ type problem struct {
 	Status    int    `json:"status"`
 	Detail    string `json:"detail,omitempty"`
 	Code      string `json:"code"`
-	Kind      string `json:"kind"`
+	Kind      string `json:"kind" enum:"not_done,rejected,unknown"`
 	Retryable bool   `json:"retryable"`
 	Doubt     string `json:"doubt,omitempty"`       // the effect that is in doubt
 	Dead      string `json:"dead_letter,omitempty"` // the dead letter
