@@ -84,7 +84,7 @@ func (s *site) send(req *http.Request) response {
 	return readAll(s.t, res)
 }
 
-func readAll(t *testing.T, res *http.Response) response {
+func readAll(t testing.TB, res *http.Response) response {
 	t.Helper()
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)

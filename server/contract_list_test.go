@@ -138,7 +138,7 @@ func walk(t *testing.T, s *site, path string, limit, want int) {
 }
 
 // pageIn reads the entries and the cursor of any list.
-func pageIn(t *testing.T, r response) (entries []string, next string) {
+func pageIn(t testing.TB, r response) (entries []string, next string) {
 	t.Helper()
 	for name, value := range get[map[string]any](t, r, 200) {
 		if name == "next" {

@@ -61,7 +61,7 @@ func TestContract(t *testing.T) {
 }
 
 // get reads a document.
-func get[T any](t *testing.T, r response, status int) (doc T) {
+func get[T any](t testing.TB, r response, status int) (doc T) {
 	t.Helper()
 	if r.status != status || r.header.Get("Content-Type") != "application/json" {
 		t.Fatalf("%d %s %s, not %d with a document", r.status, r.header.Get("Content-Type"), r.body, status)
