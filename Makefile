@@ -8,7 +8,7 @@ SEED     ?=
 # Packages with goroutines of their own; the race detector slows the others for nothing.
 RACE = . ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./bench/... ./cmd/...
 
-.PHONY: help build serve test race lint fmt-check fuzz sim soak bench
+.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim soak bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,12 @@ fuzz: ## run every fuzz target for FUZZTIME
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg || exit 1; \
 		done; \
 	done
+
+schemathesis: ## make requests of /openapi.json to the real server (needs python3)
+	@.ci/schemathesis
+
+hostile: ## measure what slow, endless and huge requests do to honest clients
+	SEMEL_HOSTILE=1 $(GO) test -count=1 -timeout 20m -v -run 'TestHostile' ./cmd/semel
 
 sim: ## drive the core through seeded faults; SEED=n repeats one run
 	$(GO) test ./internal/core -run TestSeeds $(if $(SEED),-seed=$(SEED)) -v

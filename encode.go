@@ -1,7 +1,12 @@
 package semel
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/semel-dev/semel/message"
 )
 
 // encode makes the JSON of a body, a reply or a context, which shares nothing
@@ -34,7 +39,20 @@ func decode[T any](data []byte, v *T) error {
 			return nil
 		}
 	}
-	return json.Unmarshal(data, v)
+	err := json.Unmarshal(data, v)
+	var misfit *json.UnmarshalTypeError
+	if err == nil || !errors.As(err, &misfit) || !strings.HasPrefix(misfit.Value, "number") {
+		return err
+	}
+	// For encoding/json 100.0 and 1e2 are no integers. For JSON, and for the
+	// fingerprint of a request, they are the number 100; so what is the same
+	// request must be taken however it is spelled.
+	canonical, bad := message.Canonical(nil, data)
+	if bad != nil || bytes.Equal(canonical, data) {
+		return err
+	}
+	*v = *new(T)
+	return json.Unmarshal(canonical, v)
 }
 
 type notJSONError struct{}

@@ -16,7 +16,7 @@ type agentDoc struct {
 }
 
 type agentsDoc struct {
-	Agents []agentDoc  `json:"agents"`
+	Agents []agentDoc  `json:"agents" nullable:"false"`
 	Next   semel.Place `json:"next,omitempty" doc:"the cursor of the next page; without it this is the last"`
 }
 

@@ -17,7 +17,7 @@ const maxBatch = 1000
 
 // callDoc is a call in the body of POST /v1/calls.
 type callDoc struct {
-	Agent  string          `json:"agent" doc:"type/id, the id as it is" minLength:"3"`
+	Agent  string          `json:"agent" doc:"type/id, the id as it is" pattern:"^[^/]+/.+$"`
 	Action string          `json:"action" minLength:"1"`
 	Key    *string         `json:"key,omitempty" minLength:"1" maxLength:"255" doc:"the idempotency key; left out only for actions that take effect at least once"`
 	Body   json.RawMessage `json:"body,omitempty" doc:"the action's body; null if it is left out"`

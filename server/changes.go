@@ -34,6 +34,10 @@ func (s *api) changes(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, message.CodeInvalidRequest, "say whose agents are meant: ?type=account")
 		return
 	}
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", eventStream)
+		return
+	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	events := &events{to: w, control: http.NewResponseController(w)}

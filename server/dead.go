@@ -31,7 +31,7 @@ func deadDocOf(d semel.DeadLetter) deadDoc {
 }
 
 type deadsDoc struct {
-	Dead []deadDoc   `json:"dead_letters"`
+	Dead []deadDoc   `json:"dead_letters" nullable:"false"`
 	Next semel.Place `json:"next,omitempty" doc:"the cursor of the next page; without it this is the last"`
 }
 

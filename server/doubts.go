@@ -32,7 +32,7 @@ func doubtDocOf(e semel.PendingEffect) doubtDoc {
 }
 
 type doubtsDoc struct {
-	Doubts []doubtDoc  `json:"doubts"`
+	Doubts []doubtDoc  `json:"doubts" nullable:"false"`
 	Next   semel.Place `json:"next,omitempty" doc:"the cursor of the next page; without it this is the last"`
 }
 

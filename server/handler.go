@@ -69,6 +69,17 @@ type api struct {
 
 // Handler serves the API of an App. It is safe for concurrent use.
 func Handler(app *semel.App, opts Options) http.Handler {
+	s := newAPI(app, opts)
+	// A page of another site must not act through its visitor's browser: the
+	// server listens on the loopback address, where no password protects it.
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, codeForbidden, "a browser may not send this from a page of another origin")
+	}))
+	return s.ownHosts(origin.Handler(s.authenticated(s.plainPaths(s.mux()))))
+}
+
+func newAPI(app *semel.App, opts Options) *api {
 	opts.setDefaults()
 	s := &api{app: app, Options: opts, metrics: newMetrics(app, opts.Version)}
 	s.described = sync.OnceValue(func() []byte {
@@ -78,13 +89,7 @@ func Handler(app *semel.App, opts Options) http.Handler {
 		}
 		return b
 	})
-	// A page of another site must not act through its visitor's browser: the
-	// server listens on the loopback address, where no password protects it.
-	origin := http.NewCrossOriginProtection()
-	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, codeForbidden, "a browser may not send this from a page of another origin")
-	}))
-	return s.ownHosts(origin.Handler(s.authenticated(s.plainPaths(s.mux()))))
+	return s
 }
 
 // mux routes requests by the table in routes.go.
@@ -100,11 +105,16 @@ func (s *api) mux() *http.ServeMux {
 	}
 	for path, methods := range allowed {
 		if path == keysPath {
-			continue // it is an action's path as well, whose answer to other methods is this one's
+			continue // it is an action's path as well, which answers for both
 		}
 		list := strings.Join(methods, ", ")
+		both := strings.Join(append(allowed[keysPath], methods...), ", ")
 		// The mux's own answer to another method is not a problem document.
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			list := list
+			if path == actionPath && r.PathValue("action") == keysAction {
+				list = both
+			}
 			w.Header().Set("Allow", list)
 			s.refuse(w, codeMethodNotAllowed, "this path takes "+list)
 		})

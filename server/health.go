@@ -26,7 +26,11 @@ func (s *api) ready(w http.ResponseWriter, _ *http.Request) {
 	default:
 	}
 	if err != nil {
-		s.refuse(w, message.CodeClosed, "calls are not taken: "+err.Error())
+		detail := "calls are not taken"
+		if s.Auth == Anonymous { // else this may be anybody, and the reason names the store's place
+			detail += ": " + err.Error()
+		}
+		s.refuse(w, message.CodeClosed, detail)
 		return
 	}
 	writeJSON(w, []byte(`{"status":"ok"}`))

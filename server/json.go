@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/semel-dev/semel/message"
@@ -52,6 +54,9 @@ func readDocument(b []byte, doc any) error {
 	if err := message.CheckJSON(b); err != nil {
 		return err
 	}
+	if name, found := unknownMember(b, reflect.TypeOf(doc).Elem()); found {
+		return fmt.Errorf("the body is not what this path takes: it has no member %q; names are in lower case", name)
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(doc); err != nil {
@@ -59,6 +64,41 @@ func readDocument(b []byte, doc any) error {
 	}
 	return nil
 }
+
+// unknownMember finds a member that an object, or one of an array's, has and
+// its type has not. The decoder alone takes "KEY" for "key", and so would read
+// two members as one, of which the last wins.
+func unknownMember(b []byte, t reflect.Type) (name string, found bool) {
+	var objects []map[string]skipped
+	var err error
+	if t.Kind() == reflect.Slice {
+		t, err = t.Elem(), json.Unmarshal(b, &objects)
+	} else {
+		objects = make([]map[string]skipped, 1)
+		err = json.Unmarshal(b, &objects[0])
+	}
+	if err != nil {
+		return "", false // the decoder says what is wrong
+	}
+	known := make(map[string]bool, t.NumField())
+	for i := range t.NumField() {
+		tag, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		known[tag] = true
+	}
+	for _, o := range objects {
+		for name := range o {
+			if !known[name] {
+				return name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// skipped is a JSON value that nobody looks at.
+type skipped struct{}
+
+func (*skipped) UnmarshalJSON([]byte) error { return nil }
 
 // instant is a time for a document; nil leaves it out.
 func instant(t time.Time) *time.Time {

@@ -35,6 +35,10 @@ func (s *api) describe() *huma.OpenAPI {
 			}
 		}
 	}
+	security := []map[string][]string{{"token": {}}}
+	if s.Auth == Anonymous {
+		security = append(security, map[string][]string{}) // or nothing
+	}
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{
@@ -48,7 +52,7 @@ func (s *api) describe() *huma.OpenAPI {
 				"token": {Type: "http", Scheme: "bearer"},
 			},
 		},
-		Security: []map[string][]string{{"token": {}}, {}},
+		Security: security,
 	}
 }
 
@@ -70,6 +74,9 @@ type describer struct {
 // add describes a route; info is of the action if the route is of one.
 func (d *describer) add(rt route, info *semel.ActionInfo) {
 	op := &huma.Operation{OperationID: rt.id, Summary: rt.about, Method: rt.method, Path: rt.path, Responses: make(map[string]*huma.Response)}
+	if rt.roles == 0 {
+		op.Security = []map[string][]string{{}}
+	}
 	for _, name := range pathNames.FindAllStringSubmatch(rt.path, -1) {
 		op.Parameters = append(op.Parameters, &huma.Param{Name: name[1], In: "path", Required: true, Schema: nameSchema()})
 	}
@@ -77,11 +84,15 @@ func (d *describer) add(rt route, info *semel.ActionInfo) {
 		in, schema := "query", d.registry.Schema(reflect.TypeOf(p.sample), false, "")
 		switch p.name {
 		case keyHeader:
-			schema.MaxLength, schema.MinLength = ptr(512), ptr(1) // escaped, of at most 255 bytes
+			schema.Pattern = headerKeyPattern
 		case "limit":
 			schema.Minimum, schema.Maximum = ptr(1.0), ptr(float64(pageMax))
+		case "cursor":
+			schema.Pattern = "^[A-Za-z0-9_-]*$"
+		case "type":
+			schema.MaxLength, schema.MinLength = ptr(message.MaxNameBytes), ptr(1)
 		case "key":
-			schema.MaxLength, schema.MinLength = ptr(message.MaxKeyBytes), ptr(1)
+			schema.MaxLength, schema.Pattern = ptr(message.MaxKeyBytes), keyPattern
 		}
 		if p.name[0] >= 'A' && p.name[0] <= 'Z' {
 			in = "header"
@@ -107,8 +118,18 @@ func (d *describer) add(rt route, info *semel.ActionInfo) {
 
 var pathNames = regexp.MustCompile(`\{(\w+)\}`)
 
+// The patterns of names and keys, as message.CheckName has them: without control
+// characters, and a name in a path is not made of one or two dots. The header has
+// the key as a string of RFC 8941, or bare.
+const (
+	plainChar        = `[^\x00-\x1f\x7f-\x9f]`
+	namePattern      = `^([^.\x00-\x1f\x7f-\x9f]` + plainChar + `*|\.[^.\x00-\x1f\x7f-\x9f]` + plainChar + `*|\.\.` + plainChar + `+)$`
+	keyPattern       = `^` + plainChar + `+$`
+	headerKeyPattern = `^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-~]([ -~]{0,253}[!-~])?)$`
+)
+
 func nameSchema() *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, MinLength: ptr(1), MaxLength: ptr(message.MaxNameBytes)}
+	return &huma.Schema{Type: huma.TypeString, MaxLength: ptr(message.MaxNameBytes), Pattern: namePattern}
 }
 
 // body describes what a request carries.

@@ -73,7 +73,7 @@ func (s *api) outcome(w http.ResponseWriter, r *http.Request) {
 }
 
 type keysDoc struct {
-	Keys []outcomeDoc `json:"keys"`
+	Keys []outcomeDoc `json:"keys" nullable:"false"`
 	Next semel.Place  `json:"next,omitempty" doc:"the cursor of the next page; without it this is the last"`
 }
 

@@ -18,7 +18,7 @@ type problem struct {
 	Status    int    `json:"status"`
 	Detail    string `json:"detail,omitempty"`
 	Code      string `json:"code"`
-	Kind      string `json:"kind"`
+	Kind      string `json:"kind" enum:"not_done,rejected,unknown"`
 	Retryable bool   `json:"retryable"`
 	Doubt     string `json:"doubt,omitempty"`       // the effect that is in doubt
 	Dead      string `json:"dead_letter,omitempty"` // the dead letter
@@ -47,6 +47,10 @@ func problemOf(err error) (p problem, a answer, private bool) {
 			// What a handler says in an error or a panic was not written for
 			// whoever is at the other end.
 			p.Detail, private = "nothing was recorded; calling again with the same key tries it again", true
+		}
+		if notDone.Code == message.CodeStoreUnavailable {
+			// The store's own words name its place, and the rows of others.
+			p.Detail, private = "the store does not answer, or cannot read what it holds; try again, and see the server's log if it lasts", true
 		}
 		return p, a, private
 	case kind == semel.KindUnknown && errors.As(err, &unknown):

@@ -9,7 +9,8 @@ import (
 // The path of an action, and of a list that is below it.
 const (
 	actionPath = "/v1/agents/{type}/{id}/{action}"
-	keysPath   = "/v1/agents/{type}/{id}/keys"
+	keysAction = "keys"
+	keysPath   = "/v1/agents/{type}/{id}/" + keysAction
 )
 
 // route is one line of the table that routes requests and of which the
@@ -75,7 +76,7 @@ func (s *api) callRoutes() []route {
 			id: "call", about: "Call an action, exactly once per key", query: []param{keyParam, waitParam},
 			body: raw{}, status: http.StatusOK, reply: raw{}, codes: call},
 		{method: http.MethodPost, path: "/v1/calls", roles: RoleCall, handle: s.calls,
-			id: "calls", about: "Call an action, or many, named in the body", query: []param{keyParam, waitParam},
+			id: "calls", about: "Call an action, or many, named in the body", query: []param{waitParam},
 			body: raw{}, status: http.StatusOK, reply: raw{}, codes: call},
 		{method: http.MethodPost, path: "/v1/effects/{name}", roles: RoleCall, handle: s.callEffect,
 			id: "effect", about: "Call an effect that is configured, exactly once per key under its policy", query: []param{keyParam, waitParam},

@@ -22,6 +22,7 @@ import (
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/agents/ledger"
 	"github.com/semel-dev/semel/server"
+	"github.com/semel-dev/semel/store"
 	"github.com/semel-dev/semel/store/mem"
 )
 
@@ -31,17 +32,23 @@ type none = struct{}
 
 // site is a server under test with its App.
 type site struct {
-	t    *testing.T
+	t    testing.TB
 	app  *semel.App
 	url  string
 	http *http.Client
 }
 
 // serve starts a server with the ledger and what register adds.
-func serve(t *testing.T, cfg semel.Config, opts server.Options, register func(*semel.App)) *site {
+func serve(t testing.TB, cfg semel.Config, opts server.Options, register func(*semel.App)) *site {
+	t.Helper()
+	return serveOn(t, mem.New(), cfg, opts, register)
+}
+
+// serveOn is serve with a store of the test's own.
+func serveOn(t testing.TB, st store.Opener, cfg semel.Config, opts server.Options, register func(*semel.App)) *site {
 	t.Helper()
 	cfg.BackoffBase, cfg.BackoffMax = time.Millisecond, time.Millisecond
-	app, err := semel.Open(t.Context(), mem.New(), &cfg)
+	app, err := semel.Open(t.Context(), st, &cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
