@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -315,4 +316,48 @@ func TestEffectsWithoutContinuation(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// A tool that looks into a store leaves its effects to the program that has
+// them.
+func TestHeldEffects(t *testing.T) {
+	t.Parallel()
+	disk := mem.New()
+	var calls atomic.Int32
+	begin := func(hold bool) (*semel.App, *semel.Action[int, int]) {
+		app, err := semel.Open(t.Context(), disk, &semel.Config{HoldEffects: hold})
+		if err != nil {
+			t.Fatal(err)
+		}
+		charge := semel.NewEffect(app, "charge", func(context.Context, semel.EffectCall, int) (int, error) {
+			calls.Add(1)
+			return 7, nil
+		})
+		bank := semel.NewAgent[int](app, "bank")
+		charged := semel.Then(bank, "charged", func(_ *int, _ *semel.Step, _ struct{}, r semel.Result[int]) (int, error) { return r.Value, r.Err() })
+		return app, semel.On(bank, "pay", func(_ *int, s *semel.Step, n int) (int, error) {
+			charge.Ask(s, n, charged.With(struct{}{}))
+			return semel.Defer[int]()
+		})
+	}
+	app, pay := begin(true)
+	if err := pay.Submit(t.Context(), "b", 7, semel.Key("k")); err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range app.Effects(t.Context()) {
+		if err != nil || e.Started || e.InDoubt {
+			t.Errorf("%+v, %v", e, err)
+		}
+	}
+	if err := app.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if calls.Load() != 0 {
+		t.Error("a held effect was called")
+	}
+	app, pay = begin(false)
+	defer app.Close(context.Background())
+	if got, err := pay.Call(t.Context(), "b", 7, semel.Key("k")); err != nil || got != 7 || calls.Load() != 1 {
+		t.Errorf("%d, %v after %d calls", got, err, calls.Load())
+	}
 }

@@ -35,6 +35,11 @@ type config struct {
 
 	Log  logConfig  `koanf:"log"`
 	OTLP otlpConfig `koanf:"otlp"`
+
+	// holdEffects is no setting: a verb that looks into a directory without the
+	// server's configuration does not have the server's effects, and must not
+	// make doubts of what waits for them.
+	holdEffects bool
 }
 
 // tlsConfig names PEM files. Both are given, or neither.

@@ -159,7 +159,7 @@ func (sh *shard) begin(rec core.Recovered) error {
 		Suspects: inboxBatch * (e.profile.UnitsInFlight + 1),
 		Feed:     e.cfg.Feed,
 	}
-	if e.closing() {
+	if e.closing() || e.cfg.HoldEffects {
 		cfg.Running = 0
 	}
 	// The machine begins with a pull from every source: hints that were lost
