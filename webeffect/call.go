@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/semel-dev/semel"
 )
 
@@ -34,6 +36,9 @@ func newEndpoint(spec Spec, opts *Options) (*endpoint, error) {
 	return e, nil
 }
 
+// traceContext carries the trace that a call belongs to over to the provider.
+var traceContext propagation.TraceContext
+
 // call is the effect: it sends the request, once, and says what became of it.
 func (e *endpoint) call(ctx context.Context, c semel.EffectCall, body json.RawMessage) (json.RawMessage, error) {
 	if string(body) == "null" {
@@ -44,6 +49,7 @@ func (e *endpoint) call(ctx context.Context, c semel.EffectCall, body json.RawMe
 	if len(body) > 0 && h.Get("Content-Type") == "" {
 		h.Set("Content-Type", "application/json")
 	}
+	traceContext.Inject(ctx, propagation.HeaderCarrier(h)) // nothing, if nobody traces
 	a, err := e.send(ctx, e.request(e.spec.Method, e.url, h, body))
 	var notSent *notSentError
 	switch {
@@ -67,7 +73,9 @@ func (e *endpoint) probe(ctx context.Context, c semel.EffectCall, _ json.RawMess
 	if err != nil {
 		return nil, fmt.Errorf("the probe's URL cannot be made: %w", err)
 	}
-	a, err := e.send(ctx, e.request(http.MethodGet, u, e.header.Clone(), nil))
+	h := e.header.Clone()
+	traceContext.Inject(ctx, propagation.HeaderCarrier(h))
+	a, err := e.send(ctx, e.request(http.MethodGet, u, h, nil))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("the probe could not tell: %w", err)
