@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -125,13 +124,17 @@ func (s *api) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte,
 		return nil, codeUnsupportedMedia, fmt.Errorf("the body is %q; send application/json", ct)
 	}
 	if ce := r.Header.Get("Content-Encoding"); ce != "" && !strings.EqualFold(ce, "identity") {
+		w.Header().Set("Connection", "close") // or net/http reads what of it has come
 		return nil, codeUnsupportedMedia, fmt.Errorf("the body is encoded as %q; send it as it is", ce)
 	}
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	b, err := s.arriving.read(r.Context(), http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, message.CodeTooLarge, fmt.Errorf("the body has more than %d bytes", limit)
+	case errors.Is(err, errNoRoom):
+		w.Header().Set("Connection", "close")
+		return nil, message.CodeOverloaded, err
 	case err != nil:
 		return nil, codeIncomplete, errors.New("the body did not arrive completely, or not in time; send the request again with the same key")
 	}

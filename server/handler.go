@@ -69,13 +69,14 @@ func (o *Options) setDefaults() {
 type api struct {
 	Options
 	app       *semel.App
+	arriving  room          // for bodies
 	described func() []byte // the description of the API, made when it is first asked for
 }
 
 // Handler serves the API of an App. It is safe for concurrent use.
 func Handler(app *semel.App, opts Options) http.Handler {
 	opts.setDefaults()
-	s := &api{app: app, Options: opts}
+	s := &api{app: app, Options: opts, arriving: newRoom(opts.MaxBody)}
 	s.described = sync.OnceValue(func() []byte {
 		b, err := json.Marshal(s.describe())
 		if err != nil {
