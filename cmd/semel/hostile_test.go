@@ -152,6 +152,47 @@ func underAttack(t *testing.T, kinds []func(context.Context, net.Conn), growthMa
 	}
 }
 
+// A connection that comes to no end is ended by the server, in the time that
+// docs/reference/http.md says.
+func TestHostileConnectionsAreCut(t *testing.T) {
+	if !hostileInFull {
+		t.Skip("it takes half a minute; make hostile")
+	}
+	t.Parallel()
+	p := start(t, t.TempDir())
+	const grace = 5 * time.Second
+	var wg sync.WaitGroup
+	for name, c := range map[string]struct {
+		first, rest string
+		within      time.Duration
+	}{
+		"nothing":   {"", "", 10 * time.Second},
+		"headers":   {"GET /livez HTTP/1.1\r\n", strings.Repeat("X-A: b\r\n", 100), 10 * time.Second},
+		"body":      {postHead + "Content-Length: 1000\r\n\r\n", strings.Repeat(" ", 1000), 30 * time.Second},
+		"no action": {strings.Replace(postHead, "credit", "no-such-action", 1) + "Content-Length: 1000\r\n\r\n", strings.Repeat(" ", 1000), 30 * time.Second},
+	} {
+		wg.Go(func() {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			began := time.Now()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			go drip(ctx, conn, c.first, c.rest)
+			_, _ = io.Copy(io.Discard, conn) // until the server ends it
+			took := time.Since(began)
+			t.Logf("%s: ended after %v", name, took)
+			if took > c.within+grace {
+				t.Errorf("%s: the server held it for %v", name, took)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // honest makes calls from a few clients and returns their p99.
 func (p *process) honest(t *testing.T, span time.Duration) time.Duration {
 	t.Helper()
