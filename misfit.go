@@ -84,5 +84,9 @@ func foundJSON(value string) string {
 	case "array", "object":
 		return "an " + value
 	}
+	const enough = 40
+	if len(value) > enough { // a number of any length, told to whoever sent it
+		value = value[:enough] + "…"
+	}
 	return "a " + value
 }

@@ -3,6 +3,7 @@ package semel_test
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/semel-dev/semel"
@@ -28,8 +29,12 @@ func TestSpellingsOfAnInteger(t *testing.T) {
 		{`{"N":1e18,"List":[]}`, `{"N":1000000000000000000,"List":[]}`},
 		{`{"N":9223372036854775807.0}`, `{"N":9223372036854775807,"List":null}`},
 		{`{"N":1.5}`, ""}, {`{"N":9223372036854775808.0}`, ""}, {`{"N":1,"List":[1e3]}`, ""}, {`{"N":1e400}`, ""}, {`{"N":"1.0"}`, ""},
+		{`{"N":` + strings.Repeat("9", 100_000) + `}`, ""},
 	} {
-		o, err := app.Do(t.Context(), semel.Request{Type: "test", ID: "a", Action: "take", Key: c.body, Body: json.RawMessage(c.body)})
+		o, err := app.Do(t.Context(), semel.Request{Type: "test", ID: "a", Action: "take", Key: c.body[:min(len(c.body), 200)], Body: json.RawMessage(c.body)})
+		if err != nil && len(err.Error()) > 400 {
+			t.Errorf("%.100s: the error has %d bytes", c.body, len(err.Error()))
+		}
 		if (c.reply == "") != errors.Is(err, semel.ErrInvalidRequest) || string(o.Reply) != c.reply {
 			t.Errorf("%s: %s, %v", c.body, o.Reply, err)
 		}

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -137,29 +136,22 @@ func (s *api) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte,
 		return nil, codeUnsupportedMedia, fmt.Errorf("the body is %q; send application/json", ct)
 	}
 	if ce := r.Header.Get("Content-Encoding"); ce != "" && !strings.EqualFold(ce, "identity") {
+		w.Header().Set("Connection", "close") // or net/http reads what of it has come
 		return nil, codeUnsupportedMedia, fmt.Errorf("the body is encoded as %q; send it as it is", ce)
 	}
-	var b []byte
-	var err error
-	if n := r.ContentLength; n >= 0 && n <= min(limit, smallBody) {
-		b = make([]byte, n) // net/http gives no more than that
-		_, err = io.ReadFull(r.Body, b)
-	} else {
-		b, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	}
+	b, err := s.arriving.read(r.Context(), http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, message.CodeTooLarge, fmt.Errorf("the body has more than %d bytes", limit)
+	case errors.Is(err, errNoRoom):
+		w.Header().Set("Connection", "close")
+		return nil, message.CodeOverloaded, err
 	case err != nil:
 		return nil, codeIncomplete, errors.New("the body did not arrive completely, or not in time; send the request again with the same key")
 	}
 	return b, "", nil
 }
-
-// smallBody is how large a body is read into room that was made for all of it
-// before it came. Whoever announces more and sends nothing shall not hold more.
-const smallBody = 8 << 10
 
 func isJSON(contentType string) bool {
 	if contentType == "application/json" {

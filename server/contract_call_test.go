@@ -271,7 +271,7 @@ func contractPrefer(t *testing.T, c *contract) {
 		t.Errorf("%+v", again)
 	}
 	for prefer, applied := range map[string]string{
-		"wait=301": "wait=300", "wait=99999999999999999999": "", "wait=-1": "", "wait": "", "wait=x": "", `wait="7"`: "wait=7", "Wait=7; a=b": "wait=7", "wait=3, wait=9": "wait=3", "": "",
+		"wait=301": "wait=300", "wait=0": "wait=1", "wait=99999999999999999999": "", "wait=-1": "", "wait": "", "wait=x": "", `wait="7"`: "wait=7", "Wait=7; a=b": "wait=7", "wait=3, wait=9": "wait=3", "": "",
 	} {
 		r := call(prefer)
 		same(t, "of "+prefer, fmt.Sprint(r.status, r.header.Get("Preference-Applied")), fmt.Sprint(200, applied))

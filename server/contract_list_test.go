@@ -112,6 +112,34 @@ func contractPages(t *testing.T, c *contract) {
 	}
 }
 
+// Pages are bounded in bytes, too, and together they are the list.
+func TestPagesOfLargeEntries(t *testing.T) {
+	t.Parallel()
+	s := serve(t, semel.Config{}, server.Options{}, func(app *semel.App) {
+		semel.On(semel.NewAgent[int](app, "echo"), "say", func(_ *int, _ *semel.Step, in string) (string, error) { return in, nil })
+	})
+	const n, size = 12, 900_000
+	body := `"` + strings.Repeat("x", size) + `"`
+	for i := range n {
+		same(t, "a call", s.call("echo/a/say", fmt.Sprint("k", i), body).status, 200)
+	}
+	seen, pages := 0, 0
+	for cursor := ""; ; pages++ {
+		r := s.do("GET", "/v1/agents/echo/a/keys?limit=1000&cursor="+cursor, "")
+		if len(r.body) > 4<<20+2*size {
+			t.Errorf("a page has %d bytes", len(r.body))
+		}
+		entries, next := pageIn(t, r)
+		seen += len(entries)
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	if seen != n || pages < 2 {
+		t.Errorf("%d entries in %d pages", seen, pages+1)
+	}
+}
+
 // walk reads a list to its end, as anna, and checks its pages.
 func walk(t *testing.T, s *site, path string, limit, want int) {
 	t.Helper()

@@ -23,6 +23,8 @@ type deadDoc struct {
 	At        *time.Time      `json:"at,omitempty"`
 }
 
+func (d deadDoc) weight() int { return len(d.Body) + len(d.Reason) }
+
 func deadDocOf(d semel.DeadLetter) deadDoc {
 	return deadDoc{
 		Dead: d.ID.String(), Agent: plainName(d.Agent), Action: d.Action, Principal: d.Principal, Key: d.Key,

@@ -24,6 +24,8 @@ type doubtDoc struct {
 	Reason    string          `json:"reason,omitempty" doc:"why the last attempt did not settle it"`
 }
 
+func (d doubtDoc) weight() int { return len(d.Request) + len(d.Reason) }
+
 func doubtDocOf(e semel.PendingEffect) doubtDoc {
 	return doubtDoc{
 		Doubt: e.ID.String(), Effect: e.Effect, Agent: plainName(e.Agent), Principal: e.Principal, Key: e.ID.String(),

@@ -63,6 +63,7 @@ func (o *Options) setDefaults() {
 type api struct {
 	Options
 	app       *semel.App
+	arriving  room          // for bodies
 	described func() []byte // the description of the API, made when it is first asked for
 	metrics   *metrics
 }
@@ -81,7 +82,7 @@ func Handler(app *semel.App, opts Options) http.Handler {
 
 func newAPI(app *semel.App, opts Options) *api {
 	opts.setDefaults()
-	s := &api{app: app, Options: opts, metrics: newMetrics(app, opts.Version)}
+	s := &api{app: app, Options: opts, metrics: newMetrics(app, opts.Version), arriving: newRoom(opts.MaxBody)}
 	s.described = sync.OnceValue(func() []byte {
 		b, err := json.Marshal(s.describe())
 		if err != nil {

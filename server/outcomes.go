@@ -30,6 +30,8 @@ type outcomeDoc struct {
 	Expires     *time.Time      `json:"expires,omitempty" doc:"the earliest time at which it may be forgotten; what is not settled is not"`
 }
 
+func (d outcomeDoc) weight() int { return len(d.Reply) + len(d.Detail) }
+
 func (s *api) outcomeDoc(name semel.AgentName, principal, key string, o semel.Outcome) outcomeDoc {
 	doc := outcomeDoc{
 		Agent: plainName(name), Key: key, Principal: principal, Action: o.Action, Status: o.Status.String(),

@@ -14,7 +14,14 @@ import (
 const (
 	pageDefault = 100
 	pageMax     = 1000
+
+	// pageBytes ends a page early, so that a thousand bodies of a megabyte are
+	// not gathered in memory: an entry more than that may be in it.
+	pageBytes = 4 << 20
 )
+
+// weighty is an entry that has a body or a reply in it.
+type weighty interface{ weight() int }
 
 // pageOf reads the query's limit and cursor. The cursor goes to the listing,
 // which refuses one that is not its own.
@@ -34,14 +41,19 @@ func pageOf(r *http.Request) (limit int, after semel.ListOption, err error) {
 func collect[T, Doc any](list iter.Seq2[T, error], limit int, doc func(T) Doc, place func(T) semel.Place) (page []Doc, next semel.Place, err error) {
 	page = make([]Doc, 0, min(limit, pageDefault))
 	var last T
+	size := 0
 	for entry, err := range list {
 		if err != nil {
 			return nil, "", err
 		}
-		if len(page) == limit {
+		if len(page) == limit || size > pageBytes {
 			return page, place(last), nil
 		}
-		page, last = append(page, doc(entry)), entry
+		d := doc(entry)
+		if w, ok := any(d).(weighty); ok {
+			size += w.weight()
+		}
+		page, last = append(page, d), entry
 	}
 	return page, "", nil
 }

@@ -42,7 +42,7 @@ type raw struct{}
 var (
 	readCodes = []message.Code{message.CodeCanceled, message.CodeClosed, message.CodeStoreUnavailable, codeInternal}
 	nameCodes = []message.Code{message.CodeInvalidRequest, message.CodeUnknownAgentType}
-	bodyCodes = []message.Code{message.CodeInvalidRequest, codeIncomplete, message.CodeTooLarge, codeUnsupportedMedia}
+	bodyCodes = []message.Code{message.CodeInvalidRequest, message.CodeOverloaded, codeIncomplete, message.CodeTooLarge, codeUnsupportedMedia}
 	callCodes = []message.Code{
 		message.CodeKeyRequired, message.CodeKeyInvalid, message.CodeKeyInFuture, message.CodeKeyExpired,
 		message.CodeConflict, message.CodeUnknownAction, message.CodeUnknownEffect,

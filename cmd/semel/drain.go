@@ -23,8 +23,15 @@ func newServer(h http.Handler, wait time.Duration, log *slog.Logger) *http.Serve
 		WriteTimeout:      wait + 60*time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		BaseContext:       func(net.Listener) context.Context { return context.Background() },
+		// Over TLS a client may send to many streams at once; what waits for its
+		// handler is bounded by connection, as it is without streams.
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          100,
+			MaxReceiveBufferPerConnection: 256 << 10,
+			MaxReceiveBufferPerStream:     64 << 10,
+		},
+		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		BaseContext: func(net.Listener) context.Context { return context.Background() },
 	}
 }
 
