@@ -54,6 +54,7 @@ var (
 		{"cursor", "the next of the page before", false, ""},
 	}
 	keyParam  = param{keyHeader, `the idempotency key, as "K" (RFC 8941) or bare; needed unless the action takes effect at least once`, false, ""}
+	neededKey = param{keyHeader, `the idempotency key, as "K" (RFC 8941) or bare`, true, ""}
 	waitParam = param{"Prefer", "wait=SECONDS bounds the wait for the outcome; respond-async answers when the call is accepted", false, ""}
 )
 
@@ -79,7 +80,7 @@ func (s *api) callRoutes() []route {
 			id: "calls", about: "Call an action, or many, named in the body", query: []param{waitParam},
 			body: raw{}, status: http.StatusOK, reply: raw{}, codes: call},
 		{method: http.MethodPost, path: "/v1/effects/{name}", roles: RoleCall, handle: s.callEffect,
-			id: "effect", about: "Call an effect that is configured, exactly once per key under its policy", query: []param{keyParam, waitParam},
+			id: "effect", about: "Call an effect that is configured, exactly once per key under its policy", query: []param{neededKey, waitParam},
 			body: raw{}, status: http.StatusOK, reply: raw{}, codes: call},
 		{method: http.MethodGet, path: "/v1/outcomes/{type}/{id}", roles: RoleCall | RoleRead, handle: s.outcome,
 			id: "outcome", about: "What is recorded under a key",
