@@ -41,10 +41,10 @@ type Config struct {
 	// EffectsRunning bounds the effects called at once. Each shard has its share
 	// of it, and all effects that one agent asked for are in one shard. 1024.
 	EffectsRunning int
-	// HoldEffects begins no call of an effect: what is asked for stays asked,
-	// until a program without it opens the store. It is for tools that look into
-	// the store of another program, whose effects they do not have.
-	HoldEffects bool
+	// Guest opens the store of another program to look into it: effects are left
+	// as they are, until the program that has them opens the store again, and
+	// nothing is forgotten, because how long is that program's to say.
+	Guest bool
 	// BackoffBase and BackoffMax bound the waits between attempts, which are
 	// drawn with full jitter. 50 ms and 30 s.
 	BackoffBase, BackoffMax time.Duration
@@ -138,7 +138,7 @@ func (c *Config) engine() engine.Config {
 		CacheBytes: c.CacheBytes, MaxInFlight: c.MaxInFlight, MaxState: c.MaxState,
 		MaxAttempts: c.MaxAttempts, EffectsRunning: c.EffectsRunning,
 		BackoffBase: c.BackoffBase, BackoffMax: c.BackoffMax,
-		Feed: c.ChangeFeed, HoldEffects: c.HoldEffects,
+		Feed: c.ChangeFeed, Guest: c.Guest,
 		Owner: c.Owner, Logger: c.Logger, Fatal: c.Fatal,
 	}
 	if hear := c.OnAlarm; hear != nil {

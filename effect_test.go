@@ -325,7 +325,7 @@ func TestHeldEffects(t *testing.T) {
 	disk := mem.New()
 	var calls atomic.Int32
 	begin := func(hold bool) (*semel.App, *semel.Action[int, int]) {
-		app, err := semel.Open(t.Context(), disk, &semel.Config{HoldEffects: hold})
+		app, err := semel.Open(t.Context(), disk, &semel.Config{Guest: hold})
 		if err != nil {
 			t.Fatal(err)
 		}

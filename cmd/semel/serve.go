@@ -142,7 +142,7 @@ func open(ctx context.Context, dir string, c *config, traces trace.TracerProvide
 		Retention: c.Retention, Skew: c.Skew,
 		CacheBytes: int(c.CacheBytes), MaxInFlight: c.MaxInFlight, MaxState: int(c.MaxState), MaxBody: int(c.MaxBody),
 		MaxAttempts: c.MaxAttempts, EffectsRunning: c.EffectsRunning, Logger: log,
-		ChangeFeed: c.ChangeFeed, TracerProvider: traces, HoldEffects: c.holdEffects,
+		ChangeFeed: c.ChangeFeed, TracerProvider: traces, Guest: c.guest,
 	})
 	if err != nil {
 		if errors.Is(err, store.ErrLocked) {

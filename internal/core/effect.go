@@ -75,7 +75,7 @@ func (s *Shard) enqueue(e *effectRecord) {
 // asked: a crash between the two commits leaves an effect that was certainly
 // not called (invariant 7).
 func (s *Shard) pumpEffects() {
-	for len(s.startable) > 0 && s.running < s.cfg.Running && !s.Full() {
+	for len(s.startable) > 0 && s.running < s.cfg.Running && !s.Full() && !s.cfg.Guest {
 		e := s.startable[0]
 		if e.mem.seq >= s.openSeq() {
 			return

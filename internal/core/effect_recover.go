@@ -35,12 +35,20 @@ func (s *Shard) recoverEffect(r message.Row, unclean bool) error {
 		if s.policy(e).Policy == Probe {
 			s.enqueue(e)
 		}
+	case s.foreign(e):
+		// A program that has it decides by its policy, which is not known here.
 	case e.status == effectAsked:
 		s.recoverAsked(e)
 	default:
 		s.recoverStarted(e)
 	}
 	return nil
+}
+
+// foreign says whether an effect is another program's: it stays as it is, until
+// that one opens the store.
+func (s *Shard) foreign(e *effectRecord) bool {
+	return s.cfg.Guest || s.behavior.Effects[e.name] == nil
 }
 
 // recoverAsked goes on with an effect of which no call is recorded.

@@ -171,7 +171,7 @@ func (s *Shard) RetentionPaused() bool { return s.retention.paused }
 // when the horizon is durable (invariant 8); lookups pass them by at once.
 func (s *Shard) turnGeneration() {
 	r := &s.retention
-	if s.now < r.nextTurn() {
+	if s.now < r.nextTurn() || s.cfg.Guest {
 		return
 	}
 	r.generations = append(r.generations, generation{r.current() + 1, s.now, s.feed.last})

@@ -24,8 +24,9 @@ type Config struct {
 	MaxState     int // bytes of an encoded state
 	BackoffBase  time.Duration
 	BackoffMax   time.Duration
-	MaxAttempts  int // of an accepted message, before it is a dead letter
-	Running      int // effects called at once
+	MaxAttempts  int  // of an accepted message, before it is a dead letter
+	Running      int  // effects called at once
+	Guest        bool // in the store of another program: effects are left as they are, and nothing is forgotten
 	InboxBatch   int
 	Suspects     int  // messages per source that are tried alone after an unclean start
 	Feed         bool // each unit has a row of the agents that it changed

@@ -36,7 +36,7 @@ type Config struct {
 	BackoffMax     time.Duration // 30 s
 	GiveUpGrace    time.Duration // how long a caller whose context ended waits to hear what is known; 1 s
 	Feed           bool          // keep a change feed, see Changes
-	HoldEffects    bool          // no call of an effect is begun
+	Guest          bool          // in the store of another program: effects are left as they are, and nothing is forgotten
 	FreeFloor      uint64        // bytes below which new work is refused; 256 MiB
 	Owner          string        // who we are, for the store's record
 	Logger         *slog.Logger

@@ -158,8 +158,9 @@ func (sh *shard) begin(rec core.Recovered) error {
 		// was open, each with at most the messages that were fetched.
 		Suspects: inboxBatch * (e.profile.UnitsInFlight + 1),
 		Feed:     e.cfg.Feed,
+		Guest:    e.cfg.Guest,
 	}
-	if e.closing() || e.cfg.HoldEffects {
+	if e.closing() {
 		cfg.Running = 0
 	}
 	// The machine begins with a pull from every source: hints that were lost
