@@ -248,16 +248,15 @@ func (s *Shard) probedNotDone(e *effectRecord) {
 }
 
 // settleTime is when "not done" about an effect that was started may be
-// believed: at once if the call's owner is proved dead, else after the call's
-// deadline and a lease. (The word of a probe that closed the key counts at once
+// believed: after the call's deadline and a lease. That a call's owner is proved
+// dead, by an exclusive lock, spares the lease, which is zero then, and not the
+// deadline: what it sent may still be on its way, or be worked at by the
+// provider, and a probe overtakes it. (The word of a probe that closed the key counts at once
 // too, but not a person's, who closed nothing.) They are counted from when
 // the call came back: when it was let go nobody knows, for its record may have
 // taken any time to become durable.
 func (s *Shard) settleTime(e *effectRecord) message.Time {
 	p := s.policy(e)
-	if s.cfg.Exclusive && e.epoch != s.epoch {
-		return 0
-	}
 	began := max(e.started, e.mem.returned)
 	if e.epoch != s.epoch {
 		began = s.began // a former owner may have let its call go as late as this

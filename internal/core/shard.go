@@ -14,7 +14,6 @@ type Config struct {
 	Shard        message.Shard
 	Shards       int
 	MaxUnitBytes int
-	Exclusive    bool          // opening the shard proved every former owner dead
 	Lease        time.Duration // how long a former owner may go on believing
 	Retention    time.Duration // how long a settled outcome is kept, at least
 	Skew         time.Duration // how far ahead a key's own time may be

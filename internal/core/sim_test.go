@@ -31,7 +31,6 @@ type sim struct {
 	shards    []*simShard
 	cfg       Config
 	behaviors Behavior
-	exclusive bool
 	world     *world
 	clients   *clients
 
@@ -111,10 +110,9 @@ func newSim(seed uint64, ops int) *sim {
 	}
 	r := s.rng
 	shards := pick(r, 1, 2, 3, 3)
-	s.exclusive = r.IntN(2) == 0
 	s.crashes = pick(r, 0, 1, 1, 3, 6)
 	s.cfg = Config{
-		Shards: shards, MaxUnitBytes: pick(r, 64<<10, 1<<20), Exclusive: s.exclusive, Lease: pick(r, time.Millisecond, 500*time.Millisecond),
+		Shards: shards, MaxUnitBytes: pick(r, 64<<10, 1<<20), Lease: pick(r, 0, time.Millisecond, 500*time.Millisecond),
 		Retention: pick(r, 4*time.Second, 20*time.Second), Skew: 2 * time.Second, MaxJump: 6 * time.Second,
 		CacheBytes: pick(r, 1, 3000, 1<<20), WindowKeys: pick(r, 4, 40, 1<<16), MaxState: 1 << 13,
 		BackoffBase: 10 * time.Millisecond, BackoffMax: 100 * time.Millisecond, MaxAttempts: 4,
@@ -193,7 +191,6 @@ func (s *sim) start(unclean bool) {
 		rec.Unclean, rec.Since = unclean, s.since[sh.id]
 		cfg := s.cfg
 		cfg.Shard = sh.id
-		cfg.Exclusive = cfg.Exclusive && !again
 		if !again {
 			s.since[sh.id] = rec.Version.Epoch
 		}
@@ -257,7 +254,6 @@ func (s *sim) reopen() {
 func (s *sim) ended() {
 	s.process++
 	s.since = nil
-	s.world.crash()
 }
 
 // crash loses the process, and a part of what was not durable.

@@ -281,20 +281,3 @@ func (w *world) probe(sh *simShard, e *worldEffect, job EffectJob) {
 		})
 	})
 }
-
-// crash: with an exclusive store, a dead process's calls are over.
-func (w *world) crash() {
-	if !w.s.exclusive {
-		return
-	}
-	for _, id := range w.s.sortedEffects() {
-		for _, c := range w.effects[id].calls {
-			if !c.decided {
-				c.decided = true
-				if w.s.rng.IntN(2) == 0 {
-					w.happen(w.effects[id])
-				}
-			}
-		}
-	}
-}

@@ -147,9 +147,7 @@ func (sh *shard) begin(rec core.Recovered) error {
 	n := len(e.shards)
 	cfg := core.Config{
 		Shard: sh.id, Shards: n, MaxUnitBytes: e.profile.MaxUnitBytes,
-		// Opening the shard again proves nobody dead: calls that we began
-		// ourselves may still be under way.
-		Exclusive: e.profile.Exclusive && sh.life == 0, Lease: e.profile.Lease,
+		Lease:     e.profile.Lease,
 		Retention: e.cfg.Retention, Skew: e.cfg.Skew, MaxJump: e.cfg.MaxClockJump,
 		CacheBytes: e.cfg.CacheBytes / n, WindowKeys: max(e.cfg.WindowKeys/n/2, 1024), MaxState: e.cfg.MaxState,
 		BackoffBase: e.cfg.BackoffBase, BackoffMax: e.cfg.BackoffMax, MaxAttempts: e.cfg.MaxAttempts,

@@ -102,7 +102,7 @@ func registerPayer(app *semel.App, base string) {
 			"read_only": semel.ReadOnly, "keyed": semel.Keyed, "at_most_once": semel.AtMostOnce, "ask": semel.Ask,
 			"probe": semel.Probe(outsideFunc(base, "/probe", policy)),
 		}[policy]
-		effects[policy] = semel.NewEffect(app, policy, outsideFunc(base, "/call", policy), opt, semel.Timeout(time.Minute))
+		effects[policy] = semel.NewEffect(app, policy, outsideFunc(base, "/call", policy), opt, semel.Timeout(5*time.Second))
 	}
 	semel.On(agent, "pay", func(_ *payer, s *semel.Step, in payment) (string, error) {
 		effects[in.Policy].Ask(s, in.Cents, paid.With(in))
