@@ -72,14 +72,14 @@ func runDemo(ctx context.Context, o demoOptions, p *printer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, remove()) }()
+	defer func() { err = remove(err) }()
 	text := demo.Text{Out: p.out, Color: p.color}
 	tell := demoTeller(&o, p, &text)
 	r, err := demo.Run(ctx, o.Options)
 	o.Progress(0, 0, "")
 	switch {
 	case ctx.Err() != nil:
-		return errors.New("interrupted")
+		return errInterrupted
 	case err != nil:
 		return err
 	}
@@ -118,12 +118,19 @@ func demoTeller(o *demoOptions, p *printer, text *demo.Text) func() error {
 	return func() error { return err }
 }
 
-// demoDir makes the directory of a run: a temporary one, which is removed, or
-// one that is kept.
-func demoDir(dir *string) (remove func() error, err error) {
+var errInterrupted = errors.New("interrupted")
+
+// demoDir makes the directory of a run: one that is kept, or a temporary one. That
+// is removed, unless somebody must see what went wrong.
+func demoDir(dir *string) (remove func(error) error, err error) {
 	if *dir == "" {
 		*dir, err = os.MkdirTemp("", "semel-demo-")
-		return func() error { return os.RemoveAll(*dir) }, err
+		return func(err error) error {
+			if err != nil && !errors.Is(err, errInterrupted) {
+				return fmt.Errorf("%w; look into %s", err, *dir)
+			}
+			return errors.Join(err, os.RemoveAll(*dir))
+		}, err
 	}
 	if err := os.MkdirAll(*dir, 0o700); err != nil {
 		return nil, fmt.Errorf("--keep: %w", err)
@@ -132,7 +139,7 @@ func demoDir(dir *string) (remove func() error, err error) {
 	if err == nil && len(entries) > 0 {
 		return nil, usageError{fmt.Errorf("--keep %s: it is not empty; name a new directory", *dir)}
 	}
-	return func() error { return nil }, err
+	return func(err error) error { return err }, err
 }
 
 // demoProviderCommand is the provider's process of the demo.

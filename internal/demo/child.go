@@ -71,15 +71,16 @@ func environment() (env []string) {
 	return env
 }
 
-// put directs the provider.
-func put(ctx context.Context, url string, v any) error {
-	body, err := json.Marshal(v)
+// exchangeJSON talks to the provider: it sends in, if there is something, and
+// reads out.
+func exchangeJSON(ctx context.Context, method, url string, in, out any) error {
+	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -87,8 +88,12 @@ func put(ctx context.Context, url string, v any) error {
 	if err != nil {
 		return err
 	}
-	if res.StatusCode != http.StatusNoContent {
-		err = errors.New("the provider answered " + res.Status)
+	defer res.Body.Close()
+	if res.StatusCode > 299 {
+		return errors.New("the provider answered " + res.Status)
 	}
-	return errors.Join(err, res.Body.Close())
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(res.Body).Decode(out)
 }

@@ -64,7 +64,7 @@ func (d *stage) resolve(ctx context.Context, c *client.Client, doubt client.Doub
 	}
 	one := Doubt{Payment: asked.Invoice, Cents: asked.Cents, Effect: doubt.Effect, Key: doubt.Key, Reason: doubt.Reason,
 		Ledger: "no such key", Resolution: "not_done"}
-	ledger, err := readBook(d.provider.ledger)
+	ledger, err := d.provider.charges(ctx)
 	if err != nil {
 		return one, err
 	}

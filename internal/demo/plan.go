@@ -23,7 +23,7 @@ const (
 	NotKilled Instant = ""
 	Before    Instant = "before the commit"
 	Random    Instant = "at a random moment"
-	Arrived   Instant = "before the charge"
+	Arrived   Instant = "on arrival, before the charge"
 	Charged   Instant = "after the charge, before its record"
 	After     Instant = "after the commit, before the reply"
 )

@@ -44,8 +44,9 @@ func Provide(ledger string, broken bool, in io.Reader, out io.Writer) error {
 		return err
 	}
 	srv := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 10 * time.Second}
+	srv.SetKeepAlivesEnabled(false)
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(l) }()
+	go func() { failed <- srv.Serve(newSerial(l)) }()
 	if _, err := fmt.Fprintln(out, "http://"+l.Addr().String()); err != nil {
 		return err
 	}
@@ -168,18 +169,54 @@ func answer(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v) // whoever asked is gone
 }
 
+// serial takes one connection at a time, in the order in which they came. So a
+// question cannot overtake a charge whose sender was killed a moment ago: the
+// promise that a probe must be able to rely on, and a person too.
+type serial struct {
+	net.Listener
+	free chan struct{}
+}
+
+func newSerial(l net.Listener) *serial { return &serial{l, make(chan struct{}, 1)} }
+
+func (s *serial) Accept() (net.Conn, error) {
+	s.free <- struct{}{}
+	c, err := s.Listener.Accept()
+	if err != nil {
+		<-s.free
+		return nil, err
+	}
+	return &served{Conn: c, done: sync.OnceFunc(func() { <-s.free })}, nil
+}
+
+type served struct {
+	net.Conn
+	done func()
+}
+
+func (c *served) Close() error {
+	defer c.done()
+	return c.Conn.Close()
+}
+
 // remoteProvider is the provider as the demo sees it.
 type remoteProvider struct {
 	url    string
-	ledger string
-	child  *child
+	ledger string // its file
 }
 
 func (r *remoteProvider) order(ctx context.Context, o order) error {
-	return put(ctx, r.url+"/demo/order", o)
+	return exchangeJSON(ctx, http.MethodPut, r.url+"/demo/order", o, nil)
+}
+
+// charges asks for its ledger, as a person does who looks at its pages. What
+// was sent to it before is in there.
+func (r *remoteProvider) charges(ctx context.Context) (all []Charge, err error) {
+	err = exchangeJSON(ctx, http.MethodGet, r.url+"/charges", nil, &all)
+	return all, err
 }
 
 // guard names the server's process; zero when there is none.
 func (r *remoteProvider) guard(ctx context.Context, pid int) error {
-	return put(ctx, r.url+"/demo/server", pid)
+	return exchangeJSON(ctx, http.MethodPut, r.url+"/demo/server", pid, nil)
 }

@@ -8,13 +8,13 @@ import (
 )
 
 // Report is what happened, and the verdict. Members may be added under its
-// version; none is renamed or removed. Durations are in nanoseconds.
+// version; none is renamed or removed.
 type Report struct {
 	Version    int           `json:"version"`
 	Verdict    string        `json:"verdict"` // clean or violated
 	Violations []string      `json:"violations,omitempty"`
 	Seed       uint64        `json:"seed"`
-	Took       time.Duration `json:"took"`
+	Took       time.Duration `json:"took_ns"`
 	Kills      int           `json:"kills"`
 	Clients    int           `json:"clients"` // of each payment
 	Story      []Scene       `json:"story"`

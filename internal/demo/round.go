@@ -19,12 +19,12 @@ type Scene struct {
 	Way       Way           `json:"way"`
 	Cents     int64         `json:"cents"`
 	Killed    Instant       `json:"killed"`
-	By        string        `json:"by"`        // who sent SIGKILL: the demo or the provider
-	Payments  int           `json:"payments"`  // in this round
-	CutOff    int           `json:"cut_off"`   // connections of clients that broke, in this round
-	Restarted time.Duration `json:"restarted"` // how long the new server took, in nanoseconds
-	Then      string        `json:"then"`      // what the clients of the payment got
-	InDoubt   int           `json:"in_doubt"`  // payments of this round that are in doubt
+	By        string        `json:"by"`           // who sent SIGKILL: the demo or the provider
+	Payments  int           `json:"payments"`     // in this round
+	CutOff    int           `json:"cut_off"`      // connections of clients that broke, in this round
+	Restarted time.Duration `json:"restarted_ns"` // how long the new server took to start
+	Then      string        `json:"then"`         // what the clients of the payment got
+	InDoubt   int           `json:"in_doubt"`     // payments of this round that are in doubt
 }
 
 // round plays the payments of one round: all clients at once, and one kill.
@@ -150,11 +150,15 @@ func (p *payment) told() string {
 	}
 	switch {
 	case doubts > 0:
-		return fmt.Sprintf("in doubt: %d of %d clients were told so, and it is not called again", doubts, clients)
+		return fmt.Sprintf("in doubt: %d of %d clients are told so, and it is not called again", doubts, clients)
+	case p.way == Probe && p.kill == Charged:
+		return fmt.Sprintf("the probe finds the charge, and all %d clients get its receipt", clients)
+	case p.way == Probe && p.kill == Arrived:
+		return fmt.Sprintf("the probe finds nothing, it is called again, and all %d clients get the receipt", clients)
 	case held > 0 && same == held && replayed == clients:
-		return fmt.Sprintf("replayed to all %d clients, byte for byte the reply that the kill kept back", clients)
+		return fmt.Sprintf("all %d clients get, as a replay, the reply that the kill kept back, byte for byte", clients)
 	case replayed == clients:
-		return fmt.Sprintf("replayed to all %d clients: it had been done", clients)
+		return fmt.Sprintf("the commit was done: all %d clients get its reply as a replay", clients)
 	}
-	return fmt.Sprintf("done now, once; %d of %d clients got the reply as a replay", replayed, clients)
+	return fmt.Sprintf("one retry does it, and %d of %d clients get its reply as a replay", replayed, clients)
 }

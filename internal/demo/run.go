@@ -17,8 +17,7 @@ import (
 // MaxPayments bounds Options.Payments.
 const MaxPayments = 1000
 
-// callTimeout is that of the provider's effects. It is also how long a payment
-// waits that is found not done, until it is called again.
+// callTimeout is that of the provider's effects.
 const callTimeout = 2 * time.Second
 
 // Options say what is played.
@@ -70,7 +69,7 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("the provider: %w", withLog(err, log.Name()))
 	}
-	d.provider = &remoteProvider{url: c.url, ledger: args[1], child: c}
+	d.provider = &remoteProvider{url: c.url, ledger: args[1]}
 	defer func() {
 		_ = c.stdin.Close() // it ends by that
 		late := time.AfterFunc(stopTime, c.kill)

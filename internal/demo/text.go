@@ -56,7 +56,7 @@ func (t *Text) Scene(s Scene) error {
 		if n := s.InDoubt; n > 1 || n == 1 && !strings.HasPrefix(s.Then, "in doubt") {
 			also = fmt.Sprintf("; %d in doubt in all", n)
 		}
-		t.line("    %s in the same round; %s of clients broke%s", count(s.Payments-1, "other payment"), count(s.CutOff, "connection"), also)
+		t.line("    %s in the same round; %s broke%s", count(s.Payments-1, "other payment"), count(s.CutOff, "connection"), also)
 	}
 	return t.err
 }
@@ -103,7 +103,7 @@ func (t *Text) Report(r *Report) error {
 func (t *Text) payments(r *Report) {
 	left := 0
 	t.table(func(row func(...any)) {
-		row("PAYMENT", "WAY", "CENTS", "KILLED", "REQUESTS", "CUT OFF", "REPLAYED TO", "MADE")
+		row("PAYMENT", "WAY", "CENTS", "AIMED KILL", "REQUESTS", "CUT OFF", "REPLAYED TO", "MADE")
 		for _, p := range r.Payments {
 			if len(r.Payments) > tableRows && p.Killed == NotKilled && !p.Doubted && p.once() {
 				left++

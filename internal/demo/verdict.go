@@ -5,13 +5,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 )
 
-// judge fills in what became of every payment, and finds what must not be. It
-// believes the provider's ledger, the answers that the clients got, and the
-// account's balance; nothing else that the server says.
+// judge gathers what is to be believed: the provider's ledger, the answers that
+// the clients got, and the account's balance. That no doubt is left it asks the
+// server.
 func (d *stage) judge(ctx context.Context, r *Report, payments []*payment) error {
+	if _, err := d.provider.charges(ctx); err != nil { // when it answers, what it was sent is in the file
+		return err
+	}
 	ledger, err := readBook(d.provider.ledger)
 	if err != nil {
 		return err
@@ -30,13 +35,19 @@ func (d *stage) judge(ctx context.Context, r *Report, payments []*payment) error
 	if err := json.Unmarshal(state.State, &balance); err != nil {
 		return err
 	}
-	r.Account.Balance = balance.Cents
 	for doubt, err := range c.Doubts(ctx) {
 		if err != nil {
 			return err
 		}
 		r.violated("the doubt %s is not settled", doubt.ID)
 	}
+	r.weigh(payments, ledger, balance.Cents)
+	return nil
+}
+
+// weigh fills in what became of every payment, and finds what must not be.
+func (r *Report) weigh(payments []*payment, ledger []Charge, balance int64) {
+	r.Account.Balance, r.Kills = balance, len(r.Story)
 	charges := make(map[string][]Charge)
 	for _, charge := range ledger {
 		r.Provider.Charges++
@@ -47,17 +58,15 @@ func (d *stage) judge(ctx context.Context, r *Report, payments []*payment) error
 		r.Payments = append(r.Payments, r.payment(p, charges[p.id]))
 		delete(charges, p.id)
 	}
-	for invoice, all := range charges {
-		r.violated("%s was charged %d times, and nobody asked for it", invoice, len(all))
+	for _, invoice := range slices.Sorted(maps.Keys(charges)) {
+		r.violated("%q was charged %d times, and nobody asked for it", invoice, len(charges[invoice]))
 	}
 	if want := r.Account.Opened - r.Account.Debited; r.Account.Balance != want {
 		r.violated("the balance of %s is %d; the acknowledged debits leave %d", account, r.Account.Balance, want)
 	}
-	r.Kills = len(r.Story)
 	if r.Verdict = "clean"; len(r.Violations) > 0 {
 		r.Verdict = "violated"
 	}
-	return nil
 }
 
 // payment judges one payment by the lines of the ledger with its invoice.
