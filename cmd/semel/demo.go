@@ -32,7 +32,7 @@ sent by several clients at once, and the server is killed with SIGKILL at the
 worst instants: before the commit, after it and before the reply, after the
 provider's charge and before its record. The provider's own ledger is the judge.
 
-It needs no network and takes some 10 seconds. Exit code 0: every payment was
+It needs no network and takes a few seconds. Exit code 0: every payment was
 made once; 1: not, or it could not be played.`,
 		Example: `  semel demo
   semel demo --payments 100 --keep demo-run

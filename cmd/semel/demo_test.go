@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -139,5 +140,36 @@ func TestDemoUsage(t *testing.T) {
 		if err := exec.Command(binary, append([]string{"demo"}, args...)...).Run(); !errors.As(err, &exit) || exit.ExitCode() != exitUsage {
 			t.Errorf("demo %v: %v", args, err)
 		}
+	}
+}
+
+// An interrupt ends everything, and leaves nothing.
+func TestDemoIsInterrupted(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	cmd := exec.Command(binary, "demo", "--payments", "1000")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), " 2 ") { // the second scene is told
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() { // until its end
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitNotDone {
+		t.Errorf("it ended with %v", err)
+	}
+	if files, err := os.ReadDir(tmp); err != nil || len(files) != 0 {
+		t.Errorf("left behind: %v, %v", files, err)
 	}
 }

@@ -1,10 +1,12 @@
 package demo
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,16 +19,7 @@ import (
 func TestQuestionsWaitForCharges(t *testing.T) {
 	t.Parallel()
 	ledger := filepath.Join(t.TempDir(), "ledger")
-	in, end := io.Pipe()
-	out, printed := io.Pipe()
-	ended := make(chan error, 1)
-	go func() { ended <- Provide(ledger, false, in, printed) }()
-	line := make([]byte, 100)
-	n, err := out.Read(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &remoteProvider{url: strings.TrimSpace(string(line[:n])), ledger: ledger}
+	r, end := provide(t, ledger)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
@@ -69,9 +62,50 @@ func TestQuestionsWaitForCharges(t *testing.T) {
 	if _ = res.Body.Close(); res.StatusCode != http.StatusNotFound {
 		t.Errorf("a key that it does not know: %s", res.Status)
 	}
-	_ = end.Close()
-	if err := <-ended; err != nil {
+	if err := end(); err != nil {
 		t.Error(err)
+	}
+}
+
+// provide runs a provider in this process until end is called.
+func provide(t *testing.T, ledger string) (r *remoteProvider, end func() error) {
+	t.Helper()
+	in, stdin := io.Pipe()
+	stdout, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- Provide(ledger, false, in, out) }()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &remoteProvider{url: strings.TrimSpace(line), ledger: ledger}, func() error {
+		_ = stdin.Close()
+		return <-ended
+	}
+}
+
+// The server does not outlive the demo, even if that is killed: the provider
+// hears of its end, and kills the server.
+func TestTheServerDoesNotOutliveTheDemo(t *testing.T) {
+	t.Parallel()
+	r, end := provide(t, filepath.Join(t.TempDir(), "ledger"))
+	cat := exec.Command("cat") // it runs as long as it is let
+	stdin, err := cat.StdinPipe()
+	if err == nil {
+		err = cat.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	if err := r.guard(t.Context(), cat.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cat.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("the process ended with %v", err)
 	}
 }
 

@@ -135,7 +135,7 @@ func (d *stage) play(ctx context.Context, rounds [][]*payment) (*Report, error) 
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Version: 1, Seed: d.opt.Seed, Clients: clients}
+	r := &Report{Version: 1, Seed: d.opt.Seed, Clients: clients, Doubts: []Doubt{}}
 	r.Account.Opened = int64(d.opt.Payments) * maxCents
 	if _, err := c.Call(ctx, client.Request{Agent: account, Action: "open", Key: "open", Body: fmt.Appendf(nil, `{"cents":%d}`, r.Account.Opened)}); err != nil {
 		return nil, err
@@ -152,9 +152,11 @@ func (d *stage) play(ctx context.Context, rounds [][]*payment) (*Report, error) 
 		payments = append(payments, round...)
 	}
 	d.opt.Progress(len(rounds), len(rounds)+1, "a person settles the doubts")
-	if r.Doubts, err = d.person(ctx, payments); err != nil {
+	doubts, err := d.person(ctx, payments)
+	if err != nil {
 		return nil, err
 	}
+	r.Doubts = append(r.Doubts, doubts...)
 	return r, d.judge(ctx, r, payments)
 }
 
