@@ -6,9 +6,9 @@ SOAK     ?= 10m
 SEED     ?=
 
 # Packages with goroutines of their own; the race detector slows the others for nothing.
-RACE = . ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./bench/... ./cmd/...
+RACE = . ./internal/demo/... ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./bench/... ./cmd/...
 
-.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim soak bench
+.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim soak bench demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ build: ## build the semel binary into ./semel
 
 serve: ## serve from ./semel-data on 127.0.0.1:7075
 	$(GO) run ./cmd/semel serve
+
+demo: ## see payments made once while the server is killed
+	$(GO) run ./cmd/semel demo
 
 test: ## run every test
 	$(GO) test ./...

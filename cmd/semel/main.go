@@ -32,7 +32,7 @@ func run(args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), benchCommand(), configCommand(), versionCommand())
+	root.AddCommand(serveCommand(), benchCommand(), demoCommand(), demoProviderCommand(), configCommand(), versionCommand())
 	root.SetArgs(args)
 	root.AddCommand(clientCommands()...)
 	err := root.Execute()
