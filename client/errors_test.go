@@ -161,12 +161,15 @@ func TestAnswersOfOthers(t *testing.T) {
 		"JSON that is none":    {200, "{", nil, semel.KindUnknown, 1},
 		"created":              {201, "1", nil, semel.KindUnknown, 1},
 		"nothing":              {204, "", nil, semel.KindUnknown, 1},
-		"another server":       {404, "not found", []string{"Content-Type", "text/plain"}, semel.KindNotDone, 1},
-		"net/http":             {400, "400 Bad Request", []string{"Content-Type", "text/plain"}, semel.KindNotDone, 1},
+		"another server":       {404, "not found", []string{"Content-Type", "text/plain"}, semel.KindUnknown, 1},
+		"a firewall":           {403, "<html>", []string{"Content-Type", "text/html"}, semel.KindUnknown, 1},
+		"a login":              {302, "", []string{"Location", "/login"}, semel.KindUnknown, 1},
+		"net/http":             {400, "400 Bad Request", []string{"Content-Type", "text/plain"}, semel.KindUnknown, 1},
+		"a token's expiry":     {401, "", []string{"Content-Type", "text/plain"}, semel.KindNotDone, 1},
 		"a limiter":            {429, "slow down", []string{"Content-Type", "text/plain"}, semel.KindNotDone, 3},
 		"another's conflict":   {409, "{}", []string{"Content-Type", "application/json"}, semel.KindUnknown, 1},
 		"a kind of the future": {409, problemBody(409, "new", "perhaps", false), nil, semel.KindUnknown, 1},
-		"a document of others": {400, `{"type":"about:blank","title":"Bad","status":400}`, nil, semel.KindNotDone, 1},
+		"a document of others": {400, `{"type":"about:blank","title":"Bad","status":400}`, nil, semel.KindUnknown, 1},
 	} {
 		cl := scripted(t, Options{Retries: 2}, func(int, *http.Request, string) (*http.Response, error) {
 			return respond(c.status, c.body, c.header...), nil
@@ -174,6 +177,28 @@ func TestAnswersOfOthers(t *testing.T) {
 		reply, err := cl.Call(t.Context(), credit("alice", "k"))
 		if semel.KindOf(err) != c.kind || reply.Attempts != c.attempts || err == nil {
 			t.Errorf("%s: %v after %d: %v", name, semel.KindOf(err), reply.Attempts, err)
+		}
+	}
+}
+
+// A foreign status refuses a call only if nobody says it of a call that was
+// executed; of what only reads, every one is not done.
+func TestForeignStatuses(t *testing.T) {
+	t.Parallel()
+	refused := map[int]bool{401: true, 405: true, 407: true, 411: true, 413: true, 414: true, 415: true, 421: true, 429: true, 431: true}
+	for status := 300; status < 600; status++ {
+		cl := scripted(t, Options{Retries: -1}, func(int, *http.Request, string) (*http.Response, error) {
+			return respond(status, "<html>", "Content-Type", "text/html"), nil
+		})
+		want := semel.KindUnknown
+		if refused[status] {
+			want = semel.KindNotDone
+		}
+		if _, err := cl.Call(t.Context(), credit("alice", "k")); semel.KindOf(err) != want {
+			t.Errorf("call, %d: %v", status, err)
+		}
+		if _, err := cl.State(t.Context(), "account/alice"); semel.KindOf(err) != semel.KindNotDone {
+			t.Errorf("state, %d: %v", status, err)
 		}
 	}
 }

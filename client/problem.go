@@ -23,7 +23,8 @@ const (
 	// something was sent and before the answer was complete. Unknown.
 	CodeConnectionLost message.Code = "connection_lost"
 	// CodeNotUnderstood: the answer is not one of this API, perhaps that of a
-	// proxy. Unknown, unless its status says that the request was refused.
+	// proxy. Unknown, unless the request only reads, or the status says that it
+	// was refused: 401, 405, 407, 411, 413, 414, 415, 421, 429 or 431.
 	CodeNotUnderstood message.Code = "not_understood"
 )
 
@@ -111,18 +112,19 @@ func (x *exchange) strange(detail string, cause error) error {
 	return &semel.UnknownError{Agent: x.agent, Action: x.action, Code: CodeNotUnderstood, Detail: detail + "; only the same key is safe", Cause: cause}
 }
 
-// refusal says whether a status alone says that a request was refused. What a
-// gateway says of the server behind it (5xx) does not, nor does a timeout (408),
-// nor a conflict.
+// refusal says whether a status alone, without a problem document of the server,
+// says that a request was refused before it took effect. Only those are taken
+// that nobody says of a request that was passed on and answered. A firewall may
+// put its own 403, 404 or redirect in the place of the answer to a call that was
+// executed; a gateway may say anything else.
 func refusal(status int) bool {
 	switch status {
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
-		http.StatusMethodNotAllowed, http.StatusProxyAuthRequired, http.StatusLengthRequired,
+	case http.StatusUnauthorized, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired, http.StatusLengthRequired,
 		http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusUnsupportedMediaType,
 		http.StatusMisdirectedRequest, http.StatusTooManyRequests, http.StatusRequestHeaderFieldsTooLarge:
 		return true
 	}
-	return status >= 300 && status < 400
+	return false
 }
 
 // retryAfter reads the header Retry-After: seconds, or a date.

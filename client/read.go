@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/semel-dev/semel"
@@ -131,12 +132,16 @@ func (c *Client) OutcomeOf(ctx context.Context, agent, key, principal string) (O
 // Wait waits until a call that was submitted is no longer in flight, or ctx
 // ends. It returns what Call would. What is in doubt or a dead letter is not
 // waited for: it may take a person.
+//
+// An outcome that cannot be looked up, for whatever reason, is of the kind
+// unknown with the code in_flight: the call was accepted, and goes on without
+// us. Its cause is the lookup's own error.
 func (c *Client) Wait(ctx context.Context, agent, key string) (Reply, error) {
 	for n := 1; ; n++ {
 		o, err := c.Outcome(ctx, agent, key)
 		r := Reply{Key: key, Attempts: n}
 		if err != nil {
-			return r, err
+			return r, unseen(agent, err)
 		}
 		r.Replayed = o.IsSettled()
 		if err = o.Err(); err == nil {
@@ -152,6 +157,15 @@ func (c *Client) Wait(ctx context.Context, agent, key string) (Reply, error) {
 			return r, err
 		}
 	}
+}
+
+// unseen is the error for a call whose outcome could not be looked up. That the
+// lookup was not done says nothing of the call: told as it is, it would invite
+// the caller to make the call again under a new key.
+func unseen(agent string, err error) error {
+	name, _ := parseAgent(agent)
+	return &semel.UnknownError{Agent: name, Code: message.CodeInFlight, Cause: err,
+		Detail: "what became of the call could not be looked up (" + strings.TrimPrefix(err.Error(), "semel: ") + "), and it may go on: wait again, or repeat it with the same key"}
 }
 
 // Agents lists the agents of a type, in no particular order, page after page.

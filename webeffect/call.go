@@ -59,7 +59,7 @@ func (e *endpoint) call(ctx context.Context, c semel.EffectCall, body json.RawMe
 		return nil, err
 	case a.done():
 		return asJSON(a.body), nil
-	case a.rejected():
+	case a.rejected() && !(e.spec.Policy == policyKeyed && c.Attempt > 1 && a.keyless()):
 		return nil, semel.Reject(CodeRejected, "the provider answered %s", a).With(refusal(a.status, a.body))
 	}
 	return nil, a.unclear()
@@ -111,6 +111,19 @@ func (a answer) rejected() bool {
 		return false
 	}
 	return a.status >= 400 && a.status <= 499
+}
+
+// keyless says that the answer may be one that a front door gives without looking
+// at the key: the token has expired, a firewall or a deployment is in the way.
+// About the first attempt it is a decided no all the same, since nothing else was
+// sent. After an earlier one, which may have taken effect, it tells nothing of
+// that one; what the provider decided under the same key does.
+func (a answer) keyless() bool {
+	switch a.status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusProxyAuthRequired:
+		return true
+	}
+	return false
 }
 
 // unclear is the error for an answer that does not tell whether the call had its

@@ -111,6 +111,58 @@ func checkHeard(t *testing.T, p *provider, class, policy string) {
 	}
 }
 
+// After an attempt that may have taken effect, what a front door says tells
+// nothing of that attempt; what the provider says under the same key does.
+func TestKeyedAfterAnUnknownAttempt(t *testing.T) {
+	t.Parallel()
+	for status, rejected := range map[int]bool{
+		401: false, 403: false, 404: false, 407: false,
+		400: true, 402: true, 405: true, 410: true, 422: true, 451: true,
+	} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			for _, recovers := range []bool{false, true} {
+				p := serve(t, func(p *provider, w http.ResponseWriter, r seen) {
+					switch calls, _, _ := p.counts(); {
+					case calls == 1: // it takes effect, and the answer is lost
+						p.did(r.key)
+						w.WriteHeader(503)
+					case calls == 3 && recovers:
+						_, _ = w.Write([]byte(`"paid"`))
+					default:
+						w.WriteHeader(status)
+					}
+				})
+				s := p.spec("keyed")
+				s.Attempts = 3
+				app := open(t, nil, specs{"pay": s})
+				o, err := call(t, app, "pay", "k", "1")
+				want := 3
+				switch {
+				case rejected:
+					rejection(t, err, webeffect.CodeRejected)
+					want = 2
+				case recovers:
+					if err != nil || string(o.Reply) != `"paid"` {
+						t.Errorf("%s, %v", o.Reply, err)
+					}
+				default:
+					wantError(t, err, semel.ErrInDoubt)
+				}
+				heard := p.heard()
+				for _, c := range heard {
+					if c.key != heard[0].key {
+						t.Errorf("the keys are %q and %q", heard[0].key, c.key)
+					}
+				}
+				if len(heard) != want {
+					t.Errorf("%d calls; want %d", len(heard), want)
+				}
+			}
+		})
+	}
+}
+
 func TestWhatIsSent(t *testing.T) {
 	t.Parallel()
 	p := serve(t, func(_ *provider, w http.ResponseWriter, _ seen) {})

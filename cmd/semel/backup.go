@@ -36,9 +36,9 @@ restore" makes a new store of it.`,
 				return err
 			}
 			if s.json {
-				return s.object(map[string]string{"backup": to})
+				return printed(s.object(map[string]string{"backup": to}))
 			}
-			return s.line("the store is copied into %s", printable(to))
+			return printed(s.line("the store is copied into %s", printable(to)))
 		}),
 	}
 	o.flags(cmd.Flags())

@@ -112,28 +112,43 @@ func (o *callOptions) submit(ctx context.Context, s *session, r client.Request, 
 	case err != nil || t.Settled:
 		return printReply(s, r, t.Reply, made, err)
 	case s.json:
-		return s.object(callJSON{Agent: r.Agent, Action: r.Action, Key: r.Key, Status: message.StatusInFlight.String(), Outcome: t.Outcome})
+		err = s.object(callJSON{Agent: r.Agent, Action: r.Action, Key: r.Key, Status: message.StatusInFlight.String(), Outcome: t.Outcome})
+	default:
+		s.note("accepted; `semel explain %s %s` says where it stands", quoteArg(r.Agent), quoteArg(r.Key))
+		err = s.line("%s", s.paint(message.StatusInFlight.String()))
 	}
-	s.note("accepted; `semel explain %s %s` says where it stands", quoteArg(r.Agent), quoteArg(r.Key))
-	return s.line("%s", s.paint(message.StatusInFlight.String()))
+	if err != nil {
+		return callFailure(r, client.Reply{}, made, afterwardsError{"accepted", "printing so", err})
+	}
+	return nil
 }
 
 func printReply(s *session, r client.Request, reply client.Reply, made bool, err error) error {
 	if err != nil {
-		call := callError{err, r.Agent, r.Key, made, reply.Replayed}
 		if reply.Replayed {
 			s.note("replayed: this outcome was recorded before")
 		}
-		return nextStep{call, advice(err, call)}
+		return callFailure(r, reply, made, err)
 	}
 	if s.json {
-		return s.object(callJSON{Agent: r.Agent, Action: r.Action, Key: r.Key, Status: message.StatusDone.String(),
+		err = s.object(callJSON{Agent: r.Agent, Action: r.Action, Key: r.Key, Status: message.StatusDone.String(),
 			Replayed: reply.Replayed, Attempts: reply.Attempts, Reply: reply.Body})
+	} else {
+		if reply.Replayed {
+			s.note("replayed: it was done before, and not again")
+		}
+		err = s.line("%s", printableLines(string(reply.Body)))
 	}
-	if reply.Replayed {
-		s.note("replayed: it was done before, and not again")
+	if err = printed(err); err != nil {
+		return callFailure(r, reply, made, err)
 	}
-	return s.line("%s", printableLines(string(reply.Body)))
+	return nil
+}
+
+// callFailure is the failure of a call, with its key and what to do next.
+func callFailure(r client.Request, reply client.Reply, made bool, err error) error {
+	call := callError{err, r.Agent, r.Key, made, reply.Replayed}
+	return nextStep{call, advice(err, call)}
 }
 
 // bodyArg is a body given as an argument: JSON, - for standard input, or @FILE.

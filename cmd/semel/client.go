@@ -103,7 +103,7 @@ func (o *remote) work(ctx context.Context, p *printer, args []string, work func(
 			ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 			defer cancel()
 			if closing := s.app.Close(ctx); closing != nil && !onlyLate(closing) { // what is late goes on at the next start
-				err = errors.Join(err, closing)
+				err = closed(err, closing)
 			}
 		}()
 		log := slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelError}))

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/semel-dev/semel/message"
@@ -41,7 +42,7 @@ func (l *loaded) check(ctx context.Context, bad *problems) *usable {
 	defer func() { *bad = append(form, consequences(form, (*bad)[len(form):])...) }()
 	l.checkValues(bad)
 	l.checkEffects(bad)
-	l.expandHeaders(bad)
+	l.checkHeaders(l.expandHeaders(bad), bad)
 	before := len(*bad)
 	u.auth = l.principals(bad)
 	u.cert = l.certificate(bad)
@@ -122,7 +123,7 @@ func (l *loaded) checkEffects(bad *problems) {
 			continue
 		}
 		spec := e.spec()
-		spec.Headers = nil // checked when they are expanded
+		spec.Headers = nil // checkHeaders looks at them, once they are expanded
 		for _, err := range unjoin(webeffect.Check(map[string]webeffect.Spec{name: spec})) {
 			var field *webeffect.FieldError
 			path := "effects." + name
@@ -130,6 +131,32 @@ func (l *loaded) checkEffects(bad *problems) {
 				path, err = field.Field, field.Err
 			}
 			bad.add(l.where(path), path, "%v", err)
+		}
+	}
+}
+
+// checkHeaders looks at the headers as they are sent, which serve would refuse
+// otherwise. Those of which no value came about (failed, by their paths) were
+// told before.
+func (l *loaded) checkHeaders(failed map[string]bool, bad *problems) {
+	for _, name := range slices.Sorted(maps.Keys(l.Effects)) {
+		spec := l.Effects[name].spec()
+		at := "effects." + name + ".headers."
+		maps.DeleteFunc(spec.Headers, func(header, _ string) bool { return failed[at+header] })
+		for _, err := range unjoin(webeffect.Check(map[string]webeffect.Spec{name: spec})) {
+			var field *webeffect.FieldError
+			if !errors.As(err, &field) {
+				continue
+			}
+			quoted, ok := strings.CutPrefix(field.Field, at)
+			if !ok {
+				continue // checkEffects tells it
+			}
+			path := field.Field
+			if header, err := strconv.Unquote(quoted); err == nil {
+				path = at + header
+			}
+			bad.add(l.where(path), path, "%v", field.Err)
 		}
 	}
 }

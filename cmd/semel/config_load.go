@@ -162,18 +162,22 @@ func (s source) commandLine(l *loaded) koanf.Provider {
 }
 
 // expandHeaders replaces ${NAME} in the values of effects' headers, so that a
-// secret can stay out of the file. $ before anything else is itself.
-func (l *loaded) expandHeaders(bad *problems) {
+// secret can stay out of the file. $ before anything else is itself. It returns
+// the paths of the headers that have no value because of a problem.
+func (l *loaded) expandHeaders(bad *problems) (failed map[string]bool) {
+	failed = make(map[string]bool)
 	for name, e := range l.Effects {
 		for header, value := range e.Headers {
 			path := fmt.Sprintf("effects.%s.headers.%s", name, header)
 			text, err := expand(string(value), l.environ)
 			if err != nil {
 				bad.add(l.where(path), path, "%v", err)
+				failed[path] = true
 			}
 			e.Headers[header] = secret(text)
 		}
 	}
+	return failed
 }
 
 func expand(text string, environ []string) (string, error) {

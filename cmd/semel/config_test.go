@@ -182,6 +182,11 @@ func TestFileProblems(t *testing.T) {
 		{"effects:\n  e:\n    url: http://x\n    headers:\n      A: " + canary + "${NO_SUCH}", "semel.yaml:5: effects.e.headers.A: the variable NO_SUCH is not set"},
 		{"effects:\n  e:\n    url: http://x\n    headers:\n      A: ${" + canary + "}", "semel.yaml:5: effects.e.headers.A: after ${ there must be the name of a variable"},
 		{"effects:\n  e:\n    url: http://x\n    headers:\n      A: ${OPEN", "semel.yaml:5: effects.e.headers.A: after ${"},
+		{"effects:\n  e:\n    url: http://x\n    headers:\n      A: \"" + canary + "\\n\"", "semel.yaml:5: effects.e.headers.A: its value contains a line break"},
+		{"effects:\n  e:\n    url: http://x\n    headers:\n      A: ' '", "semel.yaml:5: effects.e.headers.A: its value is empty"},
+		{"effects:\n  e:\n    url: http://x\n    headers:\n      Idempotency-Key: " + canary, "semel.yaml:5: effects.e.headers.Idempotency-Key: it is set by Semel"},
+		{"effects:\n  e:\n    url: http://x\n    headers:\n      A.b c: " + canary, "semel.yaml:5: effects.e.headers.A.b c: it is not the name of a header"},
+		{"effects:\n  e:\n    url: http://x\n    headers:\n      A: a\n      a: " + canary, "semel.yaml:6: effects.e.headers.a: the header is there twice"},
 		{"effects:\n  e:\n    url: " + canary, "semel.yaml:3: effects.e.url: it must begin with https:// or http://"},
 		{"effects:\n  e:\n    method: POST", "semel.yaml:2: effects.e: it has no url"},
 		{"effects:\n  e: {url: 'http://x', attempts: -1}", "semel.yaml:2: effects.e.attempts: it is -1"},
@@ -217,6 +222,19 @@ func TestFileProblems(t *testing.T) {
 		if n := len(regexp.MustCompile(`(?m)^  `).FindAllString(err.Error(), -1)); n != 1 && !strings.HasPrefix(c.text, "tls: {cert: /no") {
 			t.Errorf("%.200q: %d problems are told, not one: %v", c.text, n, err)
 		}
+	}
+}
+
+// A header is looked at as it is sent, with its variables in it.
+func TestHeaderFromAVariableIsChecked(t *testing.T) {
+	t.Parallel()
+	const text = "effects:\n  e:\n    url: http://x\n    headers:\n      A: Bearer ${T}\n"
+	_, err := configure(t.Context(), sourceOf(t, text, []string{"T=" + canary + "\n"}))
+	if err == nil || !strings.Contains(err.Error(), "semel.yaml:5: effects.e.headers.A: its value contains a line break") || strings.Contains(err.Error(), canary) {
+		t.Error(err)
+	}
+	if _, err := configure(t.Context(), sourceOf(t, text, []string{"T=" + canary})); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -63,9 +63,9 @@ func deadVerb(o *remote, name, short, did string, pick func(*session) func(conte
 				return err
 			}
 			if s.json {
-				return s.object(map[string]any{"dead_letter": args[0], did: true})
+				return printed(s.object(map[string]any{"dead_letter": args[0], did: true}))
 			}
-			return s.line("%s is %s", args[0], did)
+			return printed(s.line("%s is %s", args[0], did))
 		}),
 	}
 }

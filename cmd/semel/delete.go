@@ -17,9 +17,9 @@ func deleteCommand() *cobra.Command {
 				return err
 			}
 			if s.json {
-				return s.object(map[string]any{"agent": args[0], "deleted": true})
+				return printed(s.object(map[string]any{"agent": args[0], "deleted": true}))
 			}
-			return s.line("%s is deleted", printable(args[0]))
+			return printed(s.line("%s is deleted", printable(args[0])))
 		}),
 	}
 	o.flags(cmd.Flags())

@@ -91,9 +91,9 @@ func resolveCommand(o *remote) *cobra.Command {
 				return err
 			}
 			if s.json {
-				return s.object(got)
+				return printed(s.object(got))
 			}
-			return s.line("%s is settled as %s, by %s", printable(got.Doubt), printable(got.Resolution), printable(got.By))
+			return printed(s.line("%s is settled as %s, by %s", printable(got.Doubt), printable(got.Resolution), printable(got.By)))
 		}),
 	}
 	f := cmd.Flags()

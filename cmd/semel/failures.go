@@ -32,6 +32,39 @@ type toldError struct{ error }
 
 func (e toldError) Unwrap() error { return e.error }
 
+// afterwardsError is a failure that came after the exchange: the work was done,
+// and telling so, or putting the store away, was not. Taken for not done, it
+// would be done a second time; so it is of the kind unknown.
+type afterwardsError struct {
+	did  string // done, or accepted
+	what string // that failed: printing the reply, say
+	error
+}
+
+func (e afterwardsError) Error() string {
+	return "it was " + e.did + "; only " + e.what + " failed: " + e.error.Error()
+}
+
+func (e afterwardsError) Unwrap() error { return e.error }
+
+// printed is the error of a verb that changed something and then printed its
+// result, with this error.
+func printed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return afterwardsError{"done", "printing the result", err}
+}
+
+// closed is the error of a verb that opened a store, whose work ended with one
+// error and whose closing with another.
+func closed(work, closing error) error {
+	if work == nil && closing != nil {
+		return afterwardsError{"done", "closing the store", closing}
+	}
+	return errors.Join(work, closing)
+}
+
 // failureJSON is how a failure is printed with --json. Its members are part of
 // the command's contract (docs/reference/cli.md).
 type failureJSON struct {
@@ -59,7 +92,8 @@ func (p *printer) fail(err error) error {
 	}
 	var told toldError
 	if p.json && !errors.As(err, &told) {
-		if printing := p.object(map[string]failureJSON{"error": describe(err)}); printing != nil {
+		var after afterwardsError // of printing, mostly: saying it twice would not help
+		if printing := p.object(map[string]failureJSON{"error": describe(err)}); printing != nil && !errors.As(err, &after) {
 			err = errors.Join(err, printing)
 		}
 	}
@@ -114,11 +148,16 @@ func describe(err error) failureJSON {
 }
 
 // kindOf is semel.KindOf for the errors of a command: one that is of none of
-// the three types (a file that cannot be read) came before anything was sent.
+// the three types (a file that cannot be read) came before anything was sent,
+// unless it says that it came afterwards.
 func kindOf(err error) semel.Kind {
 	var no *semel.Rejection
 	var notDone *semel.NotDoneError
 	var unknown *semel.UnknownError
+	var after afterwardsError
+	if errors.As(err, &after) {
+		return semel.KindUnknown
+	}
 	if errors.As(err, &no) || errors.As(err, &notDone) || errors.As(err, &unknown) {
 		return semel.KindOf(err)
 	}
@@ -144,9 +183,11 @@ func advice(err error, call callError) string {
 	f := struct{ code, ref string }{}
 	var notDone *semel.NotDoneError
 	var unknown *semel.UnknownError
-	isUnknown := kindOf(err) == semel.KindUnknown && errors.As(err, &unknown)
+	var after afterwardsError
+	isUnknown := kindOf(err) == semel.KindUnknown
 	switch {
-	case isUnknown:
+	case errors.As(err, &after):
+	case isUnknown && errors.As(err, &unknown):
 		f.code, f.ref = string(unknown.Code), unknown.Ref.String()
 	case errors.As(err, &notDone):
 		f.code = string(notDone.Code)

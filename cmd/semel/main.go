@@ -71,6 +71,10 @@ func exitCode(err error) int {
 	case !errors.As(err, &f):
 		return exitUsage
 	}
+	var after afterwardsError
+	if errors.As(err, &after) {
+		return exitUnknown
+	}
 	var rejected *semel.Rejection
 	var unknown *semel.UnknownError
 	switch {

@@ -36,10 +36,10 @@ backup is not in it, so effects and replies of that time may be done again.`,
 				return p.fail(nextStep{err, "the backup is as it was: try again with another directory, one that is empty or does not exist"})
 			}
 			if p.json {
-				return p.object(map[string]string{"backup": args[0], "restored": args[1]})
+				return p.fail(printed(p.object(map[string]string{"backup": args[0], "restored": args[1]})))
 			}
 			p.note("it is a new incarnation; serve it with `semel serve --data %s`", quoteArg(args[1]))
-			return p.line("%s is restored from %s", printable(args[1]), printable(args[0]))
+			return p.fail(printed(p.line("%s is restored from %s", printable(args[1]), printable(args[0]))))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
