@@ -40,26 +40,30 @@ func On[S, In, Out any](agent *Agent[S], name string, handler func(*S, *Step, In
 	tin, tout := reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	carriesIn, carriesOut := carries(tin), carries(tout)
 	plainOut := plainEncoderOf(tout)
-	action := &core.Action{Run: func(cs *core.Step, state core.State) core.Result {
+	action := &core.Action{Run: func(cs *core.Step, state core.State) (res core.Result) {
 		in, err := carried[In](cs.Message().Value, cs.Message().Body)
 		if err != nil {
 			return misfit(st, "body", err)
 		}
 		s := &Step{core: cs, site: st}
 		defer s.end()
-		traced := st.app.tracing.step(cs)
+		if traced := st.app.tracing.step(cs); traced != nil {
+			res.Verdict = core.Failed // if the handler panics
+			defer func() { traced(res) }()
+		}
 		out, err := handler(state.(holder[S]).value(), s, in)
-		res := verdictOf(s, plainOut, out, err)
+		res = verdictOf(s, plainOut, out, err)
 		if res.Verdict == core.Replied {
 			res.Value = carry(carriesOut, out, res.Body)
 		}
-		traced(res)
 		return res
 	}}
 	for _, opt := range opts {
 		opt.applyAction(action)
 	}
 	agent.add(name, nameAction, action)
+	agent.app.mu.Lock()
+	defer agent.app.mu.Unlock()
 	agent.typ.actions[name] = ActionInfo{Type: agent.typ.name, Action: name, Guarantee: action.Guarantee, In: tin, Out: tout}
 	return &Action[In, Out]{Ref: RefTo[In, Out](agent.typ.name, name), app: agent.app, carriesIn: carriesIn}
 }

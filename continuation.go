@@ -63,7 +63,7 @@ func Then[S, C, R, Out any](agent *Agent[S], name string, handler func(*S, *Step
 	}
 	st := &site{app: agent.app, typ: agent.typ, name: name}
 	plain := plainEncoderOf(reflect.TypeFor[Out]())
-	agent.add(name, nameContinuation, &core.Action{Run: func(cs *core.Step, state core.State) core.Result {
+	agent.add(name, nameContinuation, &core.Action{Run: func(cs *core.Step, state core.State) (v core.Result) {
 		m := cs.Message()
 		if m.Answer == nil {
 			return core.Result{Invalid: true, Err: errNoAnswer}
@@ -78,11 +78,13 @@ func Then[S, C, R, Out any](agent *Agent[S], name string, handler func(*S, *Step
 		}
 		s := &Step{core: cs, site: st}
 		defer s.end()
-		traced := st.app.tracing.step(cs)
+		if traced := st.app.tracing.step(cs); traced != nil {
+			v.Verdict = core.Failed // if the handler panics
+			defer func() { traced(v) }()
+		}
 		out, err := handler(state.(holder[S]).value(), s, c, r)
-		v := verdictOf(s, plain, out, err)
+		v = verdictOf(s, plain, out, err)
 		v.Keep = v.Keep || v.Verdict == core.Refused
-		traced(v)
 		return v
 	}})
 	return &Continuation[C, R]{ContinuationTo[C, R](name)}

@@ -104,7 +104,11 @@ func (t TenantOption) applyCall(o callOptions) callOptions {
 	return o
 }
 
-func (t TenantOption) applyList(o *listOptions) { o.tenant = string(t) }
+func (t TenantOption) applyList(o *listOptions) {
+	if o.tenant = string(t); t == "" {
+		o.tenant = message.DefaultTenant // no option means all tenants, an empty name does not
+	}
+}
 
 // Tenant says whose agent is meant. For a call, and for a listing of agents,
 // the default is "default"; listings of effects and of dead letters, and what

@@ -24,6 +24,9 @@ type holder[S any] interface {
 func stateLoader[S any](name string, sc *schema, maxState int) func(uint32, []byte) (core.State, error) {
 	t := reflect.TypeFor[S]()
 	shape, limit, plain := shapeOf(t), boundOf(t, maxState), plainEncoderOf(t)
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[JSONAppender]()) {
+		limit, plain = nil, nil // it may fail, and what it makes may have any size
+	}
 	return func(version uint32, data []byte) (core.State, error) {
 		data, err := sc.migrate(name, version, data)
 		if err != nil {

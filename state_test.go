@@ -456,3 +456,29 @@ func TestStatesMustBeUTF8(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+type note struct{ Text string }
+
+func (n *note) AppendJSON(dst []byte) ([]byte, error) {
+	if strings.Contains(n.Text, `"`) {
+		return dst, errors.New("no quotation marks")
+	}
+	b, err := json.Marshal(*n)
+	return append(dst, b...), err
+}
+
+// A state that makes its own JSON may fail to, and then its step fails.
+func TestAppenderThatFails(t *testing.T) {
+	t.Parallel()
+	st, err := stateLoader[note]("test", &schema{version: 1}, 0)(1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.(*plainState[note]).now.Text = `a "b"`
+	if st.Flat() {
+		t.Error("the state need not be encoded after a step, although that can fail")
+	}
+	if _, err := st.Append(nil); err == nil {
+		t.Error("the state is encoded, although its own method refuses")
+	}
+}

@@ -63,11 +63,12 @@ func (t *tracing) one(ctx context.Context, m *message.Message) {
 	}
 }
 
-// step begins the span of a step, if its message belongs to a trace.
+// step begins the span of a step, if its message belongs to a trace; else it
+// returns nil.
 func (t *tracing) step(s *core.Step) func(core.Result) {
 	m := s.Message()
 	if t == nil || m.Trace == "" {
-		return func(core.Result) {}
+		return nil
 	}
 	ctx, span := t.tracer.Start(under(context.Background(), m.Trace), "process "+m.To.Type+"."+m.Action,
 		trace.WithSpanKind(trace.SpanKindConsumer), about(m, "process"))
@@ -95,6 +96,9 @@ func (t *tracing) effect(ctx context.Context, job core.EffectJob) (context.Conte
 	ctx, span := t.tracer.Start(under(ctx, job.Trace), verb+job.Name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 		attribute.String("semel.effect", job.Name), attribute.String("semel.agent.type", job.Agent.Type), attribute.Int("semel.attempt", job.Attempt)))
 	return ctx, func(r core.EffectResult) {
+		if r.Status == 0 { // it panicked
+			r.Status = message.StatusUnknown
+		}
 		span.SetAttributes(attribute.String("semel.status", r.Status.String()))
 		if r.Status == message.StatusUnknown || r.Status == message.StatusNotDone {
 			span.SetStatus(codes.Error, r.Status.String())

@@ -95,8 +95,10 @@ var Anonymous Authenticator = anonymous{}
 
 type anonymous struct{}
 
+var anyone = Principal{Tenant: message.DefaultTenant, Name: message.Anonymous, Roles: AllRoles}
+
 func (anonymous) Authenticate(*http.Request) (Principal, error) {
-	return Principal{Tenant: message.DefaultTenant, Name: "anonymous", Roles: AllRoles}, nil
+	return anyone, nil
 }
 
 // Reloadable passes requests on to an Authenticator that can be replaced while

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -72,13 +73,13 @@ func (s *api) batch(w http.ResponseWriter, r *http.Request, b []byte) {
 		s.refuse(w, message.CodeKeyInvalid, "a batch has the key of each call in its body, and none in the header")
 		return
 	}
-	var docs []callDoc
-	if err := readDocument(b, &docs); err != nil {
-		s.refuse(w, message.CodeInvalidRequest, err.Error())
-		return
-	}
-	if len(docs) > maxBatch {
-		s.refuse(w, message.CodeTooLarge, fmt.Sprintf("the batch has %d calls; at most %d are allowed", len(docs), maxBatch))
+	docs, err := readBatch(b)
+	if err != nil {
+		code := message.CodeInvalidRequest
+		if errors.Is(err, errLongBatch) {
+			code = message.CodeTooLarge
+		}
+		s.refuse(w, code, err.Error())
 		return
 	}
 	who := s.who(r)
@@ -101,6 +102,35 @@ func (s *api) batch(w http.ResponseWriter, r *http.Request, b []byte) {
 		s.metrics.observe(guarantees[i], outcomeLabel(a.Err), time.Since(began).Seconds())
 	}
 	writeStatus(w, http.StatusOK, answers)
+}
+
+var errLongBatch = fmt.Errorf("the batch has too many calls; at most %d are allowed", maxBatch)
+
+// readBatch reads calls one by one, so that a body of nothing but brackets costs
+// no more than it weighs.
+func readBatch(b []byte) (docs []callDoc, err error) {
+	if err := message.CheckJSON(b); err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	if _, err := d.Token(); err != nil {
+		return nil, err
+	}
+	for d.More() {
+		if len(docs) == maxBatch {
+			return nil, errLongBatch
+		}
+		var one json.RawMessage
+		if err := d.Decode(&one); err != nil {
+			return nil, err
+		}
+		var doc callDoc
+		if err := readDocument(one, &doc); err != nil {
+			return nil, fmt.Errorf("call %d: %w", len(docs), err)
+		}
+		docs = append(docs, doc)
+	}
+	return docs, nil
 }
 
 // tell makes one call's answer a document.

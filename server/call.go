@@ -85,7 +85,7 @@ func (s *api) answerCall(w http.ResponseWriter, r *http.Request, req semel.Reque
 		w.Header().Set("Preference-Applied", "respond-async")
 		if o, err = s.app.Submit(ctx, req); err == nil && o.Status == message.StatusInFlight {
 			s.metrics.observe(guarantee, outcomeLabel(nil), time.Since(began).Seconds())
-			s.accepted(w, req)
+			s.accepted(w, req, guarantee)
 			return
 		}
 		if err == nil {
@@ -115,9 +115,9 @@ func outcomeLabel(err error) string {
 
 // accepted answers for a call that is durably accepted: it says where its
 // outcome will be, and is none.
-func (s *api) accepted(w http.ResponseWriter, req semel.Request) {
+func (s *api) accepted(w http.ResponseWriter, req semel.Request, guarantee semel.Guarantee) {
 	doc := acceptedDoc{Status: message.StatusInFlight.String()}
-	if req.Key != "" {
+	if req.Key != "" && guarantee != message.AtLeastOnce { // of that no outcome is recorded
 		doc.Outcome = "/v1/outcomes/" + url.PathEscape(req.Type) + "/" + url.PathEscape(req.ID) + "?key=" + url.QueryEscape(req.Key)
 		w.Header().Set("Location", doc.Outcome)
 	}

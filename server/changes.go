@@ -38,10 +38,17 @@ func (s *api) changes(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", eventStream)
 		return
 	}
+	if s.followers.Add(1) > int64(s.Followers) {
+		s.followers.Add(-1)
+		s.refuse(w, message.CodeOverloaded, "too many follow changes already; try again later")
+		return
+	}
+	defer s.followers.Add(-1)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	events := &events{to: w, control: http.NewResponseController(w)}
-	defer events.beat(cancel, s.Stopping)()
+	end := sync.OnceFunc(events.beat(cancel, s.Stopping, func() bool { return s.still(r) }))
+	defer end()
 	query := semel.ChangesQuery{Tenant: s.who(r).Tenant, Type: typ, From: semel.Position(from)}
 	for goOn := true; goOn; {
 		goOn = false
@@ -53,11 +60,14 @@ func (s *api) changes(w http.ResponseWriter, r *http.Request) {
 				query.From, goOn = c.Position, true
 				break
 			}
-			if err != nil && !events.begun() {
-				s.fail(w, r, err)
+			if err != nil {
+				end() // the answer is one thing, and written by one of us
+				if !events.begun() {
+					s.fail(w, r, err)
+				}
 				return
 			}
-			if err != nil || events.change(c) != nil { // the reader is gone, or the stream ended: it comes again
+			if events.change(c) != nil { // the reader is gone, or the stream ended: it comes again
 				return
 			}
 		}
@@ -99,8 +109,9 @@ func (e *events) write(text string) error {
 
 // beat begins the stream soon, so that a reader knows that it stands, and keeps
 // it alive. The function that it returns ends that. A stream that cannot be
-// written to, or that is to stop, is canceled.
-func (e *events) beat(cancel context.CancelFunc, stopping <-chan struct{}) (end func()) {
+// written to, that is to stop, or whose reader may not read any more, is
+// canceled.
+func (e *events) beat(cancel context.CancelFunc, stopping <-chan struct{}, allowed func() bool) (end func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() { // it waits, so that the feed need not
 		defer close(ended)
@@ -114,7 +125,7 @@ func (e *events) beat(cancel context.CancelFunc, stopping <-chan struct{}) (end 
 				cancel()
 				return
 			case <-tick.C:
-				if e.write(":\n\n") != nil {
+				if !allowed() || e.write(":\n\n") != nil {
 					cancel()
 					return
 				}

@@ -47,7 +47,7 @@ var mayUse = map[string]server.Roles{
 func everyRole() users {
 	u := make(users)
 	for set := server.Roles(1); set <= server.AllRoles; set++ {
-		u[fmt.Sprint("roles-", uint8(set))] = server.Principal{Tenant: "a", Name: set.String(), Roles: set}
+		u[fmt.Sprint("roles-", uint8(set))] = server.Principal{Tenant: "default", Name: set.String(), Roles: set}
 	}
 	return u
 }
@@ -90,6 +90,12 @@ func contractRoles(t *testing.T, c *contract) {
 			same(t, "WWW-Authenticate", r.header.Get("WWW-Authenticate"), "Bearer")
 		}
 	}
+	// What is about the whole server is not for the operators of another tenant.
+	foreign := serve(t, semel.Config{}, server.Options{Auth: users{"ops": server.Principal{Tenant: "b", Name: "ops", Roles: server.AllRoles}}}, nil)
+	for _, ask := range [][2]string{{"GET", "/metrics"}, {"POST", "/v1/backups"}} {
+		c.want(t, foreign.status(ask[0], ask[1], "ops"), 403, "forbidden", "not_done")
+	}
+	same(t, "a list", foreign.status("GET", "/v1/doubts", "ops").status, 200)
 	// Nobody learns from a 404 or 405 what there is.
 	for _, path := range []string{"/", "/v2", "/v1/agents/no/x", "/livez/", "//livez", "/v1/agents//x"} {
 		c.want(t, s.status("POST", path, ""), 401, "unauthorized", "not_done")

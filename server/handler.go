@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/semel-dev/semel"
@@ -32,6 +33,9 @@ type Options struct {
 	// Effects are the names of the effects that may be called by
 	// /v1/effects/{name}. They are registered with the App as webeffect does.
 	Effects []string
+	// Followers bounds the change feeds that are followed at once, 256: each
+	// holds a connection and, while its reader is slow, some states.
+	Followers int
 	// Backups is the directory that backups are made in; empty for none.
 	Backups string
 	// Version is the program's, for the description of the API and the metrics.
@@ -51,6 +55,9 @@ func (o *Options) setDefaults() {
 	if o.MaxBody == 0 {
 		o.MaxBody = 1 << 20
 	}
+	if o.Followers == 0 {
+		o.Followers = 256
+	}
 	if o.Auth == nil {
 		o.Auth = Anonymous
 	}
@@ -66,6 +73,7 @@ type api struct {
 	arriving  room          // for bodies
 	described func() []byte // the description of the API, made when it is first asked for
 	metrics   *metrics
+	followers atomic.Int64
 }
 
 // Handler serves the API of an App. It is safe for concurrent use.

@@ -27,7 +27,7 @@ func (s *api) ready(w http.ResponseWriter, _ *http.Request) {
 	}
 	if err != nil {
 		detail := "calls are not taken"
-		if s.Auth == Anonymous { // else this may be anybody, and the reason names the store's place
+		if s.open() { // else this may be anybody, and the reason names the store's place
 			detail += ": " + err.Error()
 		}
 		s.refuse(w, message.CodeClosed, detail)

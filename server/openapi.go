@@ -36,7 +36,7 @@ func (s *api) describe() *huma.OpenAPI {
 		}
 	}
 	security := []map[string][]string{{"token": {}}}
-	if s.Auth == Anonymous {
+	if s.open() {
 		security = append(security, map[string][]string{}) // or nothing
 	}
 	return &huma.OpenAPI{

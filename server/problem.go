@@ -123,7 +123,7 @@ func write(w http.ResponseWriter, p problem, a answer) {
 	}
 	b, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // strings, an int and a bool
+		panic(err) // our own types, with JSON that was checked
 	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(b) // the caller is gone; the outcome is recorded

@@ -18,6 +18,7 @@ const (
 type route struct {
 	method, path string
 	roles        Roles // one of them is needed; none for everybody
+	whole        bool  // it is about all tenants: for principals of the default one
 	handle       http.HandlerFunc
 
 	id, about string
@@ -132,7 +133,7 @@ func (s *api) followRoute() route {
 func (s *api) operatorRoutes() []route {
 	write := codes(readCodes, []message.Code{message.CodeCommitUnknown, message.CodeInFlight, message.CodeOverloaded})
 	return []route{
-		{method: http.MethodGet, path: "/metrics", roles: RoleOperator, handle: s.metrics.handler().ServeHTTP,
+		{method: http.MethodGet, path: "/metrics", roles: RoleOperator, whole: true, handle: s.metrics.handler().ServeHTTP,
 			id: "metrics", about: "For Prometheus", media: "text/plain", status: http.StatusOK},
 		s.followRoute(),
 		{method: http.MethodDelete, path: "/v1/agents/{type}/{id}", roles: RoleOperator, handle: s.remove,
@@ -147,7 +148,7 @@ func (s *api) operatorRoutes() []route {
 		{method: http.MethodPost, path: "/v1/dead/{id}/discard", roles: RoleOperator, handle: s.discardDead,
 			id: "discard-dead", about: "Give a dead letter up", status: http.StatusNoContent,
 			codes: codes(write, []message.Code{message.CodeUnknownDead})},
-		{method: http.MethodPost, path: "/v1/backups", roles: RoleOperator, handle: s.backup,
+		{method: http.MethodPost, path: "/v1/backups", roles: RoleOperator, whole: true, handle: s.backup,
 			id: "backup", about: "Copy the store while it is in use", body: backupDoc{}, reply: backupMadeDoc{}, status: http.StatusCreated,
 			codes: codes(bodyCodes, readCodes, []message.Code{codeNotFound, codeExists})},
 	}

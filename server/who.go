@@ -6,12 +6,13 @@ import (
 	"net/http"
 
 	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/message"
 )
 
 type principalKey struct{}
 
-// open are the paths that need no credentials.
-var open = map[string]bool{"/livez": true, "/readyz": true, "/healthz": true, "/openapi.json": true}
+// openPaths need no credentials.
+var openPaths = map[string]bool{"/livez": true, "/readyz": true, "/healthz": true, "/openapi.json": true}
 
 // authenticated finds out who sent a request before anything else is looked at,
 // so that nobody learns from a 404 what there is.
@@ -20,7 +21,7 @@ func (s *api) authenticated(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if open[r.URL.Path] {
+		if openPaths[r.URL.Path] {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -38,8 +39,6 @@ func (s *api) authenticated(next http.Handler) http.Handler {
 	})
 }
 
-var anyone = Principal{Tenant: "default", Name: "anonymous", Roles: AllRoles}
-
 // who sent the request.
 func (s *api) who(r *http.Request) Principal {
 	if s.Auth == Anonymous {
@@ -47,6 +46,22 @@ func (s *api) who(r *http.Request) Principal {
 	}
 	who, _ := r.Context().Value(principalKey{}).(Principal) // of an open path: nobody, who may nothing
 	return who
+}
+
+// still says whether the sender of a request, which may have come long ago, is
+// who it was, and may do what it might (FAULTS 61).
+func (s *api) still(r *http.Request) bool {
+	who, err := s.Auth.Authenticate(r)
+	return err == nil && who == s.who(r)
+}
+
+// open says that nobody is asked who they are.
+func (s *api) open() bool {
+	if r, ok := s.Auth.(*Reloadable); ok {
+		current := r.current.Load()
+		return current != nil && *current == Anonymous
+	}
+	return s.Auth == Anonymous
 }
 
 // tenant is what makes a listing that of the request's tenant.
@@ -58,6 +73,9 @@ func (s *api) allow(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if who := s.who(r); rt.roles != 0 && !who.hasOne(rt.roles) {
 			s.refuse(w, codeForbidden, "this needs the role "+rt.roles.String()+"; principal "+who.Name+" has "+who.Roles.String())
+			return
+		} else if rt.whole && who.Tenant != message.DefaultTenant {
+			s.refuse(w, codeForbidden, "this is about the whole server, and for operators of tenant "+message.DefaultTenant)
 			return
 		}
 		rt.handle(w, r)

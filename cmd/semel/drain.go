@@ -40,11 +40,15 @@ func newServer(h http.Handler, wait time.Duration, log *slog.Logger) *http.Serve
 func drain(srv *http.Server, app *semel.App, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
+	// At once: the App tells the callers that wait for something slow where their
+	// calls stand, and Shutdown waits until they have heard.
+	closed := make(chan error, 1)
+	go func() { closed <- app.Close(ctx) }()
 	if err := srv.Shutdown(ctx); err != nil {
 		log.Warn("some connections were cut", "error", err)
 		_ = srv.Close() // they are cut either way
 	}
-	err := app.Close(ctx)
+	err := <-closed
 	if errors.Is(err, context.DeadlineExceeded) {
 		log.Warn("not everything under way was finished; it goes on at the next start", "error", err)
 		if onlyLate(err) {

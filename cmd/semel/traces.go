@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -28,7 +29,11 @@ func startTraces(ctx context.Context, c otlpConfig, log *slog.Logger) (*traces, 
 	if c.Endpoint == "" {
 		return &traces{}, nil
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(c.Endpoint))
+	endpoint := c.Endpoint
+	if u, err := url.Parse(endpoint); err == nil && (u.Path == "" || u.Path == "/") {
+		endpoint = u.JoinPath("v1", "traces").String() // as OTEL_EXPORTER_OTLP_ENDPOINT means it
+	}
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint))
 	if err != nil {
 		return nil, fmt.Errorf("otlp.endpoint: %w", err)
 	}

@@ -91,6 +91,7 @@ func (s *Shard) contradict(was *Resolution, r EffectResult) {
 	}
 	was.Conflict = truncate(fmt.Sprintf("a late answer says %s %s %s", r.Status, r.Code, r.Body))
 	s.putResolution(r.ID, was)
-	detail := fmt.Sprintf("settled as %s by %s; %s", was.Status, was.By, was.Conflict)
+	// Without the bodies: what a provider says may be secret, and alarms are logged.
+	detail := fmt.Sprintf("settled as %s by %s; a late answer says %s %s", was.Status, was.By, r.Status, r.Code)
 	s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmConflict, ID: r.ID, Detail: detail})
 }

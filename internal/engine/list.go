@@ -165,7 +165,7 @@ func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place,
 			return
 		}
 		from, key, ok := after.parse()
-		if !ok || int(from) >= len(e.shards) {
+		if !ok || from >= uint32(len(e.shards)) {
 			yield(none, errPlace)
 			return
 		}
@@ -194,10 +194,10 @@ func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place,
 func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[message.Row, error] {
 	return func(yield func(message.Row, error) bool) {
 		for {
-			reads, _ := sh.reads()
+			reads, up := sh.reads()
 			page, err := reads.session.Scan(ctx, r, scanPage)
-			if err != nil && !reads.lasts() {
-				err, page = nil, nil // of a session that was lost; the barrier waits for the next
+			if err != nil && (!up || !reads.lasts()) {
+				err, page = nil, nil // of a session that was lost; the barrier waits for the next, or says that the shard is down
 			}
 			if err != nil {
 				yield(message.Row{}, fmt.Errorf("list shard %d: %w", sh.id, err))
@@ -211,7 +211,7 @@ func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[m
 				yield(message.Row{}, ans.Fault)
 				return
 			}
-			if !reads.lasts() {
+			if !up || !reads.lasts() {
 				continue // what was read may have been lost with its session
 			}
 			for _, row := range page {
