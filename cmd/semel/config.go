@@ -35,11 +35,6 @@ type config struct {
 
 	Log  logConfig  `koanf:"log"`
 	OTLP otlpConfig `koanf:"otlp"`
-
-	// guest is no setting: a verb that looks into a directory without the
-	// server's file knows neither its effects nor its retention, and must not
-	// make doubts of what waits for the ones, nor forget by another.
-	guest bool
 }
 
 // tlsConfig names PEM files. Both are given, or neither.

@@ -84,7 +84,7 @@ func TestDemo(t *testing.T) {
 		case s.Way == demo.Ask && s.Killed == demo.Charged && settled[s.Payment] != "done",
 			s.Way == demo.Ask && s.Killed == demo.Arrived && settled[s.Payment] != "not_done":
 			t.Errorf("killed %s, %s was settled as %q", s.Killed, s.Payment, settled[s.Payment])
-		case s.CutOff == 0:
+		case s.CutOff == 0 && s.Killed != demo.Random: // which may come when all was said
 			t.Errorf("killed %s: no connection broke", s.Killed)
 		}
 	}

@@ -14,6 +14,10 @@ import (
 // drainTime bounds an orderly stop. Orchestrators commonly kill after 30 s.
 const drainTime = 25 * time.Second
 
+// answerTime is how long what is under way may take to be answered as if
+// nothing were.
+const answerTime = 5 * time.Second
+
 // newServer bounds what a slow or hostile client can hold (FAULTS 63).
 func newServer(h http.Handler, wait time.Duration, log *slog.Logger) *http.Server {
 	return &http.Server{
@@ -40,15 +44,22 @@ func newServer(h http.Handler, wait time.Duration, log *slog.Logger) *http.Serve
 func drain(srv *http.Server, app *semel.App, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	// At once: the App tells the callers that wait for something slow where their
-	// calls stand, and Shutdown waits until they have heard.
-	closed := make(chan error, 1)
-	go func() { closed <- app.Close(ctx) }()
-	if err := srv.Shutdown(ctx); err != nil {
-		log.Warn("some connections were cut", "error", err)
-		_ = srv.Close() // they are cut either way
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		if err := srv.Shutdown(ctx); err != nil {
+			log.Warn("some connections were cut", "error", err)
+			_ = srv.Close() // they are cut either way
+		}
+	}()
+	select {
+	case <-answered:
+	case <-time.After(answerTime):
+		// Closing tells the callers that still wait, for something slow, where
+		// their calls stand; and they have to hear it.
 	}
-	err := <-closed
+	err := app.Close(ctx)
+	<-answered
 	if errors.Is(err, context.DeadlineExceeded) {
 		log.Warn("not everything under way was finished; it goes on at the next start", "error", err)
 		if onlyLate(err) {

@@ -88,7 +88,7 @@ func serve(ctx context.Context, s source, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer traces.stop()
-	app, err := open(ctx, dir, &u.config, traces.provider, log)
+	app, err := open(ctx, dir, &u.config, false, traces.provider, log)
 	if err != nil {
 		return err
 	}
@@ -135,14 +135,17 @@ func (v *live) serve(srv *http.Server, l net.Listener) error {
 	return srv.ServeTLS(l, "", "")
 }
 
-// open opens and starts the App with the agents that are built in.
-func open(ctx context.Context, dir string, c *config, traces trace.TracerProvider, log *slog.Logger) (*semel.App, error) {
+// open opens and starts the App with the agents that are built in. A guest
+// looks into a directory without the server's file: it knows neither its
+// effects nor its retention, and must not make doubts of what waits for the
+// ones, nor forget by another.
+func open(ctx context.Context, dir string, c *config, guest bool, traces trace.TracerProvider, log *slog.Logger) (*semel.App, error) {
 	st := pebble.At(dir, pebble.Options{Logger: log, MemTableBytes: uint64(c.MemtableBytes)})
 	app, err := semel.Open(ctx, st, &semel.Config{
 		Retention: c.Retention, Skew: c.Skew,
 		CacheBytes: int(c.CacheBytes), MaxInFlight: c.MaxInFlight, MaxState: int(c.MaxState), MaxBody: int(c.MaxBody),
 		MaxAttempts: c.MaxAttempts, EffectsRunning: c.EffectsRunning, Logger: log,
-		ChangeFeed: c.ChangeFeed, TracerProvider: traces, Guest: c.guest,
+		ChangeFeed: c.ChangeFeed, TracerProvider: traces, Guest: guest,
 	})
 	if err != nil {
 		if errors.Is(err, store.ErrLocked) {
