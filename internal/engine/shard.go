@@ -362,6 +362,13 @@ func (sh *shard) perform() error {
 	for {
 		w := m.Take()
 		sh.publish()
+		// First, so that whoever hears of something finds it in the log.
+		for _, a := range w.Alarms {
+			sh.engine.alarm(a)
+		}
+		for _, p := range w.Panics {
+			sh.engine.cfg.Logger.Error("a handler panicked", "agent", p.Agent.String(), "action", p.Action, "panic", p.Value, "stack", string(p.Stack))
+		}
 		for i := range w.Answers {
 			a := &w.Answers[i]
 			sh.calls.remove(callOf(a.Caller))
@@ -376,12 +383,6 @@ func (sh *shard) perform() error {
 		}
 		if w.Retire != nil {
 			sh.engine.retireLater(store.Retention{Shard: sh.id, Below: w.Retire.Below, Consumed: w.Retire.Consumed})
-		}
-		for _, a := range w.Alarms {
-			sh.engine.alarm(a)
-		}
-		for _, p := range w.Panics {
-			sh.engine.cfg.Logger.Error("a handler panicked", "agent", p.Agent.String(), "action", p.Action, "panic", p.Value, "stack", string(p.Stack))
 		}
 		if w.Trial {
 			sh.engine.wantTrial(sh)
