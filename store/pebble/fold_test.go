@@ -277,10 +277,10 @@ func TestReadersBesideFolds(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
+	mustClose(t, st) // and a fold under way has ended
 	if st.shards[0].folded == 0 {
 		t.Error("nothing was folded")
 	}
-	mustClose(t, st)
 }
 
 const keptUnits = 60
