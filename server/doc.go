@@ -2,9 +2,8 @@
 // with an Idempotency-Key and gets the recorded reply, byte for byte, however
 // often it repeats the call.
 //
-//	POST /v1/agents/{type}/{id}/{action}   call an action
-//	GET  /v1/agents/{type}/{id}            read an agent's state
-//	GET  /livez, /readyz                   for orchestrators
+// docs/reference/http.md is the contract; routes.go is the table that routes the
+// requests, and of which /openapi.json is made (openapi.go).
 //
 // Failures are problem documents (RFC 9457) whose kind says whether the request
 // took effect: not_done, rejected, unknown. codes.go has every code with its
@@ -19,5 +18,5 @@
 // its own text/plain: 400 for a malformed request, 431 for headers that are too
 // large, 408 or a closed connection for a slow one. None of it was executed.
 //
-// Start reading at Handler. The package imports the module root and message.
+// Start reading at Handler and routes.go. The package imports the module root and message.
 package server
