@@ -116,6 +116,7 @@ type Engine struct {
 	calling calling        // effects
 	retire  chan store.Retention
 	feed    feed
+	window  window
 
 	state      atomic.Int32
 	startEnded chan struct{}
@@ -157,6 +158,7 @@ func Open(ctx context.Context, o store.Opener, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{cfg: cfg, store: st, profile: st.Profile(), retire: make(chan store.Retention, 64), idle: make(chan struct{}, 1)}
+	e.window.shared = e.profile.SharedLog
 	e.singles.New, e.batches.New = newSingle, newBatch
 	e.stats = stats{alarms: make(map[core.AlarmKind]uint64), used: -1, space: -1}
 	e.startEnded, e.closed = make(chan struct{}), make(chan struct{})

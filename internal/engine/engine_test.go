@@ -69,7 +69,7 @@ func add(s *core.Step, state core.State) core.Result {
 	return core.Result{Verdict: core.Replied, Body: fmt.Appendf(nil, "%d", c.Sum)}
 }
 
-func start(t *testing.T, disk *mem.Disk, cfg Config, outside map[string]Outside) *Engine {
+func start(t *testing.T, disk store.Opener, cfg Config, outside map[string]Outside) *Engine {
 	t.Helper()
 	cfg.Fatal = func(err error) { t.Errorf("fatal: %v", err) }
 	e, err := Open(t.Context(), disk, cfg)

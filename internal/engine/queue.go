@@ -15,13 +15,12 @@ type event struct {
 	run  func(m *core.Shard)
 }
 
-// queue brings events to a loop. Pushing wakes the loop only when it sleeps
-// and wants to be woken: while a commit is in flight and no other may begin,
-// events gather, and one wake-up serves them all.
+// queue brings events to a loop. Pushing wakes the loop only when it sleeps:
+// what comes before it has looked is served by the same wake-up.
 type queue struct {
 	mu       sync.Mutex
 	events   []event
-	sleeping bool // the loop wants to be woken by a push
+	sleeping bool // the loop is to be woken by a push
 	wake     chan struct{}
 }
 
@@ -46,11 +45,8 @@ func (q *queue) take(spare []event) []event {
 }
 
 // sleep says that the loop is about to sleep; it reports false if something is
-// there already. Unless pushes is set, only wakeUp ends the sleep.
-func (q *queue) sleep(pushes bool) bool {
-	if !pushes {
-		return true
-	}
+// there already.
+func (q *queue) sleep() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.events) > 0 {

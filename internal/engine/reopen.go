@@ -242,7 +242,7 @@ func (sh *shard) refuseFor(wait time.Duration, cause error, kept *[]event) bool 
 		if e.closing() && !sh.resting {
 			return e.ctx.Err() == nil
 		}
-		if !sh.queue.sleep(true) {
+		if !sh.queue.sleep() {
 			continue
 		}
 		select {

@@ -73,6 +73,7 @@ func (st *Store) Profile() store.Profile {
 		Name:          "pebble",
 		UnitsInFlight: st.opt.UnitsInFlight,
 		MaxUnitBytes:  st.opt.MaxUnitBytes,
+		SharedLog:     true,
 		LocalReads:    true,
 		Exclusive:     true,
 	}
