@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -16,19 +18,32 @@ import (
 
 // FAULTS 64: what is secret is put everywhere that a client or an operator can
 // put it, and then looked for in everything that comes out: the log at its most
-// talkative, standard output, every answer. A canary of an effect's headers comes
-// by the environment.
+// talkative, standard output, every answer, the spans. A canary of an effect's
+// headers comes by the environment. Dead letters: TestSecretsStayWithTheRequest
+// of package server.
 func TestSecretsStayIn(t *testing.T) {
 	const effectSecret, cookie, basic = "canary-effect-7f3a", "canary-cookie-19bd", "canary-basic-5c2e"
 	t.Setenv("CANARY_TOKEN", effectSecret)
 	token, revoked := server.NewToken(), server.NewToken()
 	dir := t.TempDir()
+	// A provider that hangs up, so that a charge is in doubt, and a collector.
+	var charged atomic.Bool
+	provider := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		charged.CompareAndSwap(false, r.Header.Get("Authorization") == "Bearer "+effectSecret)
+		panic(http.ErrAbortHandler)
+	}))
+	defer provider.Close()
+	spans := newOutput()
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(spans, r.Body) }))
+	defer collector.Close()
 	config := filepath.Join(dir, "semel.yaml")
 	write := func(hash string) {
 		t.Helper()
 		text := fmt.Sprintf(`
 log:
   level: debug
+otlp:
+  endpoint: %s
 auth:
   principals:
     - name: all
@@ -36,14 +51,14 @@ auth:
       tokens: [%s]
 effects:
   charge:
-    url: http://127.0.0.1:1/charges
+    url: %s/charges
     method: POST
-    policy: keyed
+    policy: ask
     attempts: 1
     allow_private: true
     headers:
       Authorization: Bearer ${CANARY_TOKEN}
-`, hash)
+`, collector.URL, hash, provider.URL)
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -99,9 +114,21 @@ effects:
 	if !p.stderr.wait("the configuration was not reloaded") {
 		t.Error("a configuration with a token in the place of its hash was taken")
 	}
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	for what, found := range map[string]bool{
+		"charge with its header": charged.Load(), "doubt": strings.Contains(answers.String(), `"doubts":[{`),
+		"span": strings.Contains(spans.String(), "process account.credit"),
+	} {
+		if !found {
+			t.Errorf("there was no %s", what)
+		}
+	}
 	log := p.stderr.String()
 	digits := strings.TrimPrefix(server.HashToken(token), "sha256:")
-	for what, text := range map[string]string{"the log": log, "an answer": answers.String()} {
+	for what, text := range map[string]string{"the log": log, "an answer": answers.String(), "a span": spans.String()} {
 		for name, secret := range map[string]string{
 			"the token": token, "a revoked token": revoked, "the token's hash": digits, "the effect's header": effectSecret, "a cookie": cookie, "basic credentials": basic,
 		} {
