@@ -141,6 +141,14 @@ func (c *Client) dead(ctx context.Context, id, verb string) error {
 	return err
 }
 
+// ResumeRetention says that the server's clock is right after it leapt (the
+// alarm clock_jump), so that old outcomes are forgotten again.
+func (c *Client) ResumeRetention(ctx context.Context) error {
+	_, err := c.do(ctx, &exchange{method: http.MethodPost, path: "/v1/retention/resume", nature: repeats,
+		action: "resume retention", accept: []int{http.StatusNoContent}})
+	return err
+}
+
 func (x *exchange) checkID(id string) error {
 	if _, ok := message.ParseID(id); !ok {
 		return x.refuse(message.CodeInvalidRequest, "an id has 32 hexadecimal digits; copy it from the listing")

@@ -29,6 +29,7 @@ func TestOperating(t *testing.T) {
 	want("DELETE /v1/agents/account/a ", c.Delete(t.Context(), "account/a"))
 	want("POST /v1/dead/"+someID+"/retry ", c.RetryDead(t.Context(), someID))
 	want("POST /v1/dead/"+someID+"/discard ", c.DiscardDead(t.Context(), someID))
+	want("POST /v1/retention/resume ", c.ResumeRetention(t.Context()))
 	answer = func() (*http.Response, error) { return respond(201, `{"backup":"b"}`), nil }
 	want(`POST /v1/backups {"name":"b"}`, c.Backup(t.Context(), "b"))
 	answer = func() (*http.Response, error) {

@@ -43,15 +43,21 @@ func (s *api) backup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	dir := filepath.Join(s.Backups, doc.Name)
-	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+	exists := func() {
 		s.refuse(w, codeExists, "there is a backup "+doc.Name+" already; choose another name")
+	}
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		exists() // also what is no backup at all
 		return
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(noDeadline) // fails only where there is none
 	// Whoever asked may go away; a copy that was begun is of use all the same.
-	if err := s.app.Backup(context.WithoutCancel(r.Context()), dir); err != nil {
+	switch err := s.app.Backup(context.WithoutCancel(r.Context()), dir); {
+	case errors.Is(err, fs.ErrExist): // somebody was faster
+		exists()
+	case err != nil:
 		s.fail(w, r, err)
-		return
+	default:
+		writeStatus(w, http.StatusCreated, backupMadeDoc{doc.Name})
 	}
-	writeStatus(w, http.StatusCreated, backupMadeDoc{doc.Name})
 }

@@ -40,6 +40,7 @@ var mayUse = map[string]server.Roles{
 	"POST /v1/dead/{id}/retry":             operators,
 	"POST /v1/dead/{id}/discard":           operators,
 	"POST /v1/backups":                     operators,
+	"POST /v1/retention/resume":            operators,
 	"GET /metrics":                         operators,
 }
 

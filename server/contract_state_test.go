@@ -243,10 +243,24 @@ func contractBackups(t *testing.T, c *contract) {
 		t.Fatalf("%+v", r)
 	}
 	c.want(t, backup(`{"name":"one"}`), 409, "already_exists", "not_done")
+	// Of those who ask for one name at once, one gets it.
+	made, taken := make(chan response, 4), 0
+	for range cap(made) {
+		go func() { made <- backup(`{"name":"two"}`) }()
+	}
+	for range cap(made) {
+		if r := <-made; r.status != 201 {
+			c.want(t, r, 409, "already_exists", "not_done")
+			taken++
+		}
+	}
+	if taken != cap(made)-1 {
+		t.Errorf("%d of %d were told that the name is taken", taken, cap(made))
+	}
 	for _, wrong := range []string{"../x", "/x", ".", "..", "", "a/b", `a\\b`, "-x", "a b", strings.Repeat("a", 101), `a\u0000`} {
 		c.want(t, backup(`{"name":"`+wrong+`"}`), 400, "invalid_request", "not_done")
 	}
-	if found, err := os.ReadDir(filepath.Join(dir, "deep", "backups")); err != nil || len(found) != 1 {
+	if found, err := os.ReadDir(filepath.Join(dir, "deep", "backups")); err != nil || len(found) != 2 {
 		t.Errorf("%v, %v", found, err)
 	}
 	restored := filepath.Join(dir, "restored")

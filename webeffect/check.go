@@ -56,7 +56,7 @@ func (e *FieldError) Unwrap() error { return e.Err }
 func Check(specs map[string]Spec) error {
 	var all []error
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
-		all = append(all, specs[name].withDefaults().check(name)...)
+		all = append(all, specs[name].WithDefaults().check(name)...)
 	}
 	return errors.Join(all...)
 }

@@ -49,7 +49,7 @@ func Register(app *semel.App, specs map[string]Spec, opts *Options) error {
 	answered := semel.Then(agent, "answered", answered)
 	known := make(map[string]*semel.Effect[json.RawMessage, json.RawMessage], len(specs))
 	for name, spec := range specs {
-		e, err := newEndpoint(spec.withDefaults(), opts)
+		e, err := newEndpoint(spec.WithDefaults(), opts)
 		if err != nil {
 			return fmt.Errorf("effects.%s: %w", name, err)
 		}

@@ -43,7 +43,8 @@ const (
 	largestMaxReply = 16 << 20
 )
 
-func (s Spec) withDefaults() Spec {
+// WithDefaults is the spec with the defaults in the place of zeros.
+func (s Spec) WithDefaults() Spec {
 	if s.Method == "" {
 		s.Method = "POST"
 	}
@@ -64,7 +65,7 @@ func (s Spec) withDefaults() Spec {
 
 // String tells nothing that may be a secret: neither headers nor URLs.
 func (s Spec) String() string {
-	s = s.withDefaults()
+	s = s.WithDefaults()
 	return fmt.Sprintf("webeffect.Spec(%s, %s, timeout %v, attempts %d)", s.Method, s.Policy, s.Timeout, s.Attempts)
 }
 

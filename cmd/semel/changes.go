@@ -18,8 +18,8 @@ func changesCommand() *cobra.Command {
 		Long: `Follow the changes of a type's agents, until it is interrupted.
 
 Each line has the newest state of an agent that changed. Several changes may come
-as one, and one may come twice: compare the version. A connection that breaks is
-made again, and goes on where it was.`,
+as one, and one may come twice; what comes later of an agent is never older. A
+connection that breaks is made again, and goes on where it was.`,
 		Example: `  semel changes account --json | jq .state`,
 		Args:    cobra.ExactArgs(1),
 		RunE: o.do(func(ctx context.Context, s *session, args []string) error {
@@ -56,7 +56,7 @@ func printChange(s *session, c client.Change) error {
 		s.note("changes may have been missed; `semel list` has all agents")
 		return nil
 	case client.EventDeleted:
-		return s.line("%s  v%d  deleted", printable(c.Agent), c.Version)
+		return s.line("%s  deleted", printable(c.Agent))
 	case client.EventChange:
 		return s.line("%s  v%d  %s", printable(c.Agent), c.Version, oneLine(c.State, 1<<20))
 	}

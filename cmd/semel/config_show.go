@@ -77,7 +77,8 @@ func (l *loaded) show() []shown {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.Effects)) {
-		e, at := l.Effects[name], "effects."+name
+		at := "effects." + name
+		e := l.Effects[name].spec().WithDefaults()
 		add(at+".url", bareURL(e.URL))
 		add(at+".method", e.Method)
 		add(at+".policy", e.Policy)
@@ -86,10 +87,10 @@ func (l *loaded) show() []shown {
 		add(at+".probe_url", bareURL(e.ProbeURL))
 		for _, h := range slices.Sorted(maps.Keys(e.Headers)) {
 			key := at + ".headers." + h
-			add(key, referred(string(e.Headers[h])))
+			add(key, referred(e.Headers[h]))
 		}
 		add(at+".allow_private", fmt.Sprint(e.AllowPrivate))
-		add(at+".max_reply", e.MaxReply.String())
+		add(at+".max_reply", size(e.MaxReply).String())
 	}
 	return lines
 }

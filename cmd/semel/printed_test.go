@@ -89,6 +89,7 @@ func canned(t *testing.T) string {
 		"GET /v1/dead/" + cannedID:                           `200 ` + cannedDead,
 		"POST /v1/dead/" + cannedID + "/retry":               `204 `,
 		"POST /v1/dead/" + cannedID + "/discard":             `204 `,
+		"POST /v1/retention/resume":                          `204 `,
 		"POST /v1/backups":                                   `201 {"backup":"nightly"}`,
 		"GET /v1/changes?type=account": "200 id: p1\nevent: change\ndata: {\"agent\":\"account/a\",\"version\":2,\"state\":{\"cents\": 1}}\n\n" +
 			"id: p2\nevent: deleted\ndata: {\"agent\":\"account/b\",\"version\":3}\n\nid: p3\nevent: reset\ndata:\n\n",
@@ -190,11 +191,13 @@ Mend what made it fail, then: semel dead retry ` + id + `
 Or give it up: semel dead discard ` + id + "\n", ""},
 		{"dead retry " + id, 0, id + " is retried\n", ""},
 		{"dead discard --json " + id, 0, `{"dead_letter":"` + id + `","discarded":true}` + "\n", ""},
+		{"retention resume", 0, "outcomes older than the retention are forgotten again\n", ""},
+		{"retention resume --json", 0, `{"resumed":true}` + "\n", ""},
 		{"delete account/alice", 0, "account/alice is deleted\n", ""},
 		{"delete account/alice --json", 0, `{"agent":"account/alice","deleted":true}` + "\n", ""},
 		{"backup nightly", 0, "the store is copied into nightly\n", ""},
 		{"backup nightly --json", 0, `{"backup":"nightly"}` + "\n", ""},
-		{"changes account --limit 3", 0, "account/a  v2  {\"cents\":1}\naccount/b  v3  deleted\n", "changes may have been missed"},
+		{"changes account --limit 3", 0, "account/a  v2  {\"cents\":1}\naccount/b  deleted\n", "changes may have been missed"},
 		{"changes account --limit 3 --json", 0, `{"event":"change","position":"p1","agent":"account/a","version":2,"state":{"cents":1}}` + "\n" +
 			`{"event":"deleted","position":"p2","agent":"account/b","version":3}` + "\n" + `{"event":"reset","position":"p3"}` + "\n", ""},
 		{"explain account/alice new", 4, "account/alice, key new\nnew: nothing is recorded under this key: a call with it never came, is on its way, was not done, or was settled longer ago than the retention (24h0m0s). The key carries no time, so a call with it is executed\n", "unknown_key"},

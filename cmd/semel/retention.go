@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+)
+
+func retentionCommand() *cobra.Command {
+	group := &cobra.Command{
+		Use:   "retention",
+		Short: "Go on forgetting old outcomes after the clock leapt",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var o remote
+	resume := &cobra.Command{
+		Use:   "resume",
+		Short: "Say that the server's clock is right",
+		Long: `Say that the server's clock is right.
+
+A server whose clock leapt across a restart, or that was down for very long,
+forgets nothing until it is told that the clock is right (the alarm clock_jump;
+semel_shards_retention_paused in /metrics). Look at the server's clock first: under a
+wrong one, outcomes would be forgotten too early.`,
+		Args: cobra.NoArgs,
+		RunE: o.do(func(ctx context.Context, s *session, _ []string) error {
+			if s.app != nil {
+				return usageError{errors.New("only a server forgets; start it, and use --server")}
+			}
+			if err := s.ResumeRetention(ctx); err != nil {
+				return err
+			}
+			if s.json {
+				return printed(s.object(map[string]bool{"resumed": true}))
+			}
+			return printed(s.line("outcomes older than the retention are forgotten again"))
+		}),
+	}
+	o.flags(resume.Flags())
+	group.AddCommand(resume)
+	return group
+}
