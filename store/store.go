@@ -42,7 +42,7 @@ type Profile struct {
 	Name          string        // for messages and metrics: "pebble"
 	UnitsInFlight int           // how many commits of one session are worth having outstanding, at least 1
 	MaxUnitBytes  int           // the largest unit that Commit takes
-	SharedLog     bool          // one sync makes the commits of all sessions durable that precede it: small units gain by waiting for each other
+	SharedLog     bool          // one sync makes durable what all sessions committed before it: small units gain by waiting for those of others, and hang if theirs hang
 	LocalReads    bool          // reads cost microseconds: they may be made on a shard's own loop
 	Exclusive     bool          // one process at a time has the store: a new session proves the former owner dead
 	Lease         time.Duration // how long a former owner may go on believing; 0 when Exclusive

@@ -116,7 +116,7 @@ type Engine struct {
 	calling calling        // effects
 	retire  chan store.Retention
 	feed    feed
-	window  window
+	window  syncWindow
 
 	state      atomic.Int32
 	startEnded chan struct{}

@@ -9,30 +9,39 @@ import (
 	"github.com/semel-dev/semel/store"
 )
 
+// held is what waits for a unit to be durable.
 type held struct {
 	answers []core.AnswerTo
 	jobs    []core.EffectJob
 	wakes   []message.Shard // to tell when the unit is durable, if the store shows it no earlier
 }
 
+// flight is a unit on its way to being durable.
 type flight struct {
 	seq     message.Seq
+	number  uint64 // of the window
 	pending store.Pending
 	began   time.Time // when it was submitted
 	held    held
 	err     error // as the store said; it is read only of flights that were not acknowledged
 }
 
+// worthwhile is the size of a unit, in bytes, from which it is submitted while
+// others are in flight. A smaller one gains by waiting: what gathers meanwhile
+// shares its commit, and where shards share a log, its sync (see syncWindow).
 const worthwhile = 256 << 10
 
+// mayCommit says whether the open unit may be submitted now.
 func (sh *shard) mayCommit() bool {
 	n := sh.inFlightUnits()
 	if sh.machine.Bytes() >= worthwhile {
 		return n < sh.engine.profile.UnitsInFlight
 	}
-	return n == 0 && sh.engine.window.open(sh)
+	open := sh.engine.window.open(sh) // it asks, even while a unit of its own is in flight
+	return n == 0 && open
 }
 
+// commitNow submits the open unit.
 func (sh *shard) commitNow() error {
 	if err := sh.perform(); err != nil {
 		return err
@@ -43,6 +52,9 @@ func (sh *shard) commitNow() error {
 	return nil
 }
 
+// commitFull commits a unit that has grown to its bound, after waiting for
+// room in flight: what is in the queue waits too, and new calls are refused
+// when too many do.
 func (sh *shard) commitFull() error {
 	for sh.inFlightUnits() >= sh.engine.profile.UnitsInFlight {
 		if err := sh.awaitAck(); err != nil {
@@ -56,6 +68,7 @@ func (sh *shard) inFlightUnits() int {
 	return int(sh.machine.Sealed() - message.Seq(sh.durable.Load()))
 }
 
+// awaitAck waits until a unit was acknowledged or failed.
 func (sh *shard) awaitAck() error {
 	before := sh.durable.Load()
 	for sh.durable.Load() == before {
@@ -78,6 +91,8 @@ func (sh *shard) awaitAck() error {
 	return nil
 }
 
+// letGo lets answers and effect calls go at once if the unit that they wait
+// for is durable, else with its acknowledgement.
 func (sh *shard) letGo(after message.Seq, h held) {
 	if after > sh.machine.Sealed() {
 		sh.held.add(h)
@@ -102,16 +117,18 @@ func (h *held) add(more held) {
 	h.jobs = append(h.jobs, more.jobs...)
 }
 
+// answerAt answers a call that the machine knows nothing of.
 func (sh *shard) answerAt(after message.Seq, c *call, a core.Answer) {
 	sh.calls.remove(c)
 	sh.letGo(after, held{answers: []core.AnswerTo{{After: after, Caller: &c.caller, Answer: a}}})
 }
 
+// commit seals the open unit and submits it.
 func (sh *shard) commit() {
 	before := sh.machine.Counters().UnitBytes
 	u := sh.machine.Seal()
 	sh.stats.units.observe(int64(sh.machine.Counters().UnitBytes-before), unitSizes, 1)
-	f := &flight{seq: u.Version.Seq, held: sh.held, began: time.Now()}
+	f := &flight{number: sh.engine.window.submit(sh), seq: u.Version.Seq, held: sh.held, began: time.Now()}
 	wakes := sh.machine.TakeWakes()
 	sh.held = sh.spareHeld()
 	sh.submitted.Store(uint64(f.seq)) // first: reads may show the unit before Commit returns
@@ -124,16 +141,15 @@ func (sh *shard) commit() {
 	sh.ackMu.Lock()
 	sh.inFlight = append(sh.inFlight, f)
 	sh.ackMu.Unlock()
-	sh.engine.window.submitted(sh)
 	sh.flights <- f
 }
 
+// ack waits for commits in their order and lets go of what waited for them.
 func (sh *shard) ack(flights <-chan *flight, done chan<- struct{}) {
 	defer sh.engine.running.Done()
 	defer close(done)
 	for f := range flights {
 		err := f.pending.Wait()
-		sh.engine.window.landed()
 		sh.ackMu.Lock()
 		f.err = err
 		if err != nil && sh.broke == nil {
@@ -141,6 +157,7 @@ func (sh *shard) ack(flights <-chan *flight, done chan<- struct{}) {
 		}
 		if sh.broke != nil {
 			sh.ackMu.Unlock() // no later unit can be durable without this one
+			sh.engine.window.land(f.number)
 			sh.queue.wakeUp()
 			continue
 		}
@@ -148,6 +165,7 @@ func (sh *shard) ack(flights <-chan *flight, done chan<- struct{}) {
 		sh.durable.Store(uint64(f.seq))
 		sh.inFlight = sh.inFlight[1:]
 		sh.ackMu.Unlock()
+		sh.engine.window.land(f.number) // before callers are answered, who are about to push more
 		sh.engine.feed.tell()
 		if sh.wantsAck.Swap(false) {
 			sh.queue.wakeUp()
@@ -157,6 +175,7 @@ func (sh *shard) ack(flights <-chan *flight, done chan<- struct{}) {
 	}
 }
 
+// spareHeld returns an empty held, with the room of one that was let go.
 func (sh *shard) spareHeld() held {
 	select {
 	case h := <-sh.spare:
@@ -184,6 +203,7 @@ func (sh *shard) ackFailure() error {
 	return sh.broke
 }
 
+// release lets go: everything in h is allowed now.
 func (sh *shard) release(h *held) {
 	for i := range h.jobs {
 		sh.startEffect(h.jobs[i])

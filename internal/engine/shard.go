@@ -43,12 +43,12 @@ type shard struct {
 	flights  chan *flight
 	acked    chan struct{} // closed when the acker has ended
 	durable  atomic.Uint64 // the last unit acknowledged
-	wantsAck atomic.Bool   // the loop sleeps until an acknowledgement
+	wantsAck atomic.Bool   // an acknowledgement is to wake the loop
 	ackMu    sync.Mutex
 	inFlight []*flight // in the order of commit
 	broke    error     // why an acknowledgement failed
 
-	turned turn // how it stands to the window; of the window
+	standing standing // to the window
 
 	spare chan held // emptied, for the next flights
 
@@ -60,8 +60,6 @@ type shard struct {
 	stats shardStats
 }
 
-// held is what waits for a unit to be durable.
-// flight is a unit on its way to being durable.
 func newShard(e *Engine, id message.Shard) *shard {
 	sh := &shard{engine: e, id: id, flights: make(chan *flight, e.profile.UnitsInFlight)}
 	sh.spare = make(chan held, e.profile.UnitsInFlight+1)
@@ -283,15 +281,6 @@ func (sh *shard) turn() error {
 	return nil
 }
 
-// worthwhile is the size of a unit, in bytes, from which it is submitted while
-// others are in flight. A smaller one gains by waiting: what gathers meanwhile
-// shares its commit, and where shards share a log, its sync (see window).
-// mayCommit says whether the open unit may be submitted now.
-// commitNow submits the open unit.
-// commitFull commits a unit that has grown to its bound, after waiting for
-// room in flight: what is in the queue waits too, and new calls are refused
-// when too many do.
-// awaitAck waits until a unit was acknowledged or failed.
 // perform does the machine's work until there is none left.
 func (sh *shard) perform() error {
 	m := sh.machine
@@ -342,17 +331,13 @@ func (sh *shard) perform() error {
 	}
 }
 
-// letGo lets answers and effect calls go at once if the unit that they wait
-// for is durable, else with its acknowledgement.
-// answerAt answers a call that the machine knows nothing of.
-// commit seals the open unit and submits it.
-// ack waits for commits in their order and lets go of what waited for them.
-// spareHeld returns an empty held, with the room of one that was let go.
-// release lets go: everything in h is allowed now.
 // sleep waits until there is something to do.
 func (sh *shard) sleep(timer *time.Timer) {
 	m := sh.machine
-	blocked := m.HasUnit() && !sh.mayCommit()
+	blocked := m.HasUnit()
+	if blocked && sh.mayCommit() {
+		return // the acknowledgement came meanwhile, and nobody told
+	}
 	if blocked || m.OnTrial() || sh.stopping {
 		sh.wantsAck.Store(true)
 		if message.Seq(sh.durable.Load()) > m.Durable() || sh.ackFailure() != nil {
@@ -363,7 +348,7 @@ func (sh *shard) sleep(timer *time.Timer) {
 		return
 	}
 	wait := time.Second
-	if next := m.NextTick(); next != 0 {
+	if next := m.NextTick(); next != 0 && !sh.stopping { // it does not tick while it stops
 		wait = min(wait, time.Duration(next-sh.engine.clock.now()))
 	}
 	timer.Reset(max(wait, 0))

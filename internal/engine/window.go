@@ -2,76 +2,80 @@ package engine
 
 import "sync"
 
-// window lets small units of several shards share a sync, where the store has
-// one log for all: none is submitted while others are in flight, and when these
-// have landed, every shard that waited may submit. A unit that were submitted
-// meanwhile would wait for the sync under way anyhow, and what gathers after it
-// for one sync more.
+// syncWindow lets small units of several shards share a sync, where the store
+// has one log for all. A small unit waits for those that were in flight when
+// its shard first asked. Submitted earlier it would wait for the same sync, and
+// what came after it for another.
 //
-// The zero value is for stores whose shards commit by themselves: it is always
-// open. It is safe for concurrent use: loops ask and ackers tell.
-type window struct {
-	shared bool
+// Where shards commit by themselves it is always open. It is safe for
+// concurrent use: loops ask, and ackers tell.
+type syncWindow struct {
+	shared bool // the store has one log; set before the shards run
 
-	mu      sync.Mutex
-	flying  int // units in flight, of all shards
-	waiting []*shard
+	mu        sync.Mutex
+	submitted uint64 // units are numbered, of all shards together
+	landed    uint64 // the highest that has; in one log, those before it have too
+	waiting   []*shard
+}
+
+// standing is how a shard stands to the window, whose mu guards it.
+type standing struct {
+	behind uint64 // the unit that its small unit waits for; 0 when it did not ask
+	listed bool   // among those who wait
 }
 
 // open says whether the shard may submit a small unit now. If not, its loop is
-// woken when it may.
-func (w *window) open(sh *shard) bool {
+// woken when it may. To ask again changes nothing: units that others submit
+// meanwhile do not keep it waiting.
+func (w *syncWindow) open(sh *shard) bool {
 	if !w.shared {
 		return true
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.flying == 0 || sh.turned == mine {
+	at := &sh.standing
+	if at.behind == 0 {
+		at.behind = w.submitted
+	}
+	if at.behind <= w.landed {
 		return true
 	}
-	if sh.turned == notAsked {
-		sh.turned = asked
+	if !at.listed {
+		at.listed = true
 		w.waiting = append(w.waiting, sh)
 	}
 	return false
 }
 
-// submitted is called for every unit, small or not.
-func (w *window) submitted(sh *shard) {
+// submit is called for every unit, small or not, and returns its number.
+func (w *syncWindow) submit(sh *shard) uint64 {
 	if !w.shared {
-		return
+		return 0
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.flying++
-	if sh.turned == mine {
-		sh.turned = notAsked
-	}
+	w.submitted++
+	sh.standing.behind = 0
+	return w.submitted
 }
 
-// landed is called when a unit is durable, or will not be.
-func (w *window) landed() {
+// land is called when the store has answered for a unit, whatever it said.
+func (w *syncWindow) land(number uint64) {
 	if !w.shared {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.flying--; w.flying > 0 {
-		return
-	}
+	w.landed = max(w.landed, number)
+	still := w.waiting[:0]
 	for _, sh := range w.waiting {
-		sh.turned = mine
-		sh.queue.wakeUp()
+		if sh.standing.behind > w.landed {
+			still = append(still, sh)
+			continue
+		}
+		sh.standing.listed = false
+		sh.queue.wakeUp() // in vain if it has submitted a large one since it asked
 	}
-	clear(w.waiting)
-	w.waiting = w.waiting[:0]
+	clear(w.waiting[len(still):])
+	w.waiting = still
 }
-
-// turn is how a shard stands to the window.
-type turn uint8
-
-const (
-	notAsked turn = iota
-	asked         // it waits for what is in flight
-	mine          // what it waited for has landed: whoever came first since does not keep it out
-)

@@ -50,6 +50,40 @@ func settled(t *testing.T, e *Engine, disk *mem.Disk, commits <-chan message.Sha
 	<-ended
 }
 
+// Whoever asked waits for what was in flight then, and for nothing else: a
+// shard that always has a large unit in flight keeps nobody waiting for ever.
+func TestWindowIsFair(t *testing.T) {
+	t.Parallel()
+	w := syncWindow{shared: true}
+	shard := func() *shard { return &shard{queue: queue{wake: make(chan struct{}, 1)}} }
+	bulk, small := shard(), shard()
+	for range 1000 {
+		first := w.submit(bulk)
+		if w.open(small) || w.open(small) {
+			t.Fatal("it did not wait for what was in flight")
+		}
+		if w.open(bulk) || len(w.waiting) != 2 {
+			t.Fatalf("%d wait", len(w.waiting))
+		}
+		second := w.submit(bulk)
+		w.land(first)
+		select {
+		case <-small.queue.wake:
+		default:
+			t.Fatal("it was not woken")
+		}
+		if !w.open(small) {
+			t.Fatal("it waits for what came after it")
+		}
+		w.submit(small)
+		w.land(second + 1)
+		<-bulk.queue.wake
+		if len(w.waiting) != 0 {
+			t.Fatalf("%d wait for nothing", len(w.waiting))
+		}
+	}
+}
+
 // While one shard's unit is in flight the others' small units wait, and go
 // together when it has landed; where shards have no log in common none waits.
 func TestWindow(t *testing.T) {
