@@ -156,11 +156,17 @@ func (s *Shard) recoverClock(was clockRow) {
 	}
 }
 
-// ResumeRetention says that the clock is right.
-func (s *Shard) ResumeRetention(now message.Time) {
+// ResumeRetention says that the clock is right. It returns the unit that
+// records it: after that the next session does not ask again, unless its own
+// clock leapt.
+func (s *Shard) ResumeRetention(now message.Time) message.Seq {
 	s.advanceClock(now)
-	s.retention.paused = false
-	s.turnGeneration()
+	if s.retention.paused {
+		s.retention.paused = false
+		s.writeGenerations() // for a unit, with which Seal writes the clock
+		s.turnGeneration()
+	}
+	return s.latest()
 }
 
 // RetentionPaused says whether a leap of the clock stopped retention.

@@ -318,8 +318,7 @@ func (e *Engine) ResumeRetention(ctx context.Context) error {
 	}
 	for _, sh := range e.shards {
 		a := e.onLoop(ctx, sh, func(m *core.Shard, now message.Time, c *core.Caller) {
-			m.ResumeRetention(now)
-			sh.answerAt(m.Sealed(), callOf(c), core.Answer{})
+			sh.answerAt(m.ResumeRetention(now), callOf(c), core.Answer{})
 		})
 		if a.Fault != nil {
 			return a.Fault
