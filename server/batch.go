@@ -52,7 +52,7 @@ func (s *api) calls(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, message.CodeInvalidRequest, err.Error())
 		return
 	}
-	req, info, err := s.request(doc)
+	req, info, err := s.request(r, doc)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -82,16 +82,14 @@ func (s *api) batch(w http.ResponseWriter, r *http.Request, b []byte) {
 		s.refuse(w, code, err.Error())
 		return
 	}
-	who := s.who(r)
 	answers := make([]answerDoc, len(docs))
 	requests, index, guarantees := make([]semel.Request, 0, len(docs)), make([]int, 0, len(docs)), make([]semel.Guarantee, 0, len(docs))
 	for i, doc := range docs {
-		req, info, err := s.request(doc)
+		req, info, err := s.request(r, doc)
 		if err != nil {
 			answers[i] = s.tell(r, semel.Answer{Err: err})
 			continue
 		}
-		req.Tenant, req.Principal = who.Tenant, who.Name
 		requests, index, guarantees = append(requests, req), append(index, i), append(guarantees, info.Guarantee)
 	}
 	began := time.Now()
@@ -143,23 +141,26 @@ func (s *api) tell(r *http.Request, a semel.Answer) answerDoc {
 }
 
 // request makes the call of a document.
-func (s *api) request(doc callDoc) (semel.Request, semel.ActionInfo, error) {
+func (s *api) request(r *http.Request, doc callDoc) (semel.Request, semel.ActionInfo, error) {
 	typ, id, ok := strings.Cut(doc.Agent, "/")
 	if !ok {
 		return semel.Request{}, semel.ActionInfo{}, &semel.NotDoneError{Code: message.CodeInvalidRequest, Detail: fmt.Sprintf("agent is %q; write it as type/id", doc.Agent)}
 	}
-	req := semel.Request{Type: typ, ID: id, Action: doc.Action, Body: doc.Body}
-	info, err := s.action(&req)
-	if err != nil {
-		return req, info, err
-	}
-	switch {
-	case doc.Key != nil:
-		req.Key = *doc.Key
-		if err := message.CheckKey(req.Key); err != nil {
-			return req, info, &semel.NotDoneError{Code: message.CodeKeyInvalid, Detail: err.Error()}
+	who := s.who(r)
+	req := semel.Request{Tenant: who.Tenant, Principal: who.Name, Type: typ, ID: id, Action: doc.Action, Body: doc.Body}
+	var invalid error
+	if doc.Key != nil {
+		if invalid = message.CheckKey(*doc.Key); invalid == nil {
+			req.Key = *doc.Key
 		}
-	case info.NeedsKey():
+	}
+	info, err := s.action(r, &req)
+	switch {
+	case err != nil:
+		return req, info, err
+	case invalid != nil:
+		return req, info, &semel.NotDoneError{Code: message.CodeKeyInvalid, Detail: invalid.Error()}
+	case doc.Key == nil && info.NeedsKey():
 		return req, info, &semel.NotDoneError{Code: message.CodeKeyRequired, Detail: `this action takes effect exactly once per key: give the call a "key" that its retry will have again`}
 	}
 	return req, info, nil

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"mime"
@@ -34,19 +36,21 @@ func (s *api) callEffect(w http.ResponseWriter, r *http.Request) {
 // callHeader makes the call that a request asks for with its key in a header
 // and its body as the call's.
 func (s *api) callHeader(w http.ResponseWriter, r *http.Request, req semel.Request) {
-	info, err := s.action(&req)
-	if err != nil {
-		s.fail(w, r, err)
-		return
+	who := s.who(r)
+	req.Tenant, req.Principal = who.Tenant, who.Name
+	key, given, invalid := keyOf(r.Header)
+	if invalid == nil {
+		req.Key = key
 	}
-	key, given, err := keyOf(r.Header)
+	info, err := s.action(r, &req)
 	switch {
 	case err != nil:
-		s.refuse(w, message.CodeKeyInvalid, err.Error())
+		s.fail(w, r, err)
 		return
-	case given:
-		req.Key = key
-	case info.NeedsKey():
+	case invalid != nil:
+		s.refuse(w, message.CodeKeyInvalid, invalid.Error())
+		return
+	case !given && info.NeedsKey():
 		s.refuse(w, message.CodeKeyRequired, "this action takes effect exactly once per key: send the header Idempotency-Key, with a value that a retry of this request will have again")
 		return
 	}
@@ -59,19 +63,36 @@ func (s *api) callHeader(w http.ResponseWriter, r *http.Request, req semel.Reque
 	s.answerCall(w, r, req, info.Guarantee, r.Header.Get(keyHeader))
 }
 
-// action finds what a request asks for.
-func (s *api) action(req *semel.Request) (semel.ActionInfo, error) {
+// action finds what a request asks for. An effect that is not configured any
+// more has its old calls all the same: "unknown" would say that they were not
+// done.
+func (s *api) action(r *http.Request, req *semel.Request) (semel.ActionInfo, error) {
 	if req.Type == effectsType && !slices.Contains(s.Effects, req.ID) {
-		return semel.ActionInfo{}, &semel.NotDoneError{Code: message.CodeUnknownEffect, Detail: fmt.Sprintf("there is no effect %q in the configuration", req.ID)}
+		if known, err := s.recorded(r, req); err != nil || !known {
+			return semel.ActionInfo{}, cmp.Or(err, error(&semel.NotDoneError{Code: message.CodeUnknownEffect, Detail: fmt.Sprintf("there is no effect %q in the configuration", req.ID)}))
+		}
 	}
 	return s.app.Action(req.Type, req.Action)
 }
 
-// answerCall makes a call on the principal's behalf and answers with what
-// became of it. The key is echoed as it came.
+// recorded says whether a request's key has an outcome, or will have one.
+func (s *api) recorded(r *http.Request, req *semel.Request) (bool, error) {
+	if req.Key == "" {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
+	defer cancel()
+	_, err := s.app.Outcome(ctx, req.Agent(), req.Key, semel.As(req.Principal))
+	switch {
+	case errors.Is(err, semel.ErrUnknownKey), errors.Is(err, semel.ErrUnknownAgentType), errors.Is(err, semel.ErrInvalidRequest):
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// answerCall makes a call and answers with what became of it. The key is
+// echoed as it came.
 func (s *api) answerCall(w http.ResponseWriter, r *http.Request, req semel.Request, guarantee semel.Guarantee, echo string) {
-	who := s.who(r)
-	req.Tenant, req.Principal = who.Tenant, who.Name
 	if echo != "" {
 		w.Header().Set(keyHeader, echo)
 	}

@@ -232,6 +232,19 @@ func contractEffects(t *testing.T, c *contract) {
 	c.want(t, s.call("effects/other/run", "k", `"a"`), 404, "unknown_effect", "not_done")
 	c.want(t, s.do("POST", "/v1/calls", `{"agent":"effects/other","action":"run","key":"k"}`), 404, "unknown_effect", "not_done")
 	c.want(t, s.do("POST", "/v1/effects/echo", `"a"`), 400, "idempotency_key_required", "not_done")
+
+	// What was done by an effect that is not configured any more was done.
+	if _, err := s.app.Do(t.Context(), semel.Request{Type: "effects", ID: "gone", Action: "run", Key: "k", Body: []byte(`"a"`)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []response{
+		s.do("POST", "/v1/effects/gone", `"a"`, "Idempotency-Key", "k"),
+		s.do("POST", "/v1/calls", `{"agent":"effects/gone","action":"run","key":"k","body":"a"}`),
+	} {
+		same(t, "its reply", fmt.Sprint(again.status, again.body, again.header.Get("Idempotent-Replayed")), `200"a1"true`)
+	}
+	c.want(t, s.do("POST", "/v1/effects/gone", `"b"`, "Idempotency-Key", "k"), 422, "idempotency_conflict", "not_done")
+	c.want(t, s.do("POST", "/v1/effects/gone", `"a"`, "Idempotency-Key", "new"), 404, "unknown_effect", "not_done")
 }
 
 func contractBackups(t *testing.T, c *contract) {
