@@ -105,30 +105,33 @@ func ResolveFailed(code, detail string) Resolution {
 	return Resolution{status: message.StatusRejected, code: orRejected(code), detail: detail}
 }
 
-// Resolve settles an effect that is in doubt. By says who did; it is recorded.
+// Resolve settles an effect that is in doubt. Who says who does; it is recorded.
 // The first resolution wins: the same one again changes nothing, and another
-// one is ErrAlreadyResolved. ErrUnknownDoubt says that no such effect is in doubt.
-func (app *App) Resolve(ctx context.Context, id ID, r Resolution, by string, opts ...ListOption) error {
+// one is ErrAlreadyResolved. It returns who settled the doubt, which may be
+// somebody who said the same before. ErrUnknownDoubt says that no such effect is in doubt.
+func (app *App) Resolve(ctx context.Context, id ID, r Resolution, who string, opts ...ListOption) (by string, err error) {
 	o := listOptionsOf(opts)
 	if err := app.use(ctx); err != nil {
-		return err
+		return "", err
 	}
-	if err := message.CheckName("name of who resolves", by); err != nil {
-		return refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest, "%v", err)
+	if err := message.CheckName("name of who resolves", who); err != nil {
+		return "", refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest, "%v", err)
 	}
 	if r.status == 0 {
-		return refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest, "the resolution says nothing; use ResolveDone, ResolveNotDone or ResolveFailed")
+		return "", refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest, "the resolution says nothing; use ResolveDone, ResolveNotDone or ResolveFailed")
 	}
-	res := core.Resolution{Status: r.status, Code: r.code, Detail: r.detail, By: by, Tenant: o.tenant}
+	res := core.Resolution{Status: r.status, Code: r.code, Detail: r.detail, By: who, Tenant: o.tenant}
 	if r.status == message.StatusDone {
 		body, err := encode(r.reply)
 		if err != nil {
-			return refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest, "the reply cannot be encoded: %v", err)
+			return "", refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest, "the reply cannot be encoded: %v", err)
 		}
 		res.Body = body
 	}
-	if a := app.engine.Resolve(ctx, id, res); a.Fault != nil {
-		return callError(ctx, AgentName{}, "resolve "+id.String(), a.Fault, a.Err)
+	a := app.engine.Resolve(ctx, id, res)
+	if a.Fault != nil {
+		return "", callError(ctx, AgentName{}, "resolve "+id.String(), a.Fault, a.Err)
 	}
-	return nil
+	by, _ = a.Value.(string)
+	return by, nil
 }

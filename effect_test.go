@@ -170,19 +170,23 @@ func TestResolveDoubts(t *testing.T) {
 	if o, err := app.Outcome(t.Context(), semel.AgentName{Type: "payer", ID: "a"}, "done"); err != nil || o.Status != message.StatusInDoubt || o.Ref != done {
 		t.Errorf("%+v, %v", o, err)
 	}
-	wantError(t, app.Resolve(t.Context(), done, semel.Resolution{}, "ann"), semel.ErrInvalidRequest)
-	wantError(t, app.Resolve(t.Context(), done, semel.ResolveDone("x"), ""), semel.ErrInvalidRequest)
-	for range 2 { // the same resolution again changes nothing
-		if err := app.Resolve(t.Context(), done, semel.ResolveDone("seen in the books"), "ann"); err != nil {
-			t.Fatal(err)
+	resolve := func(id semel.ID, r semel.Resolution, who string) error {
+		_, err := app.Resolve(t.Context(), id, r, who)
+		return err
+	}
+	wantError(t, resolve(done, semel.Resolution{}, "ann"), semel.ErrInvalidRequest)
+	wantError(t, resolve(done, semel.ResolveDone("x"), ""), semel.ErrInvalidRequest)
+	for _, who := range []string{"ann", "bob"} { // the same resolution again changes nothing
+		if by, err := app.Resolve(t.Context(), done, semel.ResolveDone("seen in the books"), who); by != "ann" || err != nil {
+			t.Fatalf("settled by %q, %v", by, err)
 		}
 	}
-	wantError(t, app.Resolve(t.Context(), done, semel.ResolveNotDone(), "bob"), semel.ErrAlreadyResolved)
+	wantError(t, resolve(done, semel.ResolveNotDone(), "bob"), semel.ErrAlreadyResolved)
 	if reply, err := pay.Call(t.Context(), "a", 5, semel.Key("done")); reply != "seen in the books for done" || err != nil {
 		t.Errorf("%q, %v", reply, err)
 	}
 	failed := doubt("failed")
-	if err := app.Resolve(t.Context(), failed, semel.ResolveFailed("fraud", "blocked"), "ann"); err != nil {
+	if err := resolve(failed, semel.ResolveFailed("fraud", "blocked"), "ann"); err != nil {
 		t.Fatal(err)
 	}
 	_, err := pay.Call(t.Context(), "a", 5, semel.Key("failed"))
@@ -193,7 +197,7 @@ func TestResolveDoubts(t *testing.T) {
 	before := len(p.calls)
 	p.answer = func(int, string) (string, error) { return "paid", nil }
 	p.mu.Unlock()
-	if err := app.Resolve(t.Context(), again, semel.ResolveNotDone(), "ann"); err != nil {
+	if err := resolve(again, semel.ResolveNotDone(), "ann"); err != nil {
 		t.Fatal(err)
 	}
 	// It stays in doubt until the first call cannot arrive any more.
@@ -208,7 +212,7 @@ func TestResolveDoubts(t *testing.T) {
 	if len(p.calls) != before+1 || p.calls[before] != again.String() {
 		t.Errorf("the calls are %v", p.calls[before:])
 	}
-	wantError(t, app.Resolve(t.Context(), semel.ID{1}, semel.ResolveNotDone(), "ann"), semel.ErrUnknownDoubt)
+	wantError(t, resolve(semel.ID{1}, semel.ResolveNotDone(), "ann"), semel.ErrUnknownDoubt)
 	if all := doubts(); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}
@@ -248,7 +252,7 @@ func TestCrashDuringAnEffect(t *testing.T) {
 				wantError(t, err, semel.ErrInDoubt)
 				var u *semel.UnknownError
 				errors.As(err, &u)
-				if err := app.Resolve(t.Context(), u.Ref, semel.ResolveDone("checked"), "ann"); err != nil {
+				if _, err := app.Resolve(t.Context(), u.Ref, semel.ResolveDone("checked"), "ann"); err != nil {
 					t.Error(err)
 				}
 			},

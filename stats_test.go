@@ -136,7 +136,7 @@ func TestStats(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.app.Resolve(t.Context(), d.ID, semel.ResolveDone("paid"), "me"); err != nil {
+		if _, err := p.app.Resolve(t.Context(), d.ID, semel.ResolveDone("paid"), "me"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -28,9 +28,10 @@ func (u users) Authenticate(r *http.Request) (server.Principal, error) {
 	return server.Principal{}, fmt.Errorf("%w: nobody", server.ErrUnauthorized)
 }
 
-// twoTenants are anna and ben of tenant a, and carl, who may do everything in b.
+// twoTenants are anna, olga and ben of tenant a, and carl, who may do everything in b.
 var twoTenants = users{
 	"anna": {Tenant: "a", Name: "anna", Roles: server.AllRoles},
+	"olga": {Tenant: "a", Name: "olga", Roles: server.AllRoles},
 	"ben":  {Tenant: "a", Name: "ben", Roles: server.RoleCall},
 	"carl": {Tenant: "b", Name: "carl", Roles: server.AllRoles},
 }

@@ -128,15 +128,15 @@ func contractResolutions(t *testing.T, c *contract) {
 		heal.Store(false)
 		doubt := get[struct{ Doubt string }](t, asJSON(s.stuck("anna", id, "ask", "k"), 409), 200).Doubt
 		heal.Store(true)
-		settle := func(body string) response { return s.as("anna", "POST", "/v1/doubts/"+doubt, body) }
+		settle := func(who, body string) response { return s.as(who, "POST", "/v1/doubts/"+doubt, body) }
 		kind, _, _ := strings.Cut(strings.TrimPrefix(way.resolution, `{"resolution":"`), `"`)
-		for range 2 {
+		for _, who := range []string{"anna", "olga"} { // the first is who settled it
 			want := fmt.Sprintf(`{"doubt":"%s","resolution":"%s","by":"anna"}`, doubt, kind)
-			if r := settle(way.resolution); r.status != 200 || r.body != want {
+			if r := settle(who, way.resolution); r.status != 200 || r.body != want {
 				t.Errorf("%s: %+v", way.resolution, r)
 			}
 			for _, other := range []string{`{"resolution":"done","reply":"other"}`, `{"resolution":"failed","code":"other"}`} {
-				c.want(t, settle(other), 409, "already_resolved", "not_done")
+				c.want(t, settle(who, other), 409, "already_resolved", "not_done")
 			}
 		}
 		call := func() response {

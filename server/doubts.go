@@ -117,12 +117,12 @@ func (s *api) resolve(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
 	defer cancel()
-	who := s.who(r)
-	if err := s.app.Resolve(ctx, id, resolution, who.Name, s.tenant(r)); err != nil {
+	by, err := s.app.Resolve(ctx, id, resolution, s.who(r).Name, s.tenant(r))
+	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	writeStatus(w, http.StatusOK, resolvedDoc{id.String(), doc.Resolution, who.Name})
+	writeStatus(w, http.StatusOK, resolvedDoc{id.String(), doc.Resolution, by})
 }
 
 // id is the identity in a path. It answers the request itself, and reports

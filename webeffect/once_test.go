@@ -183,7 +183,7 @@ func resolve(t *testing.T, app *semel.App, p *provider, id semel.ID, before bool
 	if before {
 		r, want = semel.ResolveNotDone(), `"paid"`
 	}
-	if err := app.Resolve(t.Context(), id, r, "ann"); err != nil {
+	if _, err := app.Resolve(t.Context(), id, r, "ann"); err != nil {
 		t.Fatal(err)
 	}
 	o, err := call(t, app, "pay", "k", "1")

@@ -85,6 +85,9 @@ func ReadFloor(value []byte) (message.Seq, error) {
 // program does not keep.
 func (s *Shard) recoverFeed() {
 	f := &s.feed
+	if s.cfg.Guest {
+		s.cfg.Feed = f.kept // as the store's own program has it
+	}
 	switch {
 	case s.cfg.Feed:
 		f.last = s.sealed // it may be earlier

@@ -166,6 +166,28 @@ func TestFeedHasNoHoles(t *testing.T) {
 	d.wantFeed()
 }
 
+// A guest leaves the feed as it is, and keeps it where there is one, whatever
+// its own configuration says.
+func TestFeedOfAGuest(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(nil), nil)
+	guest := func(feed bool) {
+		d.cfg.Guest, d.cfg.Feed = true, feed
+		d.open(false)
+		d.settle()
+	}
+	d.count("0", "a")
+	if guest(true); d.store.durable[0].get(FloorKey()) != nil {
+		t.Error("it began a feed")
+	}
+	d.cfg.Guest, d.cfg.Feed = false, true
+	d.open(false)
+	one := d.count("1", "b")
+	guest(false)
+	two := d.count("2", "c")
+	d.wantFeed(fmt.Sprintf("%d b", one), fmt.Sprintf("%d c", two))
+}
+
 // What the row of a unit has is counted as its agents change (invariant 9).
 func TestFeedCounts(t *testing.T) {
 	t.Parallel()

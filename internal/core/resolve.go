@@ -30,7 +30,7 @@ func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 			case was == nil || asks != "" && asks != was.Tenant:
 				s.refuse(c, s.latest(), message.CodeUnknownDoubt, "no effect %s is in doubt", id)
 			case was.Status == r.Status && string(was.Body) == string(r.Body) && was.Code == r.Code:
-				s.answer(c, s.latest(), Answer{Outcome: resolvedOutcome(was), Replayed: true})
+				s.answer(c, s.latest(), Answer{Outcome: resolvedOutcome(was), Value: was.By, Replayed: true})
 			default:
 				s.answer(c, s.latest(), Answer{Fault: &message.Fault{
 					Code: message.CodeAlreadyResolved, Ref: id,
@@ -46,7 +46,7 @@ func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 		return
 	}
 	s.putResolution(id, &r)
-	s.answer(c, s.openSeq(), Answer{Outcome: resolvedOutcome(&r)})
+	s.answer(c, s.openSeq(), Answer{Outcome: resolvedOutcome(&r), Value: r.By})
 	if r.Status != message.StatusNotDone {
 		// The word is durable before the agent hears it: no other may be taken.
 		e.resolved = true

@@ -56,7 +56,7 @@ type Caller struct {
 type Answer struct {
 	Outcome  *message.Outcome
 	Replayed bool
-	Value    any    // as in Result; never of what was recorded before
+	Value    any    // as in Result, never of what was recorded before; of a resolution, who made it (a string)
 	Version  uint64 // of the agent, for reads
 	Fault    *message.Fault
 	Err      error // what the handler returned, behind a handler_failed fault

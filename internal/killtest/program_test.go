@@ -159,7 +159,8 @@ func runProgram() error {
 		if r.FormValue("as") == "done" {
 			res = semel.ResolveDone(r.FormValue("reply"))
 		}
-		writeJSON(w, replyOf(semel.Outcome{}, app.Resolve(r.Context(), id, res, "tester")))
+		_, err := app.Resolve(r.Context(), id, res, "tester")
+		writeJSON(w, replyOf(semel.Outcome{}, err))
 	})
 	return listenAndSay(mux)
 }
