@@ -151,8 +151,8 @@ func (app *App) Backup(ctx context.Context, dir string) error {
 	return nil
 }
 
-// ResumeRetention says that the clock is right after AlarmClockJump: outcomes
-// older than the retention are forgotten again.
+// ResumeRetention says that the clock is right after AlarmClockJump: forgetting
+// outcomes older than the retention goes on.
 func (app *App) ResumeRetention(ctx context.Context) error {
 	if err := app.use(ctx); err != nil {
 		return err

@@ -34,10 +34,11 @@ type Change struct {
 
 // Changes tells the newest durable state of each agent of a type that changes,
 // from now on, until ctx ends. Several changes may come as one, and one may
-// come twice: compare Version. A connection that breaks is made again, as often
-// in a row as Options.Retries says, and goes on where it was; if it broke before
-// there was a position, an EventReset tells so. The sequence ends with an error
-// that says why; at the end of ctx, with that of ctx as its cause.
+// come twice; what comes later of an agent is never older, so write each over
+// what you have. A connection that breaks is made again, as often in a row as
+// Options.Retries says, and goes on where it was; if it broke before there was a
+// position, an EventReset tells so. The sequence ends with an error that says
+// why; at the end of ctx, with that of ctx as its cause.
 func (c *Client) Changes(ctx context.Context, agentType string) iter.Seq2[Change, error] {
 	return c.ChangesFrom(ctx, agentType, "")
 }

@@ -142,7 +142,7 @@ func (c *Client) dead(ctx context.Context, id, verb string) error {
 }
 
 // ResumeRetention says that the server's clock is right after it leapt (the
-// alarm clock_jump), so that old outcomes are forgotten again.
+// alarm clock_jump): forgetting old outcomes goes on.
 func (c *Client) ResumeRetention(ctx context.Context) error {
 	_, err := c.do(ctx, &exchange{method: http.MethodPost, path: "/v1/retention/resume", nature: repeats,
 		action: "resume retention", accept: []int{http.StatusNoContent}})

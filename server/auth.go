@@ -116,7 +116,7 @@ func NewReloadable(a Authenticator) *Reloadable {
 }
 
 // Set replaces the Authenticator. Requests that were authenticated already are
-// not asked again.
+// not asked again, but streams are, at their next sign of life.
 func (r *Reloadable) Set(a Authenticator) { r.current.Store(&a) }
 
 // Authenticate asks the current Authenticator.

@@ -34,7 +34,7 @@ var callBuckets = []float64{100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 2
 func newMetrics(app *semel.App, version string) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry(), calls: make(map[semel.Guarantee]map[string]prometheus.Observer)}
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "semel_call_duration_seconds", Help: "Time from a call's arrival over HTTP until its answer, by the guarantee of its action.", Buckets: callBuckets,
+		Name: "semel_call_duration_seconds", Help: "Time from when a call over HTTP was read until its answer, by the guarantee of its action.", Buckets: callBuckets,
 	}, []string{"guarantee", "outcome"})
 	for _, g := range []semel.Guarantee{message.ExactlyOnce, message.AtLeastOnce, message.AtMostOnce} {
 		m.calls[g] = make(map[string]prometheus.Observer)

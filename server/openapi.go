@@ -206,9 +206,9 @@ func (d *describer) replies(op *huma.Operation, rt route, info *semel.ActionInfo
 	if rt.roles&RoleCall != 0 && rt.method == http.MethodPost {
 		op.Responses["202"] = &huma.Response{Description: "Accepted, as was preferred; no outcome", Content: content("application/json", d.of(acceptedDoc{}))}
 	}
-	all := rt.codes
+	all := codes(rt.codes, []message.Code{codeMisdirected})
 	if rt.roles != 0 {
-		all = codes(all, []message.Code{codeUnauthorized, codeForbidden, codeMisdirected, codeNotFound})
+		all = codes(all, []message.Code{codeUnauthorized, codeForbidden, codeNotFound})
 	}
 	said := make(map[int][]string)
 	for _, code := range all {

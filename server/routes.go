@@ -127,7 +127,7 @@ func (s *api) followRoute() route {
 			{"from", "the id of the last event that was dealt with, or start; without it the feed begins now", false, ""},
 			{"Last-Event-ID", "as from", false, ""},
 		},
-		media: eventStream, status: http.StatusOK, codes: codes(nameCodes, readCodes, []message.Code{codeNotFound})}
+		media: eventStream, status: http.StatusOK, codes: codes(nameCodes, readCodes, []message.Code{codeNotFound, message.CodeOverloaded})}
 }
 
 func (s *api) operatorRoutes() []route {
@@ -149,7 +149,7 @@ func (s *api) operatorRoutes() []route {
 			id: "discard-dead", about: "Give a dead letter up", status: http.StatusNoContent,
 			codes: codes(write, []message.Code{message.CodeUnknownDead})},
 		{method: http.MethodPost, path: "/v1/retention/resume", roles: RoleOperator, whole: true, handle: s.resumeRetention,
-			id: "resume-retention", about: "Say that the clock is right after it leapt, so that old outcomes are forgotten again",
+			id: "resume-retention", about: "Say that the clock is right after it leapt, so that forgetting old outcomes goes on",
 			status: http.StatusNoContent, codes: codes(write)},
 		{method: http.MethodPost, path: "/v1/backups", roles: RoleOperator, whole: true, handle: s.backup,
 			id: "backup", about: "Copy the store while it is in use", body: backupDoc{}, reply: backupMadeDoc{}, status: http.StatusCreated,

@@ -1,11 +1,14 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -43,7 +46,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{heal: new(atomic.Bool), ids: make(map[string]string)}
-	w.site = serve(t, semel.Config{MaxAttempts: 1}, server.Options{Auth: people, Effects: []string{"echo"}, Wait: time.Minute}, func(app *semel.App) {
+	w.site = serve(t, semel.Config{MaxAttempts: 1, ChangeFeed: true}, server.Options{Auth: people, Effects: []string{"echo"}, Wait: time.Minute}, func(app *semel.App) {
 		troubles(w.heal, func(semel.EffectCall) {})(app)
 		semel.On(semel.NewAgent[json.RawMessage](app, "note"), "put", func(n *json.RawMessage, _ *semel.Step, in json.RawMessage) (json.RawMessage, error) {
 			*n = in
@@ -149,6 +152,8 @@ func TestTenantsDoNotMeet(t *testing.T) {
 		alone.settle(part)
 		mixed.interfere(rng, 700)
 	}
+	mixed.follow("note", "put", "1")
+	mixed.follow("account", "credit", `{"cents":1}`)
 	got, want := mixed.views(), alone.views()
 	if fmt.Sprint(mixed.replies) != fmt.Sprint(alone.replies) {
 		t.Errorf("b was answered\n%q\nand without a\n%q", mixed.replies, alone.replies)
@@ -191,8 +196,54 @@ func (w *world) blind(r made, res response) {
 			w.t.Errorf("%s was answered %d %s", r, res.status, told)
 		}
 	}
+	if path, _, _ := strings.Cut(r.target, "?"); slices.Contains(aboutAll, path) && res.status != 403 {
+		w.t.Errorf("%s, which is about all tenants, was answered %d %s", r, res.status, told)
+	}
 	if res.status >= 500 && !strings.Contains(res.body, `"handler_failed"`) {
 		w.t.Errorf("%s was answered %d %s", r, res.status, told)
+	}
+}
+
+// aboutAll are the routes that are about all tenants.
+var aboutAll = []string{"/metrics", "/v1/backups", "/v1/retention/resume"}
+
+// follow reads the change feed of a type as anna, from its start until it has
+// told of what she changes now, on every shard: what happened before is told
+// before that.
+func (w *world) follow(typ, action, body string) {
+	w.t.Helper()
+	var last []string
+	for i := range 64 {
+		id := fmt.Sprint("last", i)
+		last = append(last, typ+"/"+id+`"`)
+		if r := w.as("anna", "POST", "/v1/agents/"+typ+"/"+id+"/"+action, body, "Idempotency-Key", "last"); r.status != 200 {
+			w.t.Fatalf("%+v", r)
+		}
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", w.url+"/v1/changes?from=start&type="+typ, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer anna")
+	res, err := w.http.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var told strings.Builder
+	for lines := bufio.NewScanner(res.Body); len(last) > 0; {
+		if !lines.Scan() {
+			w.t.Fatalf("the feed ended without %q: %v", last, lines.Err())
+		}
+		told.WriteString(lines.Text())
+		last = slices.DeleteFunc(last, func(name string) bool { return strings.Contains(lines.Text(), name) })
+	}
+	for _, name := range []string{canary, "carl", "bella", "12345"} {
+		if strings.Contains(told.String(), name) {
+			w.t.Errorf("anna's feed of %s has %s", typ, name)
+		}
 	}
 }
 
@@ -210,7 +261,7 @@ func (w *world) annas(rng *rand.Rand) made {
 		ref = "none"
 	}
 	r := made{method: "GET", body: []byte(body), headers: []string{"Idempotency-Key", key}}
-	switch rng.IntN(12) {
+	switch rng.IntN(13) {
 	case 0, 1, 2:
 		r.method, r.target = "POST", "/v1/agents/"+typ+"/"+id()+"/"+pick("credit", "debit", "open", "transfer", "put", "die", "lose", "ask", "run", "keys", "transferred")
 	case 3:
@@ -239,6 +290,11 @@ func (w *world) annas(rng *rand.Rand) made {
 		}
 	case 11:
 		r.target = pick("/v1/doubts", "/v1/dead") + "?limit=" + pick("1", "1000") + "&cursor=" + w.cursor(rng)
+	case 12:
+		r.target = pick(aboutAll...)
+		if r.target != "/metrics" {
+			r.method = "POST"
+		}
 	}
 	if rng.IntN(5) == 0 {
 		r.headers = append(r.headers, pick("X-Tenant", "Tenant", "X-Forwarded-User", "Semel-Tenant"), "b")

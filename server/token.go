@@ -92,7 +92,7 @@ func NewTokens(principals []TokenPrincipal) (*Tokens, error) {
 		if p.Tenant == "" {
 			p.Tenant = message.DefaultTenant
 		}
-		if err := errors.Join(message.CheckName("principal's name", p.Name), message.CheckName("tenant", p.Tenant)); err != nil {
+		if err := errors.Join(message.CheckName("principal's name", p.Name), checkTenant(p.Tenant)); err != nil {
 			fail(-1, err)
 		} else if first, taken := names[name{p.Tenant, p.Name}]; taken {
 			fail(-1, fmt.Errorf("%q of tenant %q is principal %d already: give one principal all of its tokens", p.Name, p.Tenant, first+1))
@@ -174,4 +174,9 @@ func bearer(h http.Header) (string, error) {
 		return "", fmt.Errorf("%w: the token has %d bytes; one has %d to %d", ErrUnauthorized, len(token), minTokenBytes, maxTokenBytes)
 	}
 	return token, nil
+}
+
+// checkTenant says what is wrong with a tenant's name.
+func checkTenant(name string) error {
+	return message.Agent{Tenant: name, Type: "any", ID: "any"}.Validate()
 }

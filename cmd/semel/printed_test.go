@@ -191,7 +191,7 @@ Mend what made it fail, then: semel dead retry ` + id + `
 Or give it up: semel dead discard ` + id + "\n", ""},
 		{"dead retry " + id, 0, id + " is retried\n", ""},
 		{"dead discard --json " + id, 0, `{"dead_letter":"` + id + `","discarded":true}` + "\n", ""},
-		{"retention resume", 0, "outcomes older than the retention are forgotten again\n", ""},
+		{"retention resume", 0, "forgetting what is older than the retention goes on\n", ""},
 		{"retention resume --json", 0, `{"resumed":true}` + "\n", ""},
 		{"delete account/alice", 0, "account/alice is deleted\n", ""},
 		{"delete account/alice --json", 0, `{"agent":"account/alice","deleted":true}` + "\n", ""},

@@ -35,7 +35,7 @@ wrong one, outcomes would be forgotten too early.`,
 			if s.json {
 				return printed(s.object(map[string]bool{"resumed": true}))
 			}
-			return printed(s.line("outcomes older than the retention are forgotten again"))
+			return printed(s.line("forgetting what is older than the retention goes on"))
 		}),
 	}
 	o.flags(resume.Flags())
