@@ -24,7 +24,11 @@ restore" makes a new store of it.`,
 			if s.app == nil && strings.ContainsAny(to, `/\`) {
 				return usageError{errors.New("a server's backups are below its own configured directory: give a NAME; a DIR belongs to --data")}
 			}
-			stop := s.progress("copying", to, 0)
+			dir := to
+			if s.app == nil {
+				dir = "" // it is the server's, and not to be seen from here
+			}
+			stop := s.progress("copying", dir, 0)
 			var err error
 			if s.app != nil {
 				err = s.app.Backup(ctx, to)

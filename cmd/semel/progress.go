@@ -9,12 +9,13 @@ import (
 )
 
 // progress shows on a terminal how much a directory has grown, out of a total
-// if that is known, until stop is called. Elsewhere it shows nothing.
+// if that is known, until stop is called; without a directory, for how long it
+// has been going on. Elsewhere it shows nothing.
 func (p *printer) progress(what, dir string, total int64) (stop func()) {
 	if p.json || !terminal(p.err) {
 		return func() {}
 	}
-	end := make(chan struct{})
+	end, began := make(chan struct{}), time.Now()
 	var done sync.WaitGroup
 	done.Go(func() {
 		tick := time.NewTicker(500 * time.Millisecond)
@@ -25,7 +26,11 @@ func (p *printer) progress(what, dir string, total int64) (stop func()) {
 				fmt.Fprint(p.err, "\r\x1b[K")
 				return
 			case <-tick.C:
-				fmt.Fprintf(p.err, "\r\x1b[K%s: %s", what, amount(sizeOf(dir), total))
+				how := time.Since(began).Round(time.Second).String()
+				if dir != "" {
+					how = amount(sizeOf(dir), total)
+				}
+				fmt.Fprintf(p.err, "\r\x1b[K%s: %s", what, how)
 			}
 		}
 	})
