@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +37,8 @@ func serveCommand() *cobra.Command {
 Flags count before SEMEL_* variables, those before the file of --config. Who may
 call (auth.principals), and effects, are only in the file: see semel config.
 
-When the server is ready it prints one line on standard output: its address.
+When the server is ready it prints one line on standard output: its address; with
+--json an object that has the directory too.
 Everything else goes to standard error. SIGHUP reloads who may call, and the
 certificate. SIGTERM or SIGINT stops it in order; a second one stops it at once,
 which loses nothing that was acknowledged.`,
@@ -45,14 +47,28 @@ which loses nothing that was acknowledged.`,
        -H 'Idempotency-Key: "pay-1"' --json '{"cents":1000}'`,
 		Args: cobra.NoArgs,
 	}
+	var asJSON bool
 	addSettings(cmd.Flags())
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the address as JSON; for the log there is log.format")
 	cmd.RunE = verb(func(cmd *cobra.Command) error {
-		return serve(cmd.Context(), commandSource(cmd.Flags()), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		return serve(cmd.Context(), commandSource(cmd.Flags()), asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	})
 	return cmd
 }
 
-func serve(ctx context.Context, s source, stdout, stderr io.Writer) error {
+// printAddress says where the server is.
+func printAddress(w io.Writer, url, dir string, asJSON bool) error {
+	if !asJSON {
+		_, err := fmt.Fprintln(w, url)
+		return err
+	}
+	return json.NewEncoder(w).Encode(struct {
+		URL  string `json:"url"`
+		Data string `json:"data"`
+	}{url, dir})
+}
+
+func serve(ctx context.Context, s source, asJSON bool, stdout, stderr io.Writer) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -102,7 +118,7 @@ func serve(ctx context.Context, s source, stdout, stderr io.Writer) error {
 	go func() { failed <- live.serve(srv, listener) }()
 	go live.run(ctx, hangup)
 	log.Info("serving", "data", dir, "address", listener.Addr().String(), "tls", live.certs != nil, "principals", len(u.Auth.Principals))
-	if _, err := fmt.Fprintln(stdout, baseURL(listener, live.certs != nil)); err != nil {
+	if err := printAddress(stdout, baseURL(listener, live.certs != nil), dir, asJSON); err != nil {
 		log.Warn("the address could not be printed", "error", err)
 	}
 	select {

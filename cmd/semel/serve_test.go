@@ -392,3 +392,33 @@ func TestCommandLine(t *testing.T) {
 		}
 	}
 }
+
+// With --json the line of the address is an object.
+func TestServeSaysWhereAsJSON(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cmd := exec.Command(binary, "serve", "--json", "--data", dir, "--listen", "127.0.0.1:0")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	var said struct{ URL, Data string }
+	if err := json.NewDecoder(out).Decode(&said); err != nil || said.Data != dir {
+		t.Fatalf("%+v, %v", said, err)
+	}
+	res, err := http.Get(said.URL + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("readyz is %d", res.StatusCode)
+	}
+}
