@@ -1,10 +1,12 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"testing"
 
@@ -199,4 +201,79 @@ func TestCrashWhileRestoring(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustClose(t, again)
+}
+
+// holed makes holes in the copies of logs, as a copy that is made while the
+// log is written over an older one may have them: what comes behind them says
+// that it was synced after them.
+type holed struct {
+	vfs.FS
+	left   int // so many copies
+	copies []string
+}
+
+type holedFile struct {
+	vfs.File
+	written int
+}
+
+func (h *holed) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := h.FS.Create(name, category)
+	if err != nil || h.left == 0 || !strings.HasPrefix(name, "backup/") || !strings.HasSuffix(name, ".log") {
+		return f, err
+	}
+	h.left--
+	h.copies = append(h.copies, name)
+	return &holedFile{File: f}, nil
+}
+
+func (f *holedFile) Write(p []byte) (int, error) {
+	p = bytes.Clone(p)
+	if f.written == 0 && len(p) > 200 {
+		clear(p[100:120])
+	}
+	n, err := f.File.Write(p)
+	f.written += n
+	return n, err
+}
+
+// A copy that cannot be read is made again, and is never called a backup.
+func TestBackupIsReadBeforeItIsOne(t *testing.T) {
+	t.Parallel()
+	for _, holes := range []int{0, 1, 3, 100} {
+		fsys := &holed{FS: vfs.NewMem()}
+		opt := testOptions(t, fsys)
+		st := mustOpen(t, At("data", opt))
+		o := own(t, st, 0)
+		for range 50 {
+			if err := o.submit(3000).Wait(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fsys.left = holes
+		err := st.Backup(background, "backup")
+		if len(fsys.copies) != min(holes, backupTries) {
+			t.Errorf("of %d holes %d were made", holes, len(fsys.copies))
+		}
+		if holes > backupTries {
+			wantError(t, "a backup with a hole", err, store.ErrCorrupt)
+			if _, err := fsys.Stat("backup"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("it is still there: %v", err)
+			}
+			mustClose(t, st)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Restore(background, "backup", "restored", opt); err != nil {
+			t.Fatal(err)
+		}
+		restored := mustOpen(t, At("restored", opt))
+		if err := verify(own(t, restored, 0), o.at.Seq); err != nil {
+			t.Error(err)
+		}
+		mustClose(t, restored)
+		mustClose(t, st)
+	}
 }
