@@ -59,8 +59,10 @@ func TestWindowIsFair(t *testing.T) {
 	bulk, small := shard(), shard()
 	for range 1000 {
 		first := w.submit(bulk)
-		if w.open(small) || w.open(small) {
-			t.Fatal("it did not wait for what was in flight")
+		for range 2 { // to ask again changes nothing
+			if w.open(small) {
+				t.Fatal("it did not wait for what was in flight")
+			}
 		}
 		if w.open(bulk) || len(w.waiting) != 2 {
 			t.Fatalf("%d wait", len(w.waiting))
