@@ -99,8 +99,9 @@ func (o *Outcome) Err(a AgentName, action string) error {
 }
 
 // Outcome looks up what is recorded of a call by its key. Of the options, As
-// and Tenant matter. The error is ErrUnknownKey, of the kind unknown, if nothing
-// is recorded. That is no proof that it did not and will not take effect: the
+// and Tenant matter. The error is of the kind unknown if nothing is recorded:
+// ErrExpired when the key's own time says that it may have been forgotten, else
+// ErrUnknownKey. That is no proof that it did not and will not take effect: the
 // call may be under way (in the network, in a queue, or because its agent is
 // held), or be older than the retention. Only repeating the call itself, with
 // the same key, settles it.

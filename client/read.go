@@ -102,7 +102,7 @@ func (c *Client) State(ctx context.Context, agent string) (State, error) {
 	return get[State](ctx, c, x)
 }
 
-// Outcome looks up what is recorded of a call by its key. The error is semel.ErrUnknownKey, of the kind unknown, if nothing is recorded:
+// Outcome looks up what is recorded of a call by its key. The error is of the kind unknown if nothing is recorded, semel.ErrExpired or semel.ErrUnknownKey:
 // that is no proof that the call did not and will not take effect. Only
 // repeating the call itself, with the same key, settles it.
 func (c *Client) Outcome(ctx context.Context, agent, key string) (Outcome, error) {

@@ -84,17 +84,18 @@ func (s *api) batch(w http.ResponseWriter, r *http.Request, b []byte) {
 	}
 	answers := make([]answerDoc, len(docs))
 	requests, index, guarantees := make([]semel.Request, 0, len(docs)), make([]int, 0, len(docs)), make([]semel.Guarantee, 0, len(docs))
+	began := time.Now()
+	ctx, cancel := s.patience(w, r, preferenceOf(r.Header))
+	defer cancel()
+	asked := r.WithContext(ctx) // what is looked up first counts as waiting
 	for i, doc := range docs {
-		req, info, err := s.request(r, doc)
+		req, info, err := s.request(asked, doc)
 		if err != nil {
 			answers[i] = s.tell(r, semel.Answer{Err: err})
 			continue
 		}
 		requests, index, guarantees = append(requests, req), append(index, i), append(guarantees, info.Guarantee)
 	}
-	began := time.Now()
-	ctx, cancel := s.patience(w, r, preferenceOf(r.Header))
-	defer cancel()
 	for i, a := range s.app.CallAll(ctx, requests) {
 		answers[index[i]] = s.tell(r, a)
 		s.metrics.observe(guarantees[i], outcomeLabel(a.Err), time.Since(began).Seconds())

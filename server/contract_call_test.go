@@ -113,6 +113,9 @@ func (s *site) cut(request string) response {
 	return readAll(s.t, res)
 }
 
+// of2023 is a key that says when it was made.
+const of2023 = "018bcfe5-687b-7fff-bfff-ffffffffffff"
+
 func contractKeys(t *testing.T, c *contract) {
 	s := serve(t, semel.Config{}, server.Options{}, nil)
 	longest := strings.Repeat("k", 255)
@@ -131,7 +134,6 @@ func contractKeys(t *testing.T, c *contract) {
 
 	// A key that says when it was made is refused when its outcome may be forgotten.
 	s = serve(t, semel.Config{Retention: 50 * time.Millisecond, Skew: time.Millisecond}, server.Options{}, nil)
-	const of2023 = "018bcfe5-687b-7fff-bfff-ffffffffffff"
 	r := s.until(`"cents"`, func() response { return s.call("account/a/credit", of2023, `{"cents":1}`) })
 	c.want(t, r, 410, "idempotency_key_expired", "unknown")
 }

@@ -216,12 +216,13 @@ func contractDead(t *testing.T, c *contract) {
 
 // contractEffects: the type of configured effects has no agents but those.
 func contractEffects(t *testing.T, c *contract) {
-	s := serve(t, semel.Config{}, server.Options{Effects: []string{"echo"}}, func(app *semel.App) {
+	echo := func(app *semel.App) {
 		semel.On(semel.NewAgent[int](app, "effects"), "run", func(n *int, _ *semel.Step, in string) (string, error) {
 			*n++
 			return fmt.Sprint(in, *n), nil
 		})
-	})
+	}
+	s := serve(t, semel.Config{}, server.Options{Effects: []string{"echo"}}, echo)
 	r := s.do("POST", "/v1/effects/echo", `"a"`, "Idempotency-Key", "k")
 	same(t, "the effect", fmt.Sprint(r.status, r.body), `200"a1"`)
 	if again := s.call("effects/echo/run", "k", `"a"`); again.body != r.body || again.header.Get("Idempotent-Replayed") != "true" {
@@ -245,6 +246,12 @@ func contractEffects(t *testing.T, c *contract) {
 	}
 	c.want(t, s.do("POST", "/v1/effects/gone", `"b"`, "Idempotency-Key", "k"), 422, "idempotency_conflict", "not_done")
 	c.want(t, s.do("POST", "/v1/effects/gone", `"a"`, "Idempotency-Key", "new"), 404, "unknown_effect", "not_done")
+
+	// What it may have done so long ago that it is forgotten is not said to be not done.
+	s = serve(t, semel.Config{Retention: 50 * time.Millisecond, Skew: time.Millisecond}, server.Options{}, echo)
+	r = s.until("unknown_effect", func() response { return s.do("POST", "/v1/effects/gone", `"a"`, "Idempotency-Key", of2023) })
+	c.want(t, r, 410, "idempotency_key_expired", "unknown")
+	c.want(t, s.do("GET", "/v1/outcomes/effects/gone?key="+of2023, ""), 410, "idempotency_key_expired", "unknown")
 }
 
 func contractBackups(t *testing.T, c *contract) {

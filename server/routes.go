@@ -87,7 +87,7 @@ func (s *api) callRoutes() []route {
 			id: "outcome", about: "What is recorded under a key",
 			query: []param{{"key", "the idempotency key", true, ""}, {"principal", "whose key it is, if not the caller's own", false, ""}},
 			reply: outcomeDoc{}, status: http.StatusOK,
-			codes: codes(nameCodes, readCodes, []message.Code{message.CodeKeyRequired, message.CodeKeyInvalid, message.CodeUnknownKey})},
+			codes: codes(nameCodes, readCodes, []message.Code{message.CodeKeyRequired, message.CodeKeyInvalid, message.CodeUnknownKey, message.CodeKeyExpired})},
 	}
 }
 

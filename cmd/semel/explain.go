@@ -91,9 +91,13 @@ func (o *explainOptions) explain(ctx context.Context, s *session, args []string)
 	case err == nil:
 		e.Outcome = &found
 		e.judge(asked)
+	case errors.Is(err, semel.ErrExpired):
+		e.Verdict = verdictExpired
+		e.Why = "nothing is recorded under this key any more: it is older than what is remembered, so a call with it is refused as idempotency_key_expired. Whether it ran cannot be known any more"
+		err = toldError{err} // the lookup did not find it: exit code 4
 	case errors.Is(err, semel.ErrUnknownKey):
 		e.judgeUnrecorded(o.now(), o.retention, o.skew)
-		err = toldError{err} // the lookup did not find it: exit code 4
+		err = toldError{err}
 	default:
 		return err
 	}
@@ -182,16 +186,12 @@ func (e *explanation) judgeUnrecorded(now time.Time, retention, skew time.Durati
 		e.Verdict = verdictNew
 		e.Why = nothing + "a call with it never came, is on its way, was not done, or was settled longer ago than the retention (" + retention.String() +
 			"). The key carries no time, so a call with it is executed"
-	case e.KeyTime.Before(now.Add(-retention)):
-		e.Verdict = verdictExpired
-		e.Why = nothing + "the time that it carries is longer ago than the retention (" + retention.String() +
-			"), so a call with it is refused as idempotency_key_expired: whether it ran cannot be known any more"
 	case e.KeyTime.After(now.Add(skew)):
 		e.Verdict = verdictInFuture
 		e.Why = nothing + "the time that it carries is more than " + skew.String() + " ahead, so a call with it is refused as idempotency_key_in_future. Check the clock of who made it"
 	default:
 		e.Verdict = verdictNew
-		e.Why = nothing + "a call with it never came, is on its way, or was not done. The time that it carries is within the retention, so a call with it is executed"
+		e.Why = nothing + "a call with it never came, is on its way, or was not done. The time that it carries is remembered, so a call with it is executed"
 	}
 }
 

@@ -82,6 +82,7 @@ func canned(t *testing.T) string {
 		"GET /v1/outcomes/account/alice?key=k&principal=ann": `200 ` + cannedOutcome,
 		"GET /v1/outcomes/account/alice?key=no":              `200 ` + cannedNo,
 		"GET /v1/outcomes/account/alice?key=new":             `404 ` + problem(404, "unknown_key", "unknown", ""),
+		"GET /v1/outcomes/account/alice?key=old":             `410 ` + problem(410, "idempotency_key_expired", "unknown", ""),
 		"GET /v1/doubts?limit=500":                           `200 {"doubts":[` + cannedDoubt + `]}`,
 		"GET /v1/doubts/" + cannedID:                         `200 ` + cannedDoubt,
 		"POST /v1/doubts/" + cannedID:                        `200 {"doubt":"` + cannedID + `","resolution":"done","by":"ann"}`,
@@ -201,6 +202,7 @@ Or give it up: semel dead discard ` + id + "\n", ""},
 		{"changes account --limit 3 --json", 0, `{"event":"change","position":"p1","agent":"account/a","version":2,"state":{"cents":1}}` + "\n" +
 			`{"event":"deleted","position":"p2","agent":"account/b","version":3}` + "\n" + `{"event":"reset","position":"p3"}` + "\n", ""},
 		{"explain account/alice new", 4, "account/alice, key new\nnew: nothing is recorded under this key: a call with it never came, is on its way, was not done, or was settled longer ago than the retention (24h0m0s). The key carries no time, so a call with it is executed\n", "unknown_key"},
+		{"explain account/alice old", 4, "account/alice, key old\nexpired: nothing is recorded under this key any more: it is older than what is remembered, so a call with it is refused as idempotency_key_expired. Whether it ran cannot be known any more\n", "idempotency_key_expired"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			t.Parallel()
@@ -270,7 +272,7 @@ func TestExplainUnrecorded(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	for age, want := range map[time.Duration]verdict{
-		25 * time.Hour: verdictExpired, 23 * time.Hour: verdictNew, -4 * time.Minute: verdictNew, -6 * time.Minute: verdictInFuture,
+		23 * time.Hour: verdictNew, -4 * time.Minute: verdictNew, -6 * time.Minute: verdictInFuture,
 	} {
 		e := explanation{KeyTime: now.Add(-age)}
 		e.judgeUnrecorded(now, 24*time.Hour, 5*time.Minute)

@@ -25,10 +25,13 @@ forgets nothing until it is told that the clock is right (the alarm clock_jump;
 semel_shards_retention_paused in /metrics). Look at the server's clock first: under a
 wrong one, outcomes would be forgotten too early.`,
 		Args: cobra.NoArgs,
-		RunE: o.do(func(ctx context.Context, s *session, _ []string) error {
-			if s.app != nil {
-				return usageError{errors.New("only a server forgets; start it, and use --server")}
+		PreRunE: verb(func(*cobra.Command) error {
+			if o.data != "" {
+				return usageError{errors.New("the clock that counts is a server's: start it, and use --server")}
 			}
+			return nil
+		}),
+		RunE: o.do(func(ctx context.Context, s *session, _ []string) error {
 			if err := s.ResumeRetention(ctx); err != nil {
 				return err
 			}

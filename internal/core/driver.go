@@ -30,6 +30,10 @@ func ReadStateVersion(k message.RowKey, value []byte) (uint64, error) {
 // SplitKeyIdentity reads what message.AppendKeyIdentity wrote.
 func SplitKeyIdentity(identity []byte) (principal, key string) { return splitKeyIdentity(identity) }
 
+// KeepsFeed says whether the machine keeps a change feed. A guest does as the
+// store's own program does.
+func (s *Shard) KeepsFeed() bool { return s.cfg.Feed }
+
 // Quiesce begins no further call or probe of an effect. What is asked for
 // stays asked, and is called by the next machine.
 func (s *Shard) Quiesce() { s.cfg.Running = 0 }

@@ -5,8 +5,9 @@ import (
 )
 
 // Lookup answers with the outcome that is recorded of a keyed message, settled
-// or not, or with the fault unknown_key. It executes nothing and records
-// nothing.
+// or not, or with a fault: idempotency_key_expired if the key's own time says
+// that it may have been forgotten, else unknown_key. It executes nothing and
+// records nothing.
 func (s *Shard) Lookup(now message.Time, c *Caller, a message.Agent, principal, key string) {
 	s.advanceClock(now)
 	row := message.AppendKeyIdentity(a.AppendKey(nil), principal, key)
@@ -29,6 +30,10 @@ func (s *Shard) Lookup(now message.Time, c *Caller, a message.Agent, principal, 
 				return nil
 			}
 			s.answer(c, after, Answer{Outcome: o})
+			return nil
+		}
+		if t, ok := message.KeyTime(key); ok && message.Time(t) <= s.retention.horizon(s.lead) {
+			s.refuse(c, s.sealed, message.CodeKeyExpired, expiredDetail)
 			return nil
 		}
 		s.refuse(c, s.sealed, message.CodeUnknownKey, "nothing is recorded of this key: it was never seen, was not accepted, or is older than the retention")

@@ -31,3 +31,55 @@ func TestResumeRetentionIsDurable(t *testing.T) {
 		t.Error("the next session asks again")
 	}
 }
+
+// FAULTS 30: a guest's word for the time does not hide a leap from the store's
+// own program, whose bound it may not know.
+func TestGuestDoesNotVouchForTheClock(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(nil), nil)
+	d.count("1", "a")
+	d.now += message.Time(48 * time.Hour)
+	d.cfg.Guest, d.cfg.MaxJump = true, 1000*time.Hour
+	d.open(false)
+	d.count("2", "a")
+	d.cfg.Guest, d.cfg.MaxJump = false, 24*time.Hour
+	d.now += message.Time(time.Second)
+	if d.open(false); !d.m.RetentionPaused() {
+		t.Error("two days passed unquestioned, because a guest came in between")
+	}
+}
+
+// A guest begins no generation, so it has no reason to wake for one.
+func TestGuestIsIdle(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, Behavior{}, func(c *Config) { c.Guest = true })
+	d.now += message.Time(12 * time.Hour)
+	d.settle()
+	if next := d.m.NextTick(); next <= d.now {
+		t.Errorf("it wants to tick at %d; now is %d", next, d.now)
+	}
+}
+
+// What is not found of a key whose own time is before the horizon may have been
+// forgotten.
+func TestLookupOfAnExpiredKey(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(nil), nil)
+	key := timedKey(d.now)
+	look := func() *message.Fault {
+		c := new(Caller)
+		d.m.Lookup(d.now, c, simAgent("acct", "a"), simPrincipal, key)
+		d.settle()
+		return d.answers[c].Fault
+	}
+	if f := look(); f == nil || f.Code != message.CodeUnknownKey {
+		t.Errorf("a key that may come yet: %v", f)
+	}
+	for range 20 {
+		d.now += message.Time(20 * time.Minute)
+		d.settle()
+	}
+	if f := look(); f == nil || f.Code != message.CodeKeyExpired {
+		t.Errorf("a key from before the horizon: %v", f)
+	}
+}

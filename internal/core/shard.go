@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/binary"
+	"math"
 	"strings"
 	"time"
 
@@ -122,9 +123,13 @@ func (s *Shard) Tick(now message.Time) {
 	s.turnGeneration()
 }
 
-// NextTick is when Tick has something to do; zero means never.
+// NextTick is when Tick has something to do. It may be long after any clock
+// ends.
 func (s *Shard) NextTick() message.Time {
 	next := s.retention.nextTurn()
+	if s.cfg.Guest { // which begins no generation
+		next = math.MaxInt64
+	}
 	if s.Full() {
 		return next // what is due waits for the next unit
 	}

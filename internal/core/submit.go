@@ -210,7 +210,7 @@ func (s *Shard) refuseByTime(env *envelope) bool {
 	}
 	at := message.Time(t)
 	if at <= s.retention.horizon(s.lead) {
-		s.refuseAll(env, s.sealed, message.CodeKeyExpired, "the key is older than the dedup log remembers; whether it was executed is not known any more")
+		s.refuseAll(env, s.sealed, message.CodeKeyExpired, expiredDetail)
 		return true
 	}
 	if at > s.now+message.Time(s.cfg.Skew) {
@@ -220,6 +220,8 @@ func (s *Shard) refuseByTime(env *envelope) bool {
 	s.noteLead(at)
 	return false
 }
+
+const expiredDetail = "the key is older than the dedup log remembers; whether it was executed is not known any more"
 
 // answer sends one answer; the caller is done with.
 func (s *Shard) answer(c *Caller, after message.Seq, a Answer) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -311,20 +312,32 @@ func (e *Engine) DiscardDead(ctx context.Context, id message.ID) core.Answer {
 	return e.anyShard(ctx, message.CodeUnknownDead, func(m *core.Shard, now message.Time, c *core.Caller) { m.DiscardDead(now, c, id) })
 }
 
-// ResumeRetention says that the clock is right after a leap.
+// ResumeRetention says that the clock is right after a leap. It tells every
+// shard that it can.
 func (e *Engine) ResumeRetention(ctx context.Context) error {
 	if f := e.notRunning(); f != nil {
 		return f
 	}
+	told := 0
+	var fault *message.Fault
 	for _, sh := range e.shards {
 		a := e.onLoop(ctx, sh, func(m *core.Shard, now message.Time, c *core.Caller) {
 			sh.answerAt(m.ResumeRetention(now), callOf(c), core.Answer{})
 		})
-		if a.Fault != nil {
-			return a.Fault
+		if a.Fault == nil {
+			told++
+		} else {
+			fault = a.Fault
 		}
 	}
-	return nil
+	switch {
+	case fault == nil:
+		return nil
+	case told == 0:
+		return fault
+	}
+	return &message.Fault{Code: message.CodeCommitUnknown, Detail: fmt.Sprintf(
+		"retention was resumed in %d of %d shards; say it again for the others (%s: %s)", told, len(e.shards), fault.Code, fault.Detail)}
 }
 
 // shardFor is the shard that runs an agent, nil unless the engine runs.

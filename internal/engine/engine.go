@@ -222,6 +222,7 @@ func (e *Engine) recover() error {
 		if err := sh.begin(recovered[i]); err != nil {
 			return fmt.Errorf("shard %d: %w", i, err)
 		}
+		e.cfg.Feed = e.cfg.Feed && sh.machine.KeepsFeed()
 	}
 	return nil
 }

@@ -511,12 +511,19 @@ func TestFollowRefuses(t *testing.T) {
 	if err := closed.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	disk := mem.New()
+	if err := start(t, disk, Config{}, nil).Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	guest := start(t, disk, Config{Feed: true, Guest: true}, nil)
 	for name, c := range map[string]struct {
 		e    *Engine
 		typ  string
 		from Position
 		code message.Code
 	}{
+		"a guest where there is none": {guest, "counter", FromStart, message.CodeInvalidRequest},
+
 		"without a feed":   {off, "counter", "", message.CodeInvalidRequest},
 		"an unknown type":  {on, "nothing", "", message.CodeUnknownAgentType},
 		"no position":      {on, "counter", "nonsense", message.CodeInvalidRequest},

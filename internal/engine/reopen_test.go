@@ -218,6 +218,29 @@ func TestHintsSurviveAnOutage(t *testing.T) {
 	seen("[5,5]")
 }
 
+// A word that reached some shards is not said to have reached none.
+func TestResumeRetentionDuringAnOutage(t *testing.T) {
+	t.Parallel()
+	disk := newOutage(mem.Shards(2))
+	e := startOutage(t, disk, Config{}, behavior, nil)
+	fails := lastFails(disk, 2, mem.Fault{Err: errLost})
+	disk.down.Store(true)
+	fails.Store(true)
+	answered := make(chan core.Answer, 1)
+	go func() { answered <- e.Submit(t.Context(), keyed(t, on(1, 2), "add", "x", 1), false) }()
+	eventually(t, "the shard is down", func() bool { return e.Ready() != nil })
+	var f *message.Fault
+	if err := e.ResumeRetention(t.Context()); !errors.As(err, &f) || f.Code != message.CodeCommitUnknown {
+		t.Errorf("with one shard of two down: %v", err)
+	}
+	disk.down.Store(false)
+	eventually(t, "the shard is up", func() bool { return e.Ready() == nil })
+	if err := e.ResumeRetention(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-answered
+}
+
 // What an effect says while its shard is down is believed when it is up.
 func TestResultDuringAnOutage(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ type syncWindow struct {
 
 	mu        sync.Mutex
 	submitted uint64 // units are numbered, of all shards together
-	landed    uint64 // the highest that has; in one log, those before it have too
+	landed    uint64 // the highest that has. A unit that was refused lands at once, before those in front of it: that costs a sync that could have been shared
 	waiting   []*shard
 }
 

@@ -39,35 +39,44 @@ func (st *Store) Backup(ctx context.Context, dir string) error {
 	// between, the unit rows would be gone and the tables not there yet.
 	st.folds.keep.Lock()
 	defer st.folds.keep.Unlock()
+	advice := "choose a directory that does not exist yet, on a device with room"
 	var err error
 	for range backupTries {
-		if err = st.copyInto(dir, m); !errors.Is(err, store.ErrCorrupt) {
+		var again bool
+		if again, err = st.copyInto(dir, m); !again {
 			break
 		}
 		if e := ctx.Err(); e != nil {
 			return e
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("back up %s into %s: %w; choose a directory that does not exist yet, on a device with room", st.dir, dir, err)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrCorrupt):
+		advice = "the copy cannot be read; try when less is written, and if that does not help, look at the device"
 	}
-	return nil
+	return fmt.Errorf("back up %s into %s: %w; %s", st.dir, dir, err, advice)
 }
 
 // backupTries bounds the copies of one backup. Under a load that does nothing
 // but write, one copy in a thousand had a hole.
 const backupTries = 10
 
-// copyInto makes a backup of the store as it is now. A copy that cannot be
-// read does not stay.
-func (st *Store) copyInto(dir string, m mark) error {
+// copyInto makes a backup of the store as it is now. A copy that is no backup
+// does not stay; again says that it is gone, and that another may be one.
+func (st *Store) copyInto(dir string, m mark) (again bool, err error) {
 	if err := st.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
-		return corruption(err)
+		return false, corruption(err)
 	}
-	if err := st.checkCopy(dir, m); err != nil {
-		return errors.Join(err, st.opt.fs().RemoveAll(dir))
+	if err = st.checkCopy(dir, m); err == nil {
+		err = writeMark(st.opt.fs(), dir, m)
 	}
-	return writeMark(st.opt.fs(), dir, m)
+	if err == nil {
+		return false, nil
+	}
+	removing := st.opt.fs().RemoveAll(dir)
+	return removing == nil && errors.Is(err, store.ErrCorrupt), errors.Join(err, removing)
 }
 
 // checkCopy reads a copy as a restore would, without changing it.
