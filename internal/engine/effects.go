@@ -67,5 +67,31 @@ func (e *Engine) callOutside(job core.EffectJob) (r core.EffectResult) {
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, job.Timeout)
 	defer cancel()
-	return fn(ctx, job)
+	return fn(context.WithValue(ctx, runningKey{}, &Running{Job: job, Policy: e.policyOf(job.Name)}), job)
+}
+
+// Running is which call or probe a context belongs to. The test kit asks: an
+// effect's function may tell the outside world anything, and what it is really
+// about must not depend on that.
+type Running struct {
+	Job    core.EffectJob
+	Policy core.Policy
+}
+
+type runningKey struct{}
+
+// RunningIn finds the call or probe that a context was made for; nil if it was
+// not made for one.
+func RunningIn(ctx context.Context) *Running {
+	r, _ := ctx.Value(runningKey{}).(*Running)
+	return r
+}
+
+// policyOf is the policy of an effect; of one that this program does not have,
+// the strictest, as for the machine.
+func (e *Engine) policyOf(name string) core.Policy {
+	if p := e.behavior.Effects[name]; p != nil {
+		return p.Policy
+	}
+	return core.Ask
 }
