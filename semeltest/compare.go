@@ -1,0 +1,226 @@
+package semeltest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/message"
+)
+
+// result is what came of a case: what is compared with a run in which nothing
+// went wrong.
+type result struct {
+	states  map[string]string // by agent
+	answers map[int]answer    // by step, with the bodies masked
+	effects []entry
+	dead    map[string]int // dead letters, by agent and action
+}
+
+// look reads what came of the calls.
+func (l *life) look() (*result, error) {
+	r := &result{states: make(map[string]string), answers: make(map[int]answer), dead: make(map[string]int)}
+	tenants := map[string]bool{message.DefaultTenant: true}
+	for i := range l.run.steps {
+		if s := &l.run.steps[i]; s.do == nil {
+			tenants[s.req.Agent().Tenant] = true
+		}
+	}
+	app := l.run.App
+	for _, typ := range app.Types() {
+		for tenant := range tenants {
+			for e, err := range app.Agents(l.ctx, typ, semel.Tenant(tenant)) {
+				if err != nil {
+					return nil, err
+				}
+				state, _, err := app.State(l.ctx, e.Agent)
+				if err != nil {
+					return nil, err
+				}
+				r.states[e.Agent.String()] = l.h.o.mask(state)
+			}
+		}
+	}
+	for d, err := range app.DeadLetters(l.ctx) {
+		if err != nil {
+			return nil, err
+		}
+		r.dead[fmt.Sprintf("%s of %s", d.Action, d.Agent)]++
+	}
+	for i, a := range l.h.told {
+		a.body = l.h.o.mask([]byte(a.body))
+		r.answers[i] = a
+	}
+	led := l.h.ledger
+	led.mu.Lock()
+	defer led.mu.Unlock()
+	for _, e := range led.records {
+		c := *e
+		c.Keys, c.Bodies = slices.Sorted(slices.Values(e.Keys)), nil
+		for _, b := range e.Bodies {
+			if m := l.h.o.mask([]byte(b)); !slices.Contains(c.Bodies, m) {
+				c.Bodies = append(c.Bodies, m)
+			}
+		}
+		slices.Sort(c.Bodies)
+		r.effects = append(r.effects, c)
+	}
+	if len(led.unasked) > 0 {
+		return nil, fmt.Errorf("%s", led.unasked[0])
+	}
+	return r, nil
+}
+
+// mask makes JSON comparable between runs: times, and what the test calls
+// volatile, are left out, and fields are in order.
+func (o *options) mask(b []byte) string {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var v any
+	if len(b) == 0 || d.Decode(&v) != nil {
+		return string(b)
+	}
+	masked, err := json.Marshal(o.maskValue(v))
+	if err != nil {
+		return string(b)
+	}
+	return string(masked)
+}
+
+func (o *options) maskValue(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			if o.volatile[k] {
+				v[k] = "…"
+			} else {
+				v[k] = o.maskValue(v[k])
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = o.maskValue(v[i])
+		}
+	case string:
+		if _, err := time.Parse(time.RFC3339Nano, v); err == nil {
+			return "(a time)"
+		}
+	}
+	return v
+}
+
+// against is what a case is compared with.
+type against struct {
+	what    string // in which nothing went wrong, and what that is: "without a crash"
+	replies bool   // the replies must be the same
+	exactly bool   // and whatever may depend on the time of a step, which is the same too
+}
+
+// differences between what came of a case and of one in which nothing went
+// wrong.
+func (h *history) differences(ref *result, a against) (all []string) {
+	got := h.result
+	say := func(form string, args ...any) { all = append(all, fmt.Sprintf(form, args...)) }
+	unknown := h.unknown
+	for i := range got.effects {
+		unknown = unknown || got.effects[i].policy == core.AtMostOnce && got.effects[i].lost
+	}
+	for _, e := range joined(ref.effects, got.effects) {
+		a.effect(e[0], e[1], unknown, say)
+	}
+	if unknown { // what is not known for ever shows in replies and states
+		return all
+	}
+	for _, agent := range slices.Sorted(maps.Keys(both(ref.states, got.states))) {
+		was, is := orNothing(ref.states[agent]), orNothing(got.states[agent])
+		if was != is {
+			say("the state of %s is %s, and %s %s", agent, is, a.what, was)
+		}
+	}
+	for i := range h.steps {
+		if was, is := ref.answers[i], got.answers[i]; a.replies && was != is {
+			say("call %d, %s, was answered %v, and %s %v", i+1, h.steps[i].what(), is, a.what, was)
+		}
+	}
+	for _, what := range slices.Sorted(maps.Keys(both(ref.dead, got.dead))) {
+		if was, is := ref.dead[what], got.dead[what]; was != is {
+			say("%s is %d times among the dead letters, and %s %d times", what, is, a.what, was)
+		}
+	}
+	return all
+}
+
+// effect compares what is known of one effect at one service. Either may be
+// nil. Where an outcome is unknown for ever, effects may be missing that would
+// have followed it.
+func (a against) effect(was, is *entry, unknown bool, say func(string, ...any)) {
+	switch {
+	case is == nil && !unknown:
+		say("%s was never called, and %s it %s", was.what(), a.what, happened(was.Happened))
+		return
+	case is == nil:
+		return
+	case was == nil && is.Happened > 0 && !unknown:
+		say("%s %s, and %s it was never called", is.what(), happened(is.Happened), a.what)
+		return
+	case was == nil:
+		if is.Happened > 1 {
+			say("%s %s", is.what(), happened(is.Happened))
+		}
+		return
+	}
+	lost := is.policy == core.AtMostOnce && is.lost && is.Happened < was.Happened
+	if is.Happened != was.Happened && !lost {
+		say("%s %s, and %s it %s (policy %s, keys %s)", is.what(), happened(is.Happened), a.what, happened(was.Happened), is.policy, strings.Join(is.Keys, ", "))
+	}
+	if !slices.Equal(is.Bodies, was.Bodies) {
+		say("%s was called with %s, and %s with %s", is.what(), strings.Join(is.Bodies, " and "), a.what, strings.Join(was.Bodies, " and "))
+	}
+	switch {
+	case a.exactly && !slices.Equal(is.Keys, was.Keys):
+		say("%s was called with the key %s, and %s with %s: send EffectCall.Key, or what is derived from it alone", is.what(), strings.Join(is.Keys, " and "), a.what, strings.Join(was.Keys, " and "))
+	case len(is.Keys) > len(was.Keys):
+		say("%s was called with the keys %s: send EffectCall.Key, or what is derived from it alone", is.what(), strings.Join(is.Keys, " and "))
+	}
+}
+
+// joined pairs the entries of two runs that are about the same effect.
+func joined(was, is []entry) (pairs [][2]*entry) {
+	at := make(map[string]int)
+	for side, list := range [][]entry{was, is} {
+		for i := range list {
+			e := &list[i]
+			id := e.Service + "\x00" + e.ID
+			if _, ok := at[id]; !ok {
+				at[id] = len(pairs)
+				pairs = append(pairs, [2]*entry{})
+			}
+			pairs[at[id]][side] = e
+		}
+	}
+	return pairs
+}
+
+func both[V any](a, b map[string]V) map[string]bool {
+	keys := make(map[string]bool)
+	for k := range a {
+		keys[k] = true
+	}
+	for k := range b {
+		keys[k] = true
+	}
+	return keys
+}
+
+func orNothing(state string) string {
+	if state == "" {
+		return "nothing"
+	}
+	return state
+}

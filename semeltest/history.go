@@ -1,0 +1,108 @@
+package semeltest
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/semel-dev/semel/store/mem"
+)
+
+// plan is what is done to a program in one case.
+type plan struct {
+	crashes []crash    // one for each life but the last
+	shuffle *rand.Rand // the calls are made in another order
+	copies  *rand.Rand // each call comes two or three times
+	lose    bool       // the first answer to each effect gets lost
+}
+
+// crash is an instant at which a life ends, and what becomes of its data.
+type crash struct {
+	point int  // the ordinal of the point in its life, from 1
+	keep  bool // what was not durable is kept, else it is lost
+}
+
+// history is one case: everything that survives the lives of the program.
+type history struct {
+	o      *options
+	plan   plan
+	disk   *mem.Disk
+	ledger *ledger
+
+	steps []step         // of the first life
+	told  map[int]answer // by step: what its caller was told
+	lives int
+	order []int   // in which the steps were last taken
+	at    []point // where the lives crashed
+
+	points  []point // of the last life
+	result  *result // of the last life
+	unknown bool    // an outcome is unknown for ever, so much may be different
+
+	mu    sync.Mutex
+	wrong []string
+}
+
+func (h *history) blame(form string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wrong = append(h.wrong, fmt.Sprintf(form, args...))
+}
+
+// play runs a case to its end, in a bubble unless time is real.
+func play(t *testing.T, o *options, w Workload, p plan) *history {
+	h := &history{o: o, plan: p, disk: mem.New(mem.Shards(2)), ledger: newLedger(), told: make(map[int]answer)}
+	maps.Copy(h.ledger.effects, o.effects)
+	if o.realTime {
+		h.play(w)
+		return h
+	}
+	synctest.Test(t, func(*testing.T) { h.play(w) })
+	return h
+}
+
+// restart is how long a program that crashed is down, in a bubble: so that
+// whatever it takes from the clock is different afterwards.
+const restart = 7*time.Second + 77*time.Millisecond + 7*time.Microsecond + 7
+
+func (h *history) play(w Workload) {
+	for {
+		var c *crash
+		if h.lives < len(h.plan.crashes) {
+			c = &h.plan.crashes[h.lives]
+		}
+		h.lives++
+		crashed, err := h.live(w, c)
+		if err != nil {
+			h.blame("%v", err)
+			return
+		}
+		if !crashed {
+			return
+		}
+		if !h.o.realTime {
+			time.Sleep(restart)
+		}
+	}
+}
+
+// describe says where the lives crashed.
+func (p point) describe(c crash) string {
+	what := p.before
+	switch {
+	case p.commit && c.keep:
+		what = p.after
+	case p.tail && c.keep:
+		what += " (unsynced data kept)"
+	case p.tail && !p.commit:
+		what += " (unsynced data lost)"
+	}
+	if p.during != "" {
+		what += ", during " + p.during
+	}
+	return what
+}

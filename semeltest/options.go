@@ -1,0 +1,100 @@
+package semeltest
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/semel-dev/semel"
+)
+
+// TB is what is used of a *testing.T. With anything else that has these
+// methods, programs run in real time, unless it has a method T that returns
+// the *testing.T it stands for.
+type TB interface {
+	Helper()
+	Name() string
+	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
+}
+
+// bubbleOf is the test in whose bubbles the cases run; nil for real time.
+func bubbleOf(tb TB) *testing.T {
+	switch t := tb.(type) {
+	case *testing.T:
+		return t
+	case interface{ T() *testing.T }:
+		return t.T()
+	}
+	return nil
+}
+
+// OnlyVar is the environment variable that does what Only does.
+const OnlyVar = "SEMELTEST_ONLY"
+
+// Option is a choice made for EveryCrash, Duplicate or Reorder.
+type Option func(*options)
+
+type options struct {
+	config   semel.Config
+	settle   time.Duration
+	volatile map[string]bool
+	limit    int
+	only     int
+	realTime bool
+	effects  map[string]bool // whose functions reached a World when nothing went wrong
+}
+
+// Config sets the configuration that each App is opened with. Fatal is the
+// kit's own, and so are waits between attempts that are not set: 1 ms to 1 s.
+func Config(cfg semel.Config) Option { return func(o *options) { o.config = cfg } }
+
+// Settle is how long, after the last call, the program's timers and delayed
+// messages are given, before it is judged: 1 minute if it is not set. It costs
+// nothing in a bubble. In real time it is not waited for; only what is under
+// way is, for at most so long.
+func Settle(d time.Duration) Option { return func(o *options) { o.settle = d } }
+
+// Volatile names fields, at any depth of the JSON of states, replies and
+// requests to the outside, whose values may differ between two runs.
+func Volatile(fields ...string) Option {
+	return func(o *options) {
+		for _, f := range fields {
+			o.volatile[f] = true
+		}
+	}
+}
+
+// Limit bounds the cases that are run: 1000 of EveryCrash, which are spread
+// evenly over all there are if there are more; 20 of Duplicate and of Reorder.
+func Limit(cases int) Option { return func(o *options) { o.limit = cases } }
+
+// Only runs only one case, by its number; so does the environment variable
+// SEMELTEST_ONLY. Failures name it.
+func Only(n int) Option { return func(o *options) { o.only = n } }
+
+// RealTime runs the program with the machine's clock, not in a bubble: for one
+// that needs the network, or goroutines that live longer than a case. Waits
+// then take their time, so give its effects short timeouts (semel.Timeout).
+func RealTime() Option { return func(o *options) { o.realTime = true } }
+
+func newOptions(opts []Option, limit int) *options {
+	o := &options{settle: time.Minute, volatile: make(map[string]bool), limit: limit}
+	o.only, _ = strconv.Atoi(os.Getenv(OnlyVar))
+	for _, set := range opts {
+		set(o)
+	}
+	if o.config.BackoffBase == 0 && o.config.BackoffMax == 0 {
+		o.config.BackoffBase, o.config.BackoffMax = time.Millisecond, time.Second
+	}
+	return o
+}
+
+// patience bounds what only a mistake keeps waiting: a call, an end.
+func (o *options) patience() time.Duration {
+	if o.realTime {
+		return 20 * time.Second
+	}
+	return o.settle + time.Hour
+}

@@ -1,0 +1,207 @@
+package semeltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/internal/engine"
+)
+
+// Fault is what goes wrong with one call of a service.
+type Fault int
+
+const (
+	// NoFault lets the call arrive, and its answer too.
+	NoFault Fault = iota
+	// LoseReply lets the call take effect, and loses the answer: the caller is
+	// given an error that says nothing.
+	LoseReply
+	// LoseCall loses the call: it has no effect, and the caller is given the same
+	// error.
+	LoseCall
+	// Refuse answers semel.NotDone: it had no effect, and may be tried again.
+	Refuse
+	// TimeOut lets the call take effect, and the caller wait until its context
+	// ends.
+	TimeOut
+)
+
+// errLost is what a caller sees of a line that went dead.
+var errLost = errors.New("the connection broke; nothing is known about the call")
+
+// errDown is what is told to a program that has crashed, if it still asks.
+var errDown = errors.New("semeltest: the program has crashed")
+
+// Faults says what goes wrong. It is asked for each call as it arrives, with
+// what is known of the effect, of which Record.Calls counts this call. It must
+// be safe for concurrent use, and is to be set before the service is called.
+func (s *Service) Faults(which func(Record) Fault) { s.faults = which }
+
+// Call is how an effect's function reaches a service: with its ctx, the key by
+// which the service is to recognize a repetition, and a body. do makes the
+// service's answer, and is called if the service does what it is told. Its
+// error may be a [*semel.Rejection], the service's no, or semel.NotDone; any
+// other means that nothing happened and nobody can tell.
+func Call[Rep any](ctx context.Context, s *Service, key string, body any, do func() (Rep, error)) (Rep, error) {
+	v, err := s.call(ctx, key, body, func() (any, error) { return do() })
+	rep, ok := v.(Rep)
+	if err == nil && !ok {
+		err = fmt.Errorf("service %q answered key %s with a %T before, and now a %T is wanted", s.name, key, v, rep)
+	}
+	return rep, err
+}
+
+// Find is how a probe asks a service what became of the call with a key. The
+// error is semel.NotDone if the service never did it.
+func Find[Rep any](ctx context.Context, s *Service, key string) (Rep, error) {
+	v, err := s.find(ctx, key)
+	rep, _ := v.(Rep)
+	return rep, err
+}
+
+// Effect makes an effect's function that calls a service with the effect's own
+// key and its request, for tests of handlers. answer makes the service's reply,
+// as do of Call does.
+func Effect[Req, Rep any](s *Service, answer func(Req) (Rep, error)) semel.EffectFunc[Req, Rep] {
+	return func(ctx context.Context, call semel.EffectCall, req Req) (Rep, error) {
+		return Call(ctx, s, call.Key, req, func() (Rep, error) { return answer(req) })
+	}
+}
+
+// Probe makes the function that probes what Effect calls:
+//
+//	semel.NewEffect(app, "charge", semeltest.Effect(bank, charge), semel.Probe(semeltest.Probe[Charge, Receipt](bank)))
+func Probe[Req, Rep any](s *Service) semel.EffectFunc[Req, Rep] {
+	return func(ctx context.Context, call semel.EffectCall, _ Req) (Rep, error) {
+		return Find[Rep](ctx, s, call.Key)
+	}
+}
+
+func (s *Service) call(ctx context.Context, key string, body any, do func() (any, error)) (any, error) {
+	if l := s.world.life; l != nil && l.dead.Load() {
+		return nil, errDown
+	}
+	run := engine.RunningIn(ctx)
+	e := s.world.came(s, run, key, body)
+	if !s.pass(run, "before %s reached the outside world") {
+		s.world.lose(e)
+		return nil, errDown
+	}
+	if err := ctx.Err(); err != nil {
+		s.world.lose(e)
+		return nil, err
+	}
+	fault := s.fault(e)
+	switch fault {
+	case Refuse:
+		return nil, semel.NotDone(errors.New("try again later"))
+	case LoseCall:
+		s.world.lose(e)
+		return nil, errLost
+	}
+	a := s.happen(e, key, do)
+	if !s.pass(run, "after %s happened, before its result was recorded") {
+		s.world.lose(e)
+		return nil, errDown
+	}
+	switch fault {
+	case LoseReply:
+		s.world.lose(e)
+		return nil, errLost
+	case TimeOut:
+		s.world.lose(e)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return a.reply, a.err
+}
+
+// fault counts the arrival and chooses what goes wrong.
+func (s *Service) fault(e *entry) Fault {
+	l := s.world.ledger
+	l.mu.Lock()
+	e.Calls++
+	r := e.Record
+	l.mu.Unlock()
+	switch {
+	case s.faults != nil:
+		return s.faults(r)
+	case s.world.life != nil && s.world.life.plan.lose && r.Calls == 1 && e.policy != core.AtMostOnce && r.Effect != "":
+		return LoseReply
+	}
+	return NoFault
+}
+
+// happen does what the service is told, unless it knows the key and
+// deduplicates.
+func (s *Service) happen(e *entry, key string, do func() (any, error)) answered {
+	l := s.world.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	known := l.answers[s.name]
+	if known == nil {
+		known = make(map[string]answered)
+		l.answers[s.name] = known
+	}
+	if a, ok := known[key]; ok && s.dedup {
+		e.last = a
+		return a
+	}
+	var a answered
+	a.reply, a.err = do()
+	var no *semel.Rejection
+	switch {
+	case a.err == nil:
+		if !s.readOnly {
+			e.Happened++
+		}
+	case errors.As(a.err, &no):
+		e.Rejected = true
+	default:
+		return a // nothing happened
+	}
+	known[key], e.last = a, a
+	return a
+}
+
+func (s *Service) find(ctx context.Context, key string) (any, error) {
+	run := engine.RunningIn(ctx)
+	if !s.pass(run, "before %s was probed") {
+		return nil, errDown
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	l := s.world.ledger
+	l.mu.Lock()
+	e := l.open(s, run, key)
+	e.Probes++
+	a, ok := l.answers[s.name][key]
+	l.mu.Unlock()
+	if !ok {
+		a.err = semel.NotDone(fmt.Errorf("service %q does not know the key", s.name))
+	}
+	if !s.pass(run, "after %s was probed, before the answer was recorded") {
+		return nil, errDown
+	}
+	return a.reply, a.err
+}
+
+// pass waits at the boundary between the program and the World.
+func (s *Service) pass(run *engine.Running, where string) bool {
+	if s.world.life == nil || run == nil {
+		return true
+	}
+	j := run.Job
+	here := fmt.Sprintf(where, fmt.Sprintf("effect %q of %s/%s", j.Name, j.Agent.Type, j.Agent.ID))
+	return s.world.life.pass(point{before: here, after: here, rank: "effect " + j.ID.String() + s.name})
+}
+
+func (l *ledger) lose(e *entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.lost = true
+}

@@ -1,0 +1,68 @@
+package semeltest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+// crashStore is the store of one life: the disk, where each commit waits at a
+// point before it becomes durable. After the crash it answers as a broken
+// device does, which ends an App at once.
+type crashStore struct {
+	store.Store
+	life *life
+}
+
+// OpenStore opens the disk for a life.
+func (l *life) OpenStore(ctx context.Context) (store.Store, error) {
+	st, err := l.h.disk.OpenStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &crashStore{st, l}, nil
+}
+
+func (s *crashStore) Open(ctx context.Context, shard message.Shard, owner string) (store.Session, error) {
+	sess, err := s.Store.Open(ctx, shard, owner)
+	if err != nil {
+		return nil, s.life.broken(err)
+	}
+	return &crashSession{sess, s.life, shard}, nil
+}
+
+type crashSession struct {
+	store.Session
+	life  *life
+	shard message.Shard
+}
+
+func (s *crashSession) Commit(ctx context.Context, u *message.Unit) store.Pending {
+	return &crashPending{s.Session.Commit(ctx, u), s.life, point{
+		commit: true, rank: fmt.Sprintf("commit %05d", s.shard),
+		before: "before a commit was durable", after: "after a commit was durable, before anybody was told",
+	}}
+}
+
+type crashPending struct {
+	store.Pending
+	life *life
+	at   point
+}
+
+func (p *crashPending) Wait() error {
+	if !p.life.pass(p.at) {
+		return p.life.broken(errDown)
+	}
+	return p.Pending.Wait()
+}
+
+// broken is an error of the store, as the App is to see it.
+func (l *life) broken(err error) error {
+	if l.dead.Load() {
+		return fmt.Errorf("%w: %w", store.ErrBroken, errDown)
+	}
+	return err
+}
