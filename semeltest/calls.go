@@ -1,6 +1,7 @@
 package semeltest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -38,7 +39,7 @@ func (l *life) calls() error {
 		}
 		if s.do != nil {
 			l.at("a Do")
-			if err := s.do(l.ctx); err != nil {
+			if err := l.do(s.do); err != nil || l.dead.Load() {
 				return err
 			}
 			continue
@@ -58,6 +59,13 @@ func (l *life) calls() error {
 		l.h.told[i] = a
 	}
 	return nil
+}
+
+// do makes a Do or a Check, for no longer than anything may take.
+func (l *life) do(what func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(l.ctx, l.h.o.patience())
+	defer cancel()
+	return what(ctx)
 }
 
 // remembers says whether a repetition of the call gets the first answer.
@@ -128,13 +136,14 @@ func (l *life) deliver(s *step) (answer, error) {
 
 // ask makes a call until its answer is final.
 func (l *life) ask(s *step) (answer, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.h.o.patience()) // if it is never answered
+	defer cancel()
 	if s.req.Sequence.Position != 0 {
-		o, err := l.run.App.Submit(l.ctx, s.req)
-		return answer{status: o.Status}, err
+		_, err := l.run.App.Submit(ctx, s.req)
+		return answer{}, err // where it stands depends on when it is asked
 	}
-	deadline := time.Now().Add(l.h.o.patience())
 	for {
-		a := l.run.App.CallAll(l.ctx, []semel.Request{s.req})[0]
+		a := l.run.App.CallAll(ctx, []semel.Request{s.req})[0]
 		var no *semel.Rejection
 		switch {
 		case a.Err == nil:
@@ -146,7 +155,7 @@ func (l *life) ask(s *step) (answer, error) {
 			l.h.unknown = true
 			l.h.mu.Unlock()
 			return answer{status: a.Status, code: string(message.CodeOutcomeUnknown)}, nil
-		case !errors.Is(a.Err, semel.ErrInDoubt) || time.Now().After(deadline) || l.dead.Load():
+		case !errors.Is(a.Err, semel.ErrInDoubt) || ctx.Err() != nil:
 			return answer{}, a.Err
 		}
 		if err := l.settleDoubts(); err != nil {
@@ -193,6 +202,9 @@ func (l *life) verdict(found *entry) semel.Resolution {
 	var no *semel.Rejection
 	switch {
 	case found.Happened > 0:
+		if r, ok := found.last.reply.(*reply); ok { // of a Transport
+			return semel.ResolveDone(bodyOf(r.body))
+		}
 		return semel.ResolveDone(found.last.reply)
 	case found.Rejected && errors.As(found.last.err, &no):
 		return semel.ResolveFailed(no.Code, no.Detail)

@@ -44,11 +44,11 @@ var carelessEffects = map[string]careless{
 	"a key made of the time": {
 		func(r *semeltest.Run) {
 			bank := recognizingBank(r)
-			NewShop(r.App, func(ctx context.Context, _ semel.EffectCall, cents int64) (Receipt, error) {
-				key := fmt.Sprint("charge-", time.Now().UnixNano())
+			NewShop(r.App, func(ctx context.Context, call semel.EffectCall, cents int64) (Receipt, error) {
+				key := fmt.Sprint(call.Agent.ID, "-", time.Now().UnixNano())
 				return semeltest.Call(ctx, bank, key, cents, func() (Receipt, error) { return receipt(cents) })
 			}, semel.Keyed).buy(r)
-		}, semeltest.EveryCrash, `effect "charge" of order/o-1 at service "bank" was called with the keys charge-\d+ and charge-\d+: send EffectCall.Key`,
+		}, semeltest.EveryCrash, `effect "charge" of order/o-1 at service "bank" was called with the keys o-1-\d+ and o-1-\d+: send EffectCall.Key`,
 	},
 	"a timeout is taken for a call that was not done": {
 		func(r *semeltest.Run) {
@@ -90,6 +90,14 @@ var carelessEffects = map[string]careless{
 			shop.buy(r)
 			r.Check(func(context.Context) error { return bank.ExactlyOnce() })
 		}, semeltest.EveryCrash, `nothing was done to the program, and yet: effect "charge" of order/o-2 at service "bank" did not happen`,
+	},
+	"one key for all effects": {
+		func(r *semeltest.Run) {
+			bank := recognizingBank(r)
+			NewShop(r.App, func(ctx context.Context, _ semel.EffectCall, cents int64) (Receipt, error) {
+				return semeltest.Call(ctx, bank, "charge", cents, func() (Receipt, error) { return receipt(cents) })
+			}, semel.Keyed).buy(r)
+		}, semeltest.EveryCrash, `effect "charge" of order/o-2 at service "bank" came with the key charge, by which the service knows another effect: it was not done`,
 	},
 	"a doubt that nobody can settle": {
 		func(r *semeltest.Run) {

@@ -3,6 +3,7 @@ package semeltest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -71,8 +72,8 @@ func (l *life) look() (*result, error) {
 		slices.Sort(c.Bodies)
 		r.effects = append(r.effects, c)
 	}
-	if len(led.unasked) > 0 {
-		return nil, fmt.Errorf("%s", led.unasked[0])
+	if len(led.wrong) > 0 {
+		return nil, errors.New(strings.Join(led.wrong, "\n    "))
 	}
 	return r, nil
 }

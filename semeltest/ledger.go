@@ -29,11 +29,12 @@ type Record struct {
 // ledger is what the outside world remembers: crashes of the program leave it
 // as it is.
 type ledger struct {
-	mu       sync.Mutex
+	doing    sync.Mutex // held, before mu, while a service does what it is told
+	mu       sync.Mutex // guards what follows
 	records  []*entry
 	answers  map[string]map[string]answered // by service and key: what was done
 	effects  map[string]bool                // names of effects whose functions reached a World
-	unasked  []string                       // calls from outside of any effect
+	wrong    []string                       // mistakes that show by themselves
 	standing bool                           // it is of a World that stands alone
 }
 
@@ -52,7 +53,8 @@ type entry struct {
 // answered is what a service answered.
 type answered struct {
 	reply any
-	err   error // its no
+	err   error  // its no
+	to    string // the ID of the effect that it did
 }
 
 // open finds or makes the entry of the effect that a call belongs to. mu is
@@ -93,7 +95,7 @@ func (l *ledger) came(s *Service, run *engine.Running, key string, body any) *en
 	add(&e.Keys, key)
 	add(&e.Bodies, string(b))
 	if run == nil && !l.standing {
-		l.unasked = append(l.unasked, fmt.Sprintf("service %q was called (%s) from outside of any effect, or with a context that is not the effect's: a step must not reach outside, and an effect's function must pass its ctx on", s.name, b))
+		l.wrong = append(l.wrong, fmt.Sprintf("service %q was called (%s) from outside of any effect, or with a context that is not the effect's: a step must not reach outside, and an effect's function must pass its ctx on", s.name, b))
 	}
 	return e
 }

@@ -76,7 +76,7 @@ func (l *life) work() error {
 		return err
 	}
 	for _, check := range l.run.checks {
-		if err := check(l.ctx); err != nil {
+		if err := l.do(check); err != nil {
 			return err
 		}
 	}

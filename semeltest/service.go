@@ -85,13 +85,13 @@ func (s *Service) call(ctx context.Context, key string, body any, do func() (any
 		return nil, errDown
 	}
 	run := engine.RunningIn(ctx)
-	e := s.world.came(s, run, key, body)
+	e := s.world.ledger.came(s, run, key, body)
 	if !s.pass(run, "before %s reached the outside world") {
-		s.world.lose(e)
+		s.world.ledger.lose(e)
 		return nil, errDown
 	}
 	if err := ctx.Err(); err != nil {
-		s.world.lose(e)
+		s.world.ledger.lose(e)
 		return nil, err
 	}
 	fault := s.fault(e)
@@ -99,20 +99,20 @@ func (s *Service) call(ctx context.Context, key string, body any, do func() (any
 	case Refuse:
 		return nil, semel.NotDone(errors.New("try again later"))
 	case LoseCall:
-		s.world.lose(e)
+		s.world.ledger.lose(e)
 		return nil, errLost
 	}
 	a := s.happen(e, key, do)
 	if !s.pass(run, "after %s happened, before its result was recorded") {
-		s.world.lose(e)
+		s.world.ledger.lose(e)
 		return nil, errDown
 	}
 	switch fault {
 	case LoseReply:
-		s.world.lose(e)
+		s.world.ledger.lose(e)
 		return nil, errLost
 	case TimeOut:
-		s.world.lose(e)
+		s.world.ledger.lose(e)
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
@@ -126,44 +126,50 @@ func (s *Service) fault(e *entry) Fault {
 	e.Calls++
 	r := e.Record
 	l.mu.Unlock()
-	switch {
-	case s.faults != nil:
-		return s.faults(r)
-	case s.world.life != nil && s.world.life.plan.lose && r.Calls == 1 && e.policy != core.AtMostOnce && r.Effect != "":
+	if s.faults != nil {
+		if f := s.faults(r); f != NoFault {
+			return f
+		}
+	}
+	if life := s.world.life; life != nil && life.plan.lose && r.Calls == 1 && r.Effect != "" && e.policy != core.AtMostOnce {
 		return LoseReply
 	}
 	return NoFault
 }
 
 // happen does what the service is told, unless it knows the key and
-// deduplicates.
+// deduplicates: then a call that comes meanwhile waits.
 func (s *Service) happen(e *entry, key string, do func() (any, error)) answered {
 	l := s.world.ledger
+	l.doing.Lock()
+	defer l.doing.Unlock()
+	l.mu.Lock()
+	a, known := l.answers[s.name][key]
+	l.mu.Unlock()
+	happened := !known || !s.dedup
+	if happened {
+		a.to = e.ID
+		a.reply, a.err = do() // which may look at the World
+	}
+	var no *semel.Rejection
+	refused := errors.As(a.err, &no)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	known := l.answers[s.name]
-	if known == nil {
-		known = make(map[string]answered)
-		l.answers[s.name] = known
+	if a.to != e.ID {
+		l.wrong = append(l.wrong, fmt.Sprintf("%s came with the key %s, by which the service knows another effect: it was not done, and got that one's answer; send EffectCall.Key, or what is derived from it", e.what(), key))
 	}
-	if a, ok := known[key]; ok && s.dedup {
-		e.last = a
-		return a
-	}
-	var a answered
-	a.reply, a.err = do()
-	var no *semel.Rejection
 	switch {
-	case a.err == nil:
-		if !s.readOnly {
-			e.Happened++
-		}
-	case errors.As(a.err, &no):
-		e.Rejected = true
-	default:
+	case a.err != nil && !refused:
 		return a // nothing happened
+	case refused:
+		e.Rejected = true
+	case happened && !s.readOnly:
+		e.Happened++
 	}
-	known[key], e.last = a, a
+	if l.answers[s.name] == nil {
+		l.answers[s.name] = make(map[string]answered)
+	}
+	l.answers[s.name][key], e.last = a, a
 	return a
 }
 

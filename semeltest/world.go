@@ -12,9 +12,9 @@ import (
 // crash, before it arrives and after it took effect. The World itself never
 // crashes. It is safe for concurrent use.
 type World struct {
-	*ledger
-	life  *life // whose program reaches out; nil for a World that stands alone
-	judge func(Record) semel.Resolution
+	ledger *ledger
+	life   *life // whose program reaches out; nil for a World that stands alone
+	judge  func(Record) semel.Resolution
 }
 
 // NewWorld makes a World that stands alone, for a test that opens its App
@@ -26,7 +26,7 @@ func NewWorld() *World {
 }
 
 // Records is what the services were told, in the order of their first calls.
-func (w *World) Records() []Record { return w.list("") }
+func (w *World) Records() []Record { return w.ledger.list("") }
 
 // AtMostOnce is nil if no effect happened twice at any service.
 func (w *World) AtMostOnce() error { return atMostOnce(w.Records()) }
@@ -74,7 +74,7 @@ type Service struct {
 }
 
 // Records is what the service was told, in the order of its first calls.
-func (s *Service) Records() []Record { return s.world.list(s.name) }
+func (s *Service) Records() []Record { return s.world.ledger.list(s.name) }
 
 // AtMostOnce is nil if no effect happened twice.
 func (s *Service) AtMostOnce() error { return atMostOnce(s.Records()) }
