@@ -65,8 +65,13 @@ func (l *life) calls() error {
 func (l *life) do(what func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(l.ctx, l.h.o.patience())
 	defer cancel()
+	l.turn(callRank)
 	return what(ctx)
 }
+
+// callRank is before every other: a call comes when the program waits for
+// something, and before that does.
+const callRank = "0"
 
 // remembers says whether a repetition of the call gets the first answer.
 func (l *life) remembers(s *step) bool {
@@ -139,10 +144,12 @@ func (l *life) ask(s *step) (answer, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.h.o.patience()) // if it is never answered
 	defer cancel()
 	if s.req.Sequence.Position != 0 {
+		l.turn(callRank)
 		_, err := l.run.App.Submit(ctx, s.req)
 		return answer{}, err // where it stands depends on when it is asked
 	}
 	for {
+		l.turn(callRank)
 		a := l.run.App.CallAll(ctx, []semel.Request{s.req})[0]
 		var no *semel.Rejection
 		switch {
@@ -181,6 +188,7 @@ func (l *life) settleDoubts() error {
 		if !known {
 			return fmt.Errorf("effect %q of %s is in doubt (%s), and the World cannot say whether it happened: its function must reach the outside through Run.World", e.Effect, e.Agent, e.Reason)
 		}
+		l.turn(callRank)
 		_, err := app.Resolve(l.ctx, e.ID, l.verdict(found), "semeltest")
 		switch {
 		case err == nil, errors.Is(err, semel.ErrAlreadyResolved), errors.Is(err, semel.ErrUnknownDoubt):

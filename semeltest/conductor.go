@@ -13,6 +13,7 @@ type point struct {
 	before string // a crash here is "before …" if what is not durable is lost,
 	after  string // and "after …" if it is kept
 	rank   string // orders points that are waited at together
+	turn   bool   // no instant of a crash: only one thing is to happen after the other
 	commit bool   // a commit waits to become durable
 	during string // what the workload was at
 	tail   bool   // there was something that was not durable

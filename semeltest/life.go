@@ -93,6 +93,7 @@ func (l *life) end(app *semel.App) error {
 		cancel()
 	}
 	l.at("the program's end")
+	l.turn(callRank)
 	return app.Close(ctx)
 }
 
@@ -101,9 +102,16 @@ func (l *life) at(what string) { l.during.Store(&what) }
 // pass waits for leave to go on, and reports whether the program is alive.
 func (l *life) pass(p point) bool { return !l.dead.Load() && l.conductor.pass(p) }
 
+// turn waits until it is the turn of what changes the disk without being
+// durable yet: so the order of the log does not depend on who is quicker.
+func (l *life) turn(rank string) { l.pass(point{rank: rank, turn: true}) }
+
 // arrive is told of each point in turn, and crashes the program at the one
 // that the plan names.
 func (l *life) arrive(p point) (crashed bool) {
+	if p.turn {
+		return false
+	}
 	if at := l.during.Load(); at != nil {
 		p.during = *at
 	}

@@ -25,6 +25,12 @@ func (l *life) OpenStore(ctx context.Context) (store.Store, error) {
 	return &crashStore{st, l}, nil
 }
 
+// Maintain changes rows too, so it takes its turn.
+func (s *crashStore) Maintain(ctx context.Context, r store.Retention) error {
+	s.life.turn(fmt.Sprintf("maintain %05d", r.Shard))
+	return s.Store.Maintain(ctx, r)
+}
+
 func (s *crashStore) Open(ctx context.Context, shard message.Shard, owner string) (store.Session, error) {
 	sess, err := s.Store.Open(ctx, shard, owner)
 	if err != nil {
@@ -40,6 +46,7 @@ type crashSession struct {
 }
 
 func (s *crashSession) Commit(ctx context.Context, u *message.Unit) store.Pending {
+	s.life.turn(fmt.Sprintf("apply %05d", s.shard))
 	return &crashPending{s.Session.Commit(ctx, u), s.life, point{
 		commit: true, rank: fmt.Sprintf("commit %05d", s.shard),
 		before: "before a commit was durable", after: "after a commit was durable, before anybody was told",

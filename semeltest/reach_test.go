@@ -1,0 +1,143 @@
+package semeltest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/semel-dev/semel"
+)
+
+// wallet is a program with every kind of point: commits, calls and probes.
+func wallet(r *Run) {
+	type Wallet struct{ Spent int64 }
+	bank := r.World.Service("bank")
+	yes := func(int64) (bool, error) { return true, nil }
+	spend := semel.NewEffect(r.App, "spend", Effect(bank, yes), semel.Probe(Probe[int64, bool](bank)))
+	wallets := semel.NewAgent[Wallet](r.App, "wallet")
+	spent := semel.Then(wallets, "spent", func(w *Wallet, _ *semel.Step, n int64, ok semel.Result[bool]) (int64, error) {
+		w.Spent += n
+		return w.Spent, ok.Err()
+	})
+	pay := semel.On(wallets, "pay", func(_ *Wallet, s *semel.Step, n int64) (int64, error) {
+		spend.Ask(s, n, spent.With(n))
+		return semel.Defer[int64]()
+	})
+	bank.Faults(func(rec Record) Fault {
+		if rec.Agent.ID == "probed" {
+			return LoseReply
+		}
+		return NoFault
+	})
+	r.Call(pay.Request("mine", 5, semel.Key("k1")))
+	r.Call(pay.Request("probed", 7, semel.Key("k2")))
+}
+
+// Every crash of every run is reached: where the plan says, and with what it
+// says of the data. Runs pass the same points in the same order.
+func TestEveryPointIsReached(t *testing.T) {
+	t.Parallel()
+	k, ok := newKit(t, wallet, 1000, nil)
+	if !ok {
+		t.FailNow()
+	}
+	reached := make(map[string]int)
+	for _, c := range crashesAt(k.points) {
+		h := play(t, k.o, wallet, plan{crashes: []crash{c}})
+		if len(h.at) != 1 || h.at[0] != k.points[c.point-1] {
+			t.Fatalf("%+v crashed at %+v, and not at %+v", c, h.at, k.points[c.point-1])
+		}
+		kind, _, _ := strings.Cut(h.at[0].describe(c), ", during")
+		reached[kind]++
+		for _, second := range crashesAt(h.points) {
+			h2 := play(t, k.o, wallet, plan{crashes: []crash{c, second}})
+			if len(h2.at) != 2 || h2.at[0] != h.at[0] || h2.at[1] != h.points[second.point-1] {
+				t.Fatalf("%+v and %+v crashed at %+v", c, second, h2.at)
+			}
+			if wrong := k.judge(h2, against{what: "without a crash", replies: true}); len(wrong) > 0 {
+				t.Fatalf("%+v and %+v: %s", c, second, strings.Join(wrong, "\n"))
+			}
+		}
+	}
+	for kind, least := range map[string]int{
+		"before a commit was durable":                                                      5,
+		"after a commit was durable, before anybody was told":                              5,
+		`before effect "spend" of wallet/mine reached the outside world`:                   1,
+		`after effect "spend" of wallet/mine happened, before its result was recorded`:     1,
+		`before effect "spend" of wallet/probed was probed`:                                1,
+		`after effect "spend" of wallet/probed was probed, before the answer was recorded`: 1,
+		`before effect "spend" of wallet/probed reached the outside world`:                 1,
+		`after effect "spend" of wallet/probed happened, before its result was recorded`:   1,
+	} {
+		if reached[kind] < least {
+			t.Errorf("%d crashes %s; want %d", reached[kind], kind, least)
+		}
+	}
+	if t.Failed() {
+		t.Log(reached)
+	}
+}
+
+// What a crash loses is lost, and what it keeps is kept: of the commit that has
+// the step, the step runs again after the one, and not after the other.
+func TestCrashesLoseAndKeep(t *testing.T) {
+	t.Parallel()
+	steps := 0
+	w := func(r *Run) {
+		add := semel.On(semel.NewAgent[int64](r.App, "sum"), "add", func(sum *int64, _ *semel.Step, n int64) (int64, error) {
+			steps++
+			*sum += n
+			return *sum, nil
+		})
+		r.Call(add.Request("s", 5, semel.Key("k")))
+		r.Check(func(ctx context.Context) error {
+			b, _, err := r.App.State(ctx, semel.AgentName{Type: "sum", ID: "s"})
+			if err == nil && string(b) != "5" {
+				err = fmt.Errorf("the sum is %s", b)
+			}
+			return err
+		})
+	}
+	o := newOptions(nil, 1)
+	commits := play(t, o, w, plan{}).points
+	both := 0
+	for i := range commits {
+		var ran [2]int
+		for which, keep := range []bool{false, true} {
+			steps = 0
+			h := play(t, o, w, plan{crashes: []crash{{i + 1, keep}}})
+			if len(h.wrong) > 0 || len(h.at) != 1 || !h.at[0].commit {
+				t.Errorf("point %d, keep %v: %v at %+v", i+1, keep, h.wrong, h.at)
+			}
+			ran[which] = steps
+		}
+		if ran == [2]int{2, 1} {
+			both++
+		}
+	}
+	if both != 1 {
+		t.Errorf("at %d of %d commits the step runs twice if they are lost and once if they are kept; want 1", both, len(commits))
+	}
+}
+
+// A limit spreads its cases over all.
+func TestSampled(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ all, limit int }{{1, 1}, {10, 3}, {1000, 999}, {5, 10}, {63, 20}} {
+		var chosen []int
+		for n := 1; n <= c.all; n++ {
+			if sampled(n, c.all, c.limit) {
+				chosen = append(chosen, n)
+			}
+		}
+		if len(chosen) != min(c.all, c.limit) {
+			t.Errorf("of %d cases with the limit %d, %d are chosen: %v", c.all, c.limit, len(chosen), chosen)
+		}
+		for i := 1; i < len(chosen); i++ {
+			if gap := chosen[i] - chosen[i-1]; gap > c.all/len(chosen)+1 {
+				t.Errorf("of %d cases with the limit %d, these are chosen: %v", c.all, c.limit, chosen)
+			}
+		}
+	}
+}
