@@ -52,7 +52,7 @@ var careful = map[string]semeltest.Workload{
 }
 
 // slow programs have something to do long after the last call.
-var slow = map[string]time.Duration{"timers and times": 61 * time.Minute, "a source and a hold": 11 * time.Minute}
+var slow = map[string]time.Duration{"timers and times": 6 * time.Minute, "a source and a hold": 3 * time.Minute}
 
 // badLine is a bank whose first calls go wrong in each way that there is.
 func badLine(r *semeltest.Run) *semeltest.Service {
@@ -123,7 +123,7 @@ type Note struct {
 	At time.Time
 }
 
-// reminders sets a timer of an hour, and keeps the time.
+// reminders sets timers, and keeps the time.
 func reminders(r *semeltest.Run) {
 	diaries := semel.NewAgent[Diary](r.App, "diary")
 	ring := semel.On(diaries, "ring", func(d *Diary, _ *semel.Step, _ string) (bool, error) {
@@ -135,8 +135,8 @@ func reminders(r *semeltest.Run) {
 		if d.Notes == nil {
 			d.Notes = make(map[string]Note)
 		}
-		d.Notes[what] = Note{s.NewID(), s.Now().Add(time.Hour)}
-		ring.After(s, what, time.Hour, what)
+		d.Notes[what] = Note{s.NewID(), s.Now().Add(5 * time.Minute)}
+		ring.After(s, what, 5*time.Minute, what)
 		ring.Send(s, "other", what, semel.Delay(time.Minute))
 		return s.Now(), nil
 	})
@@ -183,7 +183,7 @@ func source(r *semeltest.Run) {
 		s.Hold("audit", d)
 		return true, nil
 	})
-	r.Call(hold.Request("all", 10*time.Minute, semel.Key("k1")))
+	r.Call(hold.Request("all", 2*time.Minute, semel.Key("k1")))
 	r.Then()
 	for i := range uint64(3) {
 		r.Call(book.Request("all", 5, semel.From("topic/0", "1", i+1)))

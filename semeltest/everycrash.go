@@ -12,7 +12,8 @@ import "fmt"
 //     effect there, before its result is recorded; and so each probe. If there
 //     is something that is not durable then, it is lost once and kept once.
 //
-// Then each crash is followed by a second one, somewhere in the life after it.
+// If nothing was found, each crash is then followed by a second one, somewhere in
+// the life after it.
 //
 // It fails the test for at most three crashes, and says for each where it was
 // and how to run only it. A workload that fails without a crash, or whose runs
@@ -25,48 +26,45 @@ func EveryCrash(tb TB, w Workload, opts ...Option) {
 		return
 	}
 	all := crashesAt(k.points)
-	var did crashCount
+	after := make(map[int][]crash) // by crash: those in the life after it
+	missed := 0
 	for n := 1; n <= len(all); n++ {
-		if !k.skips(n) && (k.o.only != 0 || sampled(n, len(all), k.o.limit)) {
-			k.crash(n, all, &did)
+		if k.skips(n) || k.o.only == 0 && !sampled(n, len(all), k.o.limit) {
+			continue
+		}
+		h := k.crash(n, len(all), all[n-1])
+		after[n] = crashesAt(h.points)
+		if len(h.at) == 0 {
+			missed++
+		}
+	}
+	first, second := len(after), 0
+	for n := 1; n <= len(all) && k.failed == 0; n++ { // what is found already needs no second crash
+		if again := after[n]; len(again) > 0 {
+			k.crash(n, len(all), all[n-1], again[n*secondStride%len(again)])
+			second++
 		}
 	}
 	tb.Logf("semeltest: ran %d of the %d crashes at %d points, and %d second crashes; %d came to an end before their point",
-		did.first, len(all), len(k.points), did.second, did.missed)
+		first, len(all), len(k.points), second, missed)
 }
 
-type crashCount struct{ first, second, missed int }
-
-// crash runs the n-th crash, and then with a second one behind it.
-func (k *kit) crash(n int, all []crash, did *crashCount) {
+// crash runs the n-th crash, perhaps with a second one behind it.
+func (k *kit) crash(n, of int, crashes ...crash) *history {
 	k.tb.Helper()
-	c := all[n-1]
-	h := play(k.bubble, k.o, k.workload, plan{crashes: []crash{c}})
-	did.first++
-	where := k.points[c.point-1] // if this run did not come so far
-	if len(h.at) > 0 {
-		where = h.at[0]
-	} else {
-		did.missed++
-	}
-	title := fmt.Sprintf("crash %d of %d: %s", n, len(all), where.describe(c))
+	h := play(k.bubble, k.o, k.workload, plan{crashes: crashes})
 	if wrong := k.judge(h, against{what: "without a crash", replies: true}); len(wrong) > 0 {
-		k.fail(title, n, wrong)
-		return
+		where := k.points[crashes[0].point-1].describe(crashes[0]) // if this run did not come so far
+		for i, at := range h.at {
+			if i == 0 {
+				where = at.describe(crashes[0])
+			} else {
+				where += "; and then, in the life after it: " + at.describe(crashes[i])
+			}
+		}
+		k.fail(fmt.Sprintf("crash %d of %d: %s", n, of, where), n, wrong)
 	}
-	again := crashesAt(h.points)
-	if len(again) == 0 {
-		return // nothing was left to be done
-	}
-	second := again[n*secondStride%len(again)]
-	h = play(k.bubble, k.o, k.workload, plan{crashes: []crash{c, second}})
-	did.second++
-	if len(h.at) > 1 {
-		title += "; and then, in the life after it: " + h.at[1].describe(second)
-	}
-	if wrong := k.judge(h, against{what: "without a crash", replies: true}); len(wrong) > 0 {
-		k.fail(title, n, wrong)
-	}
+	return h
 }
 
 // secondStride is a prime, so that the second crashes of neighbours, whose
