@@ -15,6 +15,7 @@ type point struct {
 	rank   string // orders points that are waited at together
 	turn   bool   // no instant of a crash: only one thing is to happen after the other
 	commit bool   // a commit waits to become durable
+	nth    int    // of those with this text before it, from 1
 	during string // what the workload was at
 	tail   bool   // there was something that was not durable
 }

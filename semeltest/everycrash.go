@@ -54,7 +54,7 @@ func (k *kit) crash(n, of int, crashes ...crash) *history {
 	k.tb.Helper()
 	h := play(k.bubble, k.o, k.workload, plan{crashes: crashes})
 	if wrong := k.judge(h, against{what: "without a crash", replies: true}); len(wrong) > 0 {
-		where := k.points[crashes[0].point-1].describe(crashes[0]) // if this run did not come so far
+		where := crashes[0].point.describe(crashes[0]) // if this run did not come so far
 		for i, at := range h.at {
 			if i == 0 {
 				where = at.describe(crashes[0])
@@ -73,10 +73,10 @@ const secondStride = 7919
 
 // crashesAt lists the crashes that there are at the points of a run.
 func crashesAt(points []point) (all []crash) {
-	for i, p := range points {
-		all = append(all, crash{point: i + 1})
+	for _, p := range points {
+		all = append(all, crash{point: p})
 		if p.tail {
-			all = append(all, crash{point: i + 1, keep: true})
+			all = append(all, crash{point: p, keep: true})
 		}
 	}
 	return all

@@ -22,8 +22,8 @@ type plan struct {
 
 // crash is an instant at which a life ends, and what becomes of its data.
 type crash struct {
-	point int  // the ordinal of the point in its life, from 1
-	keep  bool // what was not durable is kept, else it is lost
+	point point // as another life came by it
+	keep  bool  // what was not durable is kept, else it is lost
 }
 
 // history is one case: everything that survives the lives of the program.

@@ -117,10 +117,15 @@ func (l *life) arrive(p point) (crashed bool) {
 	}
 	p.tail = l.h.disk.Applied() > l.h.disk.Durable()
 	l.mu.Lock()
+	p.nth = 1
+	for _, was := range l.points {
+		if was.before == p.before {
+			p.nth++
+		}
+	}
 	l.points = append(l.points, p)
-	n := len(l.points)
 	l.mu.Unlock()
-	if l.crashAt == nil || n != l.crashAt.point {
+	if at := l.crashAt; at == nil || p.before != at.point.before || p.nth != at.point.nth {
 		return false
 	}
 	l.h.at = append(l.h.at, p)

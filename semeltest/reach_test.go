@@ -45,14 +45,14 @@ func TestEveryPointIsReached(t *testing.T) {
 	reached := make(map[string]int)
 	for _, c := range crashesAt(k.points) {
 		h := play(t, k.o, wallet, plan{crashes: []crash{c}})
-		if len(h.at) != 1 || h.at[0] != k.points[c.point-1] {
-			t.Fatalf("%+v crashed at %+v, and not at %+v", c, h.at, k.points[c.point-1])
+		if len(h.at) != 1 || h.at[0] != c.point {
+			t.Fatalf("%+v crashed at %+v, and not at %+v", c, h.at, c.point)
 		}
 		kind, _, _ := strings.Cut(h.at[0].describe(c), ", during")
 		reached[kind]++
 		for _, second := range crashesAt(h.points) {
 			h2 := play(t, k.o, wallet, plan{crashes: []crash{c, second}})
-			if len(h2.at) != 2 || h2.at[0] != h.at[0] || h2.at[1] != h.points[second.point-1] {
+			if len(h2.at) != 2 || h2.at[0] != h.at[0] || h2.at[1] != second.point {
 				t.Fatalf("%+v and %+v crashed at %+v", c, second, h2.at)
 			}
 			if wrong := k.judge(h2, against{what: "without a crash", replies: true}); len(wrong) > 0 {
@@ -102,11 +102,11 @@ func TestCrashesLoseAndKeep(t *testing.T) {
 	o := newOptions(nil, 1)
 	commits := play(t, o, w, plan{}).points
 	both := 0
-	for i := range commits {
+	for i, p := range commits {
 		var ran [2]int
 		for which, keep := range []bool{false, true} {
 			steps = 0
-			h := play(t, o, w, plan{crashes: []crash{{i + 1, keep}}})
+			h := play(t, o, w, plan{crashes: []crash{{p, keep}}})
 			if len(h.wrong) > 0 || len(h.at) != 1 || !h.at[0].commit {
 				t.Errorf("point %d, keep %v: %v at %+v", i+1, keep, h.wrong, h.at)
 			}
