@@ -17,6 +17,7 @@ func Duplicate(tb TB, w Workload, opts ...Option) {
 	if !ok {
 		return
 	}
+	ran := 0
 	for n := 1; n <= max(k.o.limit, k.o.only); n++ {
 		if k.skips(n) {
 			continue
@@ -25,7 +26,9 @@ func Duplicate(tb TB, w Workload, opts ...Option) {
 		if wrong := k.judge(h, against{what: "without duplicates", replies: true}); len(wrong) > 0 {
 			k.fail(fmt.Sprintf("duplicates, case %d of %d", n, k.o.limit), n, wrong)
 		}
+		ran++
 	}
+	tb.Logf("semeltest: ran %d cases with duplicates", ran)
 }
 
 // Reorder makes the calls of the workload in other orders, as far as no Then or
@@ -40,6 +43,7 @@ func Reorder(tb TB, w Workload, opts ...Option) {
 	if !ok {
 		return
 	}
+	ran := 0
 	for n := 1; n <= max(k.o.limit, k.o.only); n++ {
 		if k.skips(n) {
 			continue
@@ -48,7 +52,9 @@ func Reorder(tb TB, w Workload, opts ...Option) {
 		if wrong := k.judge(h, against{what: "in the order of the workload"}); len(wrong) > 0 {
 			k.fail(fmt.Sprintf("order %d of %d (%s)", n, k.o.limit, h.orderMade()), n, wrong)
 		}
+		ran++
 	}
+	tb.Logf("semeltest: ran %d orders", ran)
 }
 
 func seeded(n int) *rand.Rand { return rand.New(rand.NewPCG(uint64(n), 0x5e3e1)) }
