@@ -22,6 +22,7 @@ type result struct {
 	answers map[int]answer    // by step, with the bodies masked
 	effects []entry
 	dead    map[string]int // dead letters, by agent and action
+	calls   uint64         // of effects, in the last life
 }
 
 // look reads what came of the calls.
@@ -34,6 +35,7 @@ func (l *life) look() (*result, error) {
 		}
 	}
 	app := l.run.App
+	r.calls = app.Stats().EffectCalls
 	for _, typ := range app.Types() {
 		for tenant := range tenants {
 			for e, err := range app.Agents(l.ctx, typ, semel.Tenant(tenant)) {

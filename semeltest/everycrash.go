@@ -26,6 +26,10 @@ func EveryCrash(tb TB, w Workload, opts ...Option) {
 		return
 	}
 	all := crashesAt(k.points)
+	if k.o.only > len(all) {
+		tb.Errorf("semeltest: there is no crash %d; there are %d", k.o.only, len(all))
+		return
+	}
 	after := make(map[int][]crash) // by crash: those in the life after it
 	missed := 0
 	for n := 1; n <= len(all); n++ {

@@ -38,6 +38,9 @@ func newKit(tb TB, w Workload, limit int, opts []Option) (*kit, bool) {
 			return nil, false
 		}
 		if i == 0 {
+			if h.result.calls > 0 && len(h.ledger.effects) == 0 {
+				tb.Logf("semeltest: the program called effects, and none of them reached the World: what happens around them is not tested")
+			}
 			k.ref, k.steps, k.points, k.o.effects = h.result, h.steps, h.points, h.ledger.effects
 			continue
 		}
