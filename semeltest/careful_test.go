@@ -202,6 +202,9 @@ func TestCareful(t *testing.T) {
 			if settle := slow[name]; settle != 0 {
 				opts = append(opts, semeltest.Settle(settle), semeltest.Limit(10))
 			}
+			if testing.Short() {
+				opts = append(opts, semeltest.Limit(8))
+			}
 			semeltest.EveryCrash(t, w, opts...)
 			semeltest.Duplicate(t, w, opts...)
 			semeltest.Reorder(t, w, opts...)

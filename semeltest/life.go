@@ -166,9 +166,6 @@ func sameSteps(before, now []step) error {
 func (l *life) settle() error {
 	app, o := l.run.App, l.h.o
 	deadline := time.Now().Add(o.patience())
-	if o.realTime {
-		deadline = time.Now().Add(o.settle)
-	}
 	calm := 0
 	for !l.dead.Load() {
 		if o.realTime {

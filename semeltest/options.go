@@ -52,8 +52,8 @@ func Config(cfg semel.Config) Option { return func(o *options) { o.config = cfg 
 
 // Settle is how long, after the last call, the program's timers and delayed
 // messages are given, before it is judged: 1 minute if it is not set. It costs
-// nothing in a bubble. In real time it is not waited for; only what is under
-// way is, for at most so long.
+// nothing in a bubble. In real time it is not waited for; only what is under way
+// is.
 func Settle(d time.Duration) Option { return func(o *options) { o.settle = d } }
 
 // Volatile names fields, at any depth of the JSON of states, replies and
@@ -94,7 +94,7 @@ func newOptions(opts []Option, limit int) *options {
 // patience bounds what only a mistake keeps waiting: a call, an end.
 func (o *options) patience() time.Duration {
 	if o.realTime {
-		return 20 * time.Second
+		return 2 * time.Minute
 	}
 	return o.settle + time.Hour
 }

@@ -48,7 +48,7 @@ func (s *Service) Faults(which func(Record) Fault) { s.faults = which }
 func Call[Rep any](ctx context.Context, s *Service, key string, body any, do func() (Rep, error)) (Rep, error) {
 	v, err := s.call(ctx, key, body, func() (any, error) { return do() })
 	rep, ok := v.(Rep)
-	if err == nil && !ok {
+	if err == nil && !ok && v != nil {
 		err = fmt.Errorf("service %q answered key %s with a %T before, and now a %T is wanted", s.name, key, v, rep)
 	}
 	return rep, err

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/semeltest"
@@ -196,10 +195,6 @@ func TestRealTime(t *testing.T) {
 	semeltest.EveryCrash(t, shopWith(recognizingBank, semel.Keyed), semeltest.RealTime())
 	semeltest.Duplicate(t, shopWith(recognizingBank, semel.Keyed), semeltest.RealTime(), semeltest.Limit(5))
 	r := record(t)
-	began := time.Now()
 	semeltest.EveryCrash(r, shopWith(forgetfulBank, semel.Keyed), semeltest.RealTime())
 	r.fails(`effect "charge" of order/o-1 at service "bank" happened 2 times`)
-	if time.Since(began) > time.Minute {
-		t.Errorf("it took %v", time.Since(began))
-	}
 }

@@ -1,3 +1,5 @@
+// Package shop is the test that docs/guides/testing.md shows (shop_test.go),
+// and what keeps the two alike. It has tests only.
 package shop
 
 import (
