@@ -17,8 +17,8 @@ import "fmt"
 //
 // It fails the test for at most three crashes, and says for each where it was
 // and how to run only it. A workload that fails without a crash, or whose runs
-// differ, fails the test too. The data are in memory, so a crash takes about a
-// millisecond; see Limit for how many are run.
+// differ, fails the test too. The data are in memory, so a crash takes a few
+// milliseconds; see Limit for how many are run.
 func EveryCrash(tb TB, w Workload, opts ...Option) {
 	tb.Helper()
 	k, ok := newKit(tb, w, 1000, opts)

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store/mem"
 )
 
 // wallet is a program with every kind of point: commits, calls and probes.
@@ -121,6 +124,26 @@ func TestCrashesLoseAndKeep(t *testing.T) {
 	}
 	if both != 1 {
 		t.Errorf("at %d of %d commits the step runs twice if they are lost and once if they are kept; want 1", both, len(commits))
+	}
+}
+
+// A caller who is told something else after a crash is noticed. Semel never does
+// that, so what he was told before is made up here.
+func TestBrokenPromisesAreSeen(t *testing.T) {
+	t.Parallel()
+	h := &history{
+		o: newOptions(nil, 1), disk: mem.New(), ledger: newLedger(),
+		told: map[int]answer{0: {status: message.StatusDone, body: "7"}},
+	}
+	synctest.Test(t, func(*testing.T) {
+		h.play(func(r *Run) {
+			add := semel.On(semel.NewAgent[int64](r.App, "sum"), "add", func(_ *int64, _ *semel.Step, n int64) (int64, error) { return n, nil })
+			r.Call(add.Request("s", 5, semel.Key("k")))
+		})
+	})
+	want := "call 1, add of sum/s (key k): its caller was told done 7 before the crash, and after it done 5"
+	if len(h.wrong) != 1 || h.wrong[0] != want {
+		t.Errorf("the kit said %q, want %q", h.wrong, want)
 	}
 }
 

@@ -43,7 +43,8 @@ func (w *World) ExactlyOnce() error { return exactlyOnce(w.Records()) }
 func (w *World) Judge(judge func(Record) semel.Resolution) { w.judge = judge }
 
 // Service is one service of the World, by its name. Different names are
-// different services, whose keys have nothing to do with each other.
+// different services, whose keys have nothing to do with each other. Ask for one
+// with the same options each time.
 func (w *World) Service(name string, opts ...ServiceOption) *Service {
 	s := &Service{world: w, name: name}
 	for _, set := range opts {
