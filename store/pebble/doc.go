@@ -7,6 +7,7 @@
 //	[table 1][generation 4][shard 2][key]    the dedup log: a generation is one range
 //	[0]['f'][shard 2]                        up to where units are folded, see replay.go
 //	[0]['i']                                 the last fold, see replay.go
+//	[0]['i'][shard 2]                        the last unit that any fold had, see replay.go
 //	[0]['h']                                 the store's header, see header.go
 //	[0]['u'][shard 2][sequence 8]            what a unit wrote to front tables, see entry.go
 //	[0]['v'][shard 2]                        the shard's version, see version.go

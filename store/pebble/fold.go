@@ -230,7 +230,19 @@ func (f *folder) ingest(parts []folding) error {
 		paths = append(paths, path)
 	}
 	path, err := f.writeTable(func(w *sstable.Writer) error {
-		return w.Set(ingestKey, encodeFolded(ingestKey, 0, f.number+1))
+		if err := w.Set(ingestKey, encodeFolded(ingestKey, 0, f.number+1)); err != nil {
+			return err
+		}
+		for _, p := range parts { // in the order of their shards
+			sh := &f.store.shards[p.shard]
+			// A start folds older units over those of folds before it.
+			sh.reached = max(sh.reached, p.from.through)
+			key := reachKey(p.shard)
+			if err := w.Set(key, encodeFolded(key, sh.reached, f.number+1)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -54,6 +54,12 @@ func foldedKey(shard message.Shard) []byte {
 // ingestKey is the key of the ingest row, see replay.go.
 var ingestKey = []byte{tableStore, ingestMark}
 
+// reachKey is the key of a shard's reach row, see replay.go. It follows
+// ingestKey.
+func reachKey(shard message.Shard) []byte {
+	return binary.BigEndian.AppendUint16([]byte{tableStore, ingestMark}, uint16(shard))
+}
+
 var headerKey = []byte{tableStore, 'h'}
 
 // versionKeyLen is the length of the key of a shard's version row.

@@ -20,6 +20,13 @@ import (
 // alone, together with one that has the ingest row, whose sequence is 0 and
 // whose fold is theirs. So a manifest that lost its end, which Pebble does not
 // notice, is noticed here: it has not got all the folds that the log tells of.
+//
+// With them comes for each shard in the fold a reach row, of the same form: the
+// last unit of which this or an earlier fold has put rows into the LSM. The log
+// was synced with that unit before. So a log that lost it, which Pebble does
+// not notice either, is noticed here, before rows of units that are gone are
+// taken for those of units that are there. Stores that are older than reach
+// rows have none until their next fold.
 const (
 	foldedFormat = 1
 	foldedSize   = 1 + 8 + 8
@@ -66,6 +73,13 @@ func (st *Store) replay() (err error) {
 		}
 		if fold > st.folds.number {
 			return fmt.Errorf("%w: the folded row of shard %d is of fold %d, and the manifest has folds up to %d: its end is lost; restore a backup", store.ErrCorrupt, i, fold, st.folds.number)
+		}
+		if sh.reached, _, err = readFolded(st.db, fmt.Sprintf("the reach row of shard %d", i), reachKey(message.Shard(i))); err != nil {
+			return err
+		}
+		if at := sh.version.Seq; sh.reached > at {
+			return fmt.Errorf("%w: data that was synced is gone: shard %d recovered unit %d, and the tables have rows up to unit %d: %d units are missing; the device or someone dropped them, so restore a backup",
+				store.ErrCorrupt, i, at, sh.reached, sh.reached-at)
 		}
 		sh.folded = seq
 		sh.forgotten = sh.folded

@@ -47,6 +47,7 @@ type shard struct {
 	// Up to these units the unit rows are in the LSM's tables, and are gone.
 	// They belong to whoever folds.
 	folded, forgotten message.Seq
+	reached           message.Seq // the highest of all folds'
 
 	_ [64]byte // shards are worked on by different cores
 }
