@@ -29,6 +29,9 @@ type Store struct {
 	tuning *pebble.Options
 	folds  *folder
 
+	// upgraded: Pebble raised the version of its formats in this start.
+	upgraded bool
+
 	// life is held for reading by whoever uses db, so that Close, which takes
 	// it for writing, ends nothing under anybody's hands.
 	life   sync.RWMutex
