@@ -198,7 +198,7 @@ func copyFiles(ctx context.Context, fsys vfs.FS, from, to string) error {
 // rename opens the copy, checks that it is what the backup's mark says, and
 // gives it its new incarnation. It closes the copy, unless it fails.
 func (st *Store) rename(m mark, fresh message.Incarnation) error {
-	if err := st.openDB(); err != nil {
+	if err := st.openDB(true); err != nil {
 		return err
 	}
 	head, err := m.header(st.db)

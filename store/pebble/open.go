@@ -237,7 +237,7 @@ func (st *Store) create() (mark, error) {
 	if err := clean(st.opt.fs(), st.dir); err != nil {
 		return mark{}, err
 	}
-	if err := st.openDB(); err != nil {
+	if err := st.openDB(false); err != nil {
 		return mark{}, err
 	}
 	if err := st.newLog(); err != nil {
@@ -286,11 +286,8 @@ func (st *Store) recover(m mark) error {
 	if err := removeFolds(st.opt.fs(), st.dir); err != nil {
 		return err
 	}
-	if err := st.openDB(); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w: a file is missing: %w; restore a backup", store.ErrCorrupt, err)
-		}
-		return err
+	if err := st.openDB(true); err != nil {
+		return st.diagnose(err)
 	}
 	head, versions, err := readRows(st.db)
 	if err != nil {
@@ -318,9 +315,12 @@ func (st *Store) recover(m mark) error {
 	return st.replay()
 }
 
-// openDB opens Pebble's part of the directory.
-func (st *Store) openDB() error {
+// openDB opens Pebble's part of the directory. Where there must be a database
+// and is none, because the file that names its manifest is gone, Pebble would
+// make a new one, over the files of the old.
+func (st *Store) openDB(exists bool) error {
 	t := Tuning(st.opt)
+	t.ErrorIfNotExists = exists
 	t.Logger = logger{log: st.opt.Logger, fail: st.failed.fail}
 	t.EventListener = listen(st.opt.Logger, st.failed.fail)
 	t.EventListener.FormatUpgrade = func(pebble.FormatMajorVersion) { st.upgraded = true }
