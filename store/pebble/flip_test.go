@@ -140,8 +140,7 @@ func (c *flipCounts) flip(sp *specimen, seed uint64) error {
 		return err
 	}
 	f := sp.look(disk, cutOptions(nil, nil))
-	// Pebble may still want a table's statistics, and try again until it has them.
-	if err := put(disk, "data/"+name, sp.files[name]); err != nil {
+	if err := mend(disk, "data/"+name, sp.files[name]); err != nil {
 		return err
 	}
 	stage := f.stage
@@ -155,6 +154,18 @@ func (c *flipCounts) flip(sp *specimen, seed uint64) error {
 	c.byKind[kind][stage]++
 	c.mu.Unlock()
 	return sp.judgeFlip(name, f, stage, fmt.Sprintf("bit %d of byte %d of %d of %s flipped", bit, at, len(bad), name))
+}
+
+// mend makes a file good that Pebble may have open. Where a store was refused
+// it is left as it is, and tries again and again to compact a table, or to read
+// its statistics, until that succeeds.
+func mend(fsys vfs.FS, path string, whole []byte) error {
+	f, err := fsys.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(bytes.Clone(whole), 0)
+	return errors.Join(err, f.Close())
 }
 
 func (sp *specimen) judgeFlip(name string, f found, stage stage, what string) error {
