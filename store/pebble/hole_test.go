@@ -5,8 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/semel-dev/semel/internal/sim/crashfs"
+	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
 )
 
@@ -48,6 +53,44 @@ func TestHoleInLog(t *testing.T) {
 		t.Errorf("only %d of %d holes were refused", refused, holes)
 	}
 	t.Logf("%s of %d bytes lost a sector at %d places: %d were refused, %d had the units before it and nothing behind it tells", log, len(whole), holes, refused, holes-refused)
+}
+
+// The log of a new store and that of an upgraded one say from the beginning up
+// to where they were synced, though Pebble opened one in an older format first.
+func TestFirstLogSaysWhatWasSynced(t *testing.T) {
+	t.Parallel()
+	const syncedChunk = 9 // the first of Pebble's chunk types that do
+	for _, format := range []pebble.FormatMajorVersion{0, pebble.FormatFlushableIngest, pebble.FormatColumnarBlocks} {
+		fsys := vfs.NewMem()
+		if format != 0 {
+			oldStore(t, fsys, format)
+		}
+		w := new(specimen).write(t, openQuiet(t, cutOptions(t, fsys)))
+		w.next(0)
+		name, _ := w.log()
+		if log := readFile(t, fsys, "data/"+name); log[6] < syncedChunk {
+			t.Errorf("from format %d: the log begins with a chunk of type %d, which does not say what was synced", format, log[6])
+		}
+		mustClose(t, w.st)
+	}
+}
+
+// oldStore is an empty store in an older format of Pebble's.
+func oldStore(t *testing.T, fsys vfs.FS, format pebble.FormatMajorVersion) {
+	t.Helper()
+	opt := cutOptions(t, fsys)
+	tuning := Tuning(opt)
+	tuning.FormatMajorVersion = format
+	tuning.Logger = logger{log: opt.Logger, fail: func(err error) error { t.Error(err); return err }}
+	db, err := pebble.Open("data", tuning)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := header{incarnation: message.Incarnation{1}, shards: crashShards, created: time.Unix(1, 0)}
+	m := mark{state: stateClosed, incarnation: head.incarnation, versions: make([]message.Version, crashShards)}
+	if err := errors.Join(db.Set(headerKey, head.encode(), pebble.Sync), db.Close(), writeMark(fsys, "data", m)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // syncedBehind is up to where a log had been synced, as its chunks say that
