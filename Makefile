@@ -8,7 +8,7 @@ SEED     ?=
 # Packages with goroutines of their own; the race detector slows the others for nothing.
 RACE = . ./internal/demo/... ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./bench/... ./semeltest/... ./cmd/...
 
-.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim soak bench demo
+.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix soak bench demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ hostile: ## measure what slow, endless and huge requests do to honest clients
 
 sim: ## drive the core through seeded faults; SEED=n repeats one run
 	$(GO) test ./internal/core -run TestSeeds $(if $(SEED),-seed=$(SEED)) -v
+
+matrix: ## every crash, cut and flipped bit of the embedded store (over an hour)
+	SEMEL_SOAK=1 $(GO) test -v -timeout 180m -run 'TestCrashAt|TestCut|TestHole|TestFlipped|TestUpgrade' ./internal/engine ./store/pebble
 
 soak: ## the long searches, and memory over SOAK
 	SEMEL_SOAK=1 $(GO) test -timeout 120m ./internal/core ./internal/engine ./store/... ./cmd/...
