@@ -49,8 +49,8 @@ schemathesis: ## make requests of /openapi.json to the real server (needs python
 hostile: ## measure what slow, endless and huge requests do to honest clients
 	SEMEL_HOSTILE=1 $(GO) test -count=1 -timeout 20m -v -run 'TestHostile' ./cmd/semel
 
-sim: ## drive the core through seeded faults; SEED=n repeats one run
-	$(GO) test ./internal/core -run TestSeeds $(if $(SEED),-seed=$(SEED)) -v
+sim: ## drive the core through seeded faults; SEED=n repeats one run (OPS=, FAULTS=, SKIP= make it smaller)
+	$(GO) test ./internal/sim -run 'TestSeeds$$' $(if $(SEED),-seed=$(SEED)) $(if $(OPS),-ops=$(OPS)) $(if $(FAULTS),-faults='$(FAULTS)') $(if $(SKIP),-skip='$(SKIP)') -v
 
 matrix: ## every crash, cut and flipped bit of the embedded store (over an hour)
 	SEMEL_SOAK=1 $(GO) test -v -timeout 180m -run 'TestCrashAt|TestCut|TestHole|TestFlipped|TestUpgrade' ./internal/engine ./store/pebble

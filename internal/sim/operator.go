@@ -1,0 +1,131 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/message"
+)
+
+// operate is a person who looks after doubts and dead letters.
+func (s *Sim) operate() {
+	s.after(s.rng.between(20*time.Millisecond, 120*time.Millisecond), s.operate)
+	for i := range s.cfg.Shards {
+		shard := message.Shard(i)
+		x := s.owner(shard)
+		if x == nil || x.p.resume > s.now || x.p.cutOff(toClients) {
+			continue
+		}
+		acked := s.acked(shard)
+		for _, row := range acked.scan(message.TableEffect, "") {
+			v, err := core.ReadEffect(message.RowKey{Table: message.TableEffect, Key: row.Key}, row.Value)
+			if err != nil {
+				s.failf("%v", err)
+				return
+			}
+			if e := s.world.effects[v.ID]; v.InDoubt && e != nil && s.rng.oneIn(2) && !e.undecided() {
+				s.resolve(x, v, e)
+			}
+			if x.ended {
+				break
+			}
+		}
+		for _, row := range acked.scan(message.TableDead, "") {
+			d, err := core.ReadDead(message.RowKey{Table: message.TableDead, Key: row.Key}, row.Value)
+			if err != nil {
+				s.failf("%v", err)
+				return
+			}
+			if x.ended {
+				break
+			}
+			if s.rng.oneIn(2) {
+				s.bury(x, d)
+			}
+		}
+	}
+}
+
+// admin gives an operator's request to a session.
+func (s *Sim) admin(x *session, what string, do func(now message.Time, caller *core.Caller), then func(a core.Answer)) {
+	q := &request{what: what, p: x.p, index: len(s.clients.open), then: then}
+	q.gone = func() {}
+	s.clients.open = append(s.clients.open, q)
+	if s.keep {
+		s.tracef("operator: %s, shard %d", what, x.id)
+	}
+	if s.networked {
+		s.after(message.Time(patience), func() { s.clients.nothing(q) })
+	}
+	x.submit(q, false, do)
+}
+
+// resolve settles a doubt as the world knows it.
+func (s *Sim) resolve(x *session, v core.EffectView, e *outside) {
+	r := core.Resolution{By: "operator"}
+	switch {
+	case e.happened > 0:
+		r.Status, r.Body = message.StatusDone, e.reply()
+	case e.rejected || s.rng.oneIn(3):
+		r.Status, r.Code = message.StatusRejected, "declined"
+		e.rejected = true // and nobody will do it any more
+	default:
+		r.Status = message.StatusNotDone
+	}
+	if x.m.Probing(v.ID) {
+		s.reach(ResolvedProbing)
+	}
+	for range pick(s.rng, 1, 1, 2) {
+		if r.Status == message.StatusNotDone {
+			e.permit = true // the call may come before the answer does
+		}
+		s.admin(x, "resolve "+v.ID.String()+" as "+r.Status.String(), func(now message.Time, caller *core.Caller) {
+			x.m.Resolve(now, caller, v.ID, r)
+		}, func(a core.Answer) {
+			if a.Fault != nil {
+				switch a.Fault.Code {
+				case message.CodeUnknownDoubt, message.CodeAlreadyResolved, message.CodeStoreUnavailable, message.CodeCommitUnknown:
+				default:
+					s.failf("resolve: %v", a.Fault)
+				}
+				return
+			}
+			if a.Outcome.Status != r.Status {
+				s.failf("resolve %s as %s is answered as %s", v.ID, r.Status, a.Outcome.Status)
+			}
+			if e.resolved != 0 && e.resolved != r.Status && !e.excused {
+				s.failf("effect %s was resolved as %s, and then as %s", v.ID, e.resolved, r.Status)
+			}
+			if r.Status != message.StatusNotDone {
+				e.resolved = r.Status
+			}
+		})
+		if x.ended {
+			return
+		}
+	}
+}
+
+// bury tries a dead letter again, or gives it up.
+func (s *Sim) bury(x *session, d *core.DeadLetter) {
+	id, action := d.Message.ID, d.Message.Action
+	retry := action != "poison" && action != "kill" && action != "invalid"
+	if (action == "poison" || action == "kill") && s.rng.oneIn(4) && !s.chaos.calm {
+		retry = true
+	}
+	then := func(a core.Answer) {
+		if a.Fault == nil {
+			return
+		}
+		switch a.Fault.Code {
+		case message.CodeUnknownDead, message.CodeStoreUnavailable, message.CodeCommitUnknown:
+		default:
+			s.failf("dead letter: %v", a.Fault)
+		}
+	}
+	if retry {
+		s.admin(x, "retry the dead "+action, func(now message.Time, caller *core.Caller) { x.m.RetryDead(now, caller, id) }, then)
+		return
+	}
+	s.admin(x, "discard the dead "+action, func(now message.Time, caller *core.Caller) { x.m.DiscardDead(now, caller, id) }, then)
+}

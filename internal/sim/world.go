@@ -1,0 +1,323 @@
+package sim
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/message"
+)
+
+// world is the outside: what effects reach. It keeps its own ledger, and
+// judges the machines by it.
+type world struct {
+	s       *Sim
+	effects map[message.ID]*outside
+	sorted  []*outside
+	answers map[message.ID]*outside // by the ID of the answer's message
+}
+
+// outside is an effect as the outside world knows it.
+type outside struct {
+	id       message.ID
+	ask      body
+	calls    []*outsideCall
+	happened int
+	rejected bool
+	opaque   bool           // whether it happened can seldom be told
+	permit   bool           // a person said that it did not happen
+	resolved message.Status // done or rejected, as was acknowledged to a person
+	recorded map[int]bool   // attempts whose start was durable at some time
+	excused  bool           // what was acknowledged of it was lost, or a former owner was later than FAULTS 3a covers
+}
+
+// outsideCall is one call on its way. It may arrive until it was decided.
+type outsideCall struct {
+	attempt int
+	decided bool
+	closed  bool // a probe closed the key before it arrived: the provider refuses it
+	notDone bool // the machine was told that it was certainly not done
+}
+
+func newWorld(s *Sim) *world {
+	return &world{s: s, effects: make(map[message.ID]*outside), answers: make(map[message.ID]*outside)}
+}
+
+// asked notes that a step asks for an effect; the step may yet be lost.
+func (w *world) asked(id message.ID, b body) {
+	if w.effects[id] == nil {
+		b.text = nil
+		e := &outside{id: id, ask: b, opaque: w.s.rng.oneIn(3), recorded: make(map[int]bool)}
+		w.effects[id], w.answers[id.Child(0)] = e, e
+	}
+}
+
+func (w *world) excuses(id message.ID) bool {
+	e := w.effects[id]
+	return e != nil && e.excused
+}
+
+func (e *outside) reply() []byte { return body{op: e.ask.op, part: e.ask.part, text: e.id[:]}.bytes() }
+
+func (e *outside) policy() string { return policies[e.ask.policy] }
+
+func (e *outside) undecided() bool {
+	return slices.ContainsFunc(e.calls, func(c *outsideCall) bool { return !c.decided })
+}
+
+// heard judges the answer that an agent consumes.
+func (w *world) heard(m *message.Message) {
+	e := w.answers[m.ID]
+	if e == nil {
+		w.s.failf("an answer to an effect that nobody asked for: %s", m.ID)
+		return
+	}
+	if e.excused {
+		return
+	}
+	switch a := m.Answer; a.Status {
+	case message.StatusDone:
+		if e.happened == 0 || !bytes.Equal(m.Body, e.reply()) {
+			w.s.failf("effect %s (%s) is reported done, but happened %d times", e.id, e.policy(), e.happened)
+		}
+	case message.StatusRejected, message.StatusNotDone:
+		if e.ask.policy != roPolicy && (e.happened > 0 || e.undecided() && !e.rejected) {
+			w.s.failf("effect %s (%s) is reported %s, but happened %d times (may yet: %v)", e.id, e.policy(), a.Status, e.happened, e.undecided())
+		}
+	case message.StatusUnknown:
+		if w.s.declared[e.ask.policy]&(1<<core.AtMostOnce) == 0 {
+			w.s.failf("effect %s (%s) is reported unknown", e.id, e.policy())
+		}
+	}
+	if e.resolved != 0 && e.resolved != m.Answer.Status {
+		w.s.failf("effect %s was acknowledged as resolved %s, and the agent hears %s", e.id, e.resolved, m.Answer.Status)
+	}
+}
+
+// begin receives a call or a probe that a process let go.
+func (w *world) begin(x *session, job core.EffectJob) {
+	s := w.s
+	s.counts.Calls++
+	e := w.effects[job.ID]
+	if e == nil {
+		s.failf("effect %s is called, but nobody asked for it", job.ID)
+		return
+	}
+	s.mix(0xca, uint64(job.Attempt), uint64(e.ask.op))
+	if s.keep {
+		s.tracef("node %d calls %s, attempt %d, probe %v", x.p.n.id, job.ID, job.Attempt, job.Probe)
+	}
+	if job.Probe {
+		w.probe(x, e, job)
+		return
+	}
+	policy := x.p.effects[job.Name].Policy
+	w.checkRecorded(x, e, job, policy)
+	if policy != core.ReadOnly && policy != core.Keyed && !e.excused {
+		w.checkAgain(e, job, policy)
+	}
+	if e.permit { // the word of a person was acted on
+		e.permit = false
+		for _, c := range e.calls {
+			c.notDone = true
+		}
+	}
+	c := &outsideCall{attempt: job.Attempt}
+	e.calls = append(e.calls, c)
+	if x.p.cutOff(toWorld) {
+		c.decided = true
+		w.after(x, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
+			c.notDone = c.notDone || !x.ended
+			return core.EffectResult{ID: e.id, Attempt: c.attempt, Status: message.StatusNotDone, Detail: "no way there"}
+		})
+		return
+	}
+	w.decide(x, e, c)
+}
+
+// checkRecorded: the row that lets the call go is durable. A former owner's was
+// durable once: its successor may have written another by now.
+func (w *world) checkRecorded(x *session, e *outside, job core.EffectJob, policy core.Policy) {
+	s := w.s
+	if y := x.next; y != nil {
+		s.reach(ZombieCall)
+		if s.now > y.began+message.Time(s.cfg.Lease) {
+			s.reach(LateCall)
+			e.excused = true // the settling time does not cover that: FAULTS 3a
+		}
+		if policy != core.ReadOnly && policy != core.Keyed && !e.recorded[job.Attempt] && !e.excused {
+			s.failf("effect %s (%s) attempt %d is called by a former owner, and its started record was never durable", e.id, job.Name, job.Attempt)
+		}
+		return
+	}
+	row := s.acked(x.id).tables[message.TableEffect][string(job.ID[:])]
+	if row == nil {
+		if !e.excused {
+			s.failf("effect %s is called, but its row is not durable", job.ID)
+		}
+		return
+	}
+	if err := core.CallRecorded(message.RowKey{Table: message.TableEffect, Key: job.ID[:]}, row, policy, job.Attempt); err != nil && !e.excused {
+		s.failf("effect %s (%s): %v", job.ID, job.Name, err)
+	}
+}
+
+// checkAgain: what is not known to be repeatable is called once, but for what
+// somebody knows not to have happened.
+func (w *world) checkAgain(e *outside, job core.EffectJob, policy core.Policy) {
+	s := w.s
+	if e.undecided() {
+		s.failf("effect %s (%s) is called again while an earlier call may still arrive", job.ID, job.Name)
+	}
+	if e.happened > 0 {
+		s.failf("effect %s (%s) is called again after it happened", job.ID, job.Name)
+	}
+	for _, c := range e.calls {
+		if !c.notDone && (policy == core.AtMostOnce || policy == core.Ask) && !e.permit {
+			s.failf("effect %s (%s) is called again, and nobody said that it was not done", job.ID, job.Name)
+		}
+	}
+}
+
+// decide draws what becomes of a call.
+func (w *world) decide(x *session, e *outside, c *outsideCall) {
+	s := w.s
+	fate := s.rng.intn(100)
+	if s.chaos.calm {
+		fate %= 63
+	}
+	latency := s.rng.between(0, callTimeout*9/10)
+	res := core.EffectResult{ID: e.id, Attempt: c.attempt}
+	switch {
+	case e.rejected, fate >= 55 && fate < 63 && e.happened == 0: // declined, for good
+		s.after(latency, func() {
+			if !c.decided {
+				c.decided = true
+				e.rejected = e.rejected || e.happened == 0
+			}
+		})
+		w.after(x, latency+1, func() core.EffectResult {
+			switch {
+			case e.happened > 0:
+				res.Status, res.Body = message.StatusDone, e.reply()
+			case c.closed && !e.rejected:
+				res.Status = message.StatusUnknown
+			default:
+				res.Status, res.Code = message.StatusRejected, "declined"
+			}
+			return res
+		})
+	case fate < 63:
+		w.arrive(x, e, c, latency, message.StatusDone, true)
+	case fate < 75: // certainly not done
+		c.decided = true
+		w.after(x, latency, func() core.EffectResult {
+			c.notDone = c.notDone || !x.ended
+			res.Status, res.Detail = message.StatusNotDone, "refused to connect"
+			return res
+		})
+	default:
+		w.arrive(x, e, c, latency, message.StatusUnknown, fate < 87)
+	}
+}
+
+// arrive lets a call arrive, and tells its caller what it can know.
+func (w *world) arrive(x *session, e *outside, c *outsideCall, latency message.Time, status message.Status, happens bool) {
+	s := w.s
+	s.after(latency, func() {
+		if !c.decided { // else a probe closed its key
+			c.decided = true
+			if happens {
+				w.happen(e)
+			}
+		}
+	})
+	wait := latency + 1
+	if status == message.StatusUnknown {
+		wait = message.Time(callTimeout)
+		if s.rng.oneIn(3) { // the connection breaks, and the request goes on
+			wait = s.rng.between(0, time.Duration(latency))
+		}
+	}
+	res := core.EffectResult{ID: e.id, Attempt: c.attempt}
+	w.after(x, wait, func() core.EffectResult {
+		switch {
+		case e.rejected:
+			res.Status, res.Code = message.StatusRejected, "declined"
+		case c.closed && e.happened == 0:
+			res.Status = message.StatusUnknown
+		case status == message.StatusDone:
+			res.Status, res.Body = status, e.reply()
+		default:
+			res.Status, res.Detail = status, "simulated"
+		}
+		return res
+	})
+}
+
+func (w *world) happen(e *outside) {
+	s := w.s
+	if e.rejected {
+		return
+	}
+	if e.ask.policy == keyedPolicy && e.happened > 0 {
+		s.reach(KeyedAgain)
+		return // the provider deduplicates
+	}
+	e.happened++
+	s.mix(0x4a, uint64(e.ask.op))
+	if s.keep {
+		s.tracef("happened %s", e.id)
+	}
+	if e.happened > 1 && e.ask.policy != roPolicy {
+		if e.excused {
+			s.reach(Doubled)
+		} else {
+			s.failf("effect %s (%s) happened %d times", e.id, e.policy(), e.happened)
+		}
+	}
+}
+
+// after gives a call or a probe back, to the session that began it or to a
+// later one of its process.
+func (w *world) after(x *session, wait message.Time, result func() core.EffectResult) {
+	s := w.s
+	x.p.after(wait, func() {
+		res := result()
+		x.jobs--
+		if !x.ended {
+			x.step(func(now message.Time) { x.m.EffectDone(now, res) })
+			return
+		}
+		if y := x.p.sessions[x.id]; y != nil && y != x {
+			s.reach(Late)
+			y.step(func(now message.Time) { y.m.LateResult(now, res) })
+		}
+	})
+}
+
+func (w *world) probe(x *session, e *outside, job core.EffectJob) {
+	s := w.s
+	res := core.EffectResult{ID: e.id, Attempt: job.Attempt, Probe: true}
+	unknown := !s.chaos.calm && s.rng.intn(100) < 25 || e.opaque && s.rng.intn(100) < 85
+	s.after(s.rng.between(0, 20*time.Millisecond), func() {
+		switch {
+		case unknown || x.p.cutOff(toWorld):
+			res.Status, res.Detail = message.StatusUnknown, "cannot tell"
+		case e.happened > 0:
+			res.Status, res.Body = message.StatusDone, e.reply()
+		case e.rejected:
+			res.Status, res.Code = message.StatusRejected, "declined"
+		default:
+			res.Status = message.StatusNotDone
+			for _, c := range e.calls {
+				if job.Name == "closes" && !c.decided {
+					c.decided, c.closed = true, true
+				}
+				c.notDone = c.notDone || c.decided
+			}
+		}
+		w.after(x, s.rng.between(0, 5*time.Millisecond), func() core.EffectResult { return res })
+	})
+}
