@@ -310,7 +310,7 @@ func (c *clients) reply(p *process, q *request, a core.Answer) {
 		s.tracef("answer to %s: %s", q.name(), describe(a))
 	}
 	if a.Fault != nil && q.stream != nil {
-		q.stream.dead = true // the node closes it
+		q.stream.dead = true
 	}
 	s.giveBack(p, func() {
 		late := q.index < 0

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/semel-dev/semel/internal/core"
@@ -87,11 +88,7 @@ func (p *process) openAll(unclean bool) {
 			return
 		}
 	}
-	for _, x := range p.sessions {
-		if x != nil {
-			x.step(func(message.Time) {})
-		}
-	}
+	p.stepAll()
 }
 
 // begin is a time that the shard has not passed.
@@ -216,15 +213,13 @@ func (p *process) stop() {
 // but not the process: the calls that it began go on.
 func (p *process) reopenAll() {
 	s := p.s
+	if slices.Contains(p.sessions, nil) {
+		return // the last time is not over
+	}
 	s.store.sync(s.rng.intn(len(s.store.log) + 1))
 	s.store.lose()
 	if s.keep {
 		s.tracef("reopen")
-	}
-	for _, x := range p.sessions {
-		if x == nil {
-			return // the last time is not over
-		}
 	}
 	for i, x := range p.sessions {
 		p.lost[i] = x.end(nil)
@@ -240,10 +235,17 @@ func (p *process) reopenAll() {
 				return
 			}
 		}
-		for _, x := range p.sessions {
+		p.stepAll()
+	})
+}
+
+// stepAll lets the machines do what they begin with.
+func (p *process) stepAll() {
+	for _, x := range slices.Clone(p.sessions) {
+		if x != nil { // an earlier one may have been the end of all
 			x.step(func(message.Time) {})
 		}
-	})
+	}
 }
 
 // grantTrial lets the next suspect of the process have its turn.

@@ -18,8 +18,12 @@ func (x *session) work() {
 	}
 	for i := range w.Answers {
 		a := w.Answers[i]
-		x.takeCall(a.Caller.Data.(*call))
-		x.hold(a.After, func(h *held) { h.answers = append(h.answers, a) }, func() { x.answer(a) })
+		k := a.Caller.Data.(*call)
+		x.takeCall(k)
+		if a.Answer.Fault != nil && k.q.stream != nil {
+			k.q.stream.dead = true // what follows must not be taken in its place
+		}
+		x.hold(a.After, func(h *held) { h.answers = append(h.answers, a) }, func() { x.confirmed(a) })
 	}
 	for i := range w.Calls {
 		j := w.Calls[i]
@@ -64,6 +68,19 @@ func (x *session) hold(after message.Seq, keep func(*held), let func()) {
 		}
 		x.s.failf("something waits for unit %d, which is not in flight", after)
 	}
+}
+
+// confirmed lets an answer go that rests on no unit of the session. A refusal
+// says that something is not done; a former owner that does not know yet would
+// say so of what its successor did, and its caller would do it again under
+// another key. So the store is asked first whether the shard is still this
+// session's.
+func (x *session) confirmed(a core.AnswerTo) {
+	if f := a.Answer.Fault; !x.s.cluster || f == nil || f.Code.Kind() != message.NotDone {
+		x.answer(a)
+		return
+	}
+	x.askAsOwner(func() func() { return func() { x.answer(a) } })
 }
 
 // releaseAll is a planted bug: nothing waits for anything.
