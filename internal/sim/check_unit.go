@@ -156,10 +156,10 @@ func (s *Sim) lostUnits(lost []*entry) {
 // nothing that they do not have.
 func (x *session) checkGauges() {
 	s := x.s
-	if x.m.HasUnit() || s.counts.Units%8 != 0 && !s.chaos.calm {
+	r := s.store.visible[x.id]
+	if n := len(r.tables[message.TableEffect]); x.m.HasUnit() || n > 8 && s.counts.Units%8 != 0 {
 		return
 	}
-	r := s.store.visible[x.id]
 	got := x.m.Gauges()
 	want := core.Gauges{
 		Agents: got.Agents, CachedBytes: got.CachedBytes, Paused: x.m.RetentionPaused(),

@@ -215,7 +215,7 @@ func (c *clients) nothing(q *request) {
 	case q.o == nil || q.evil || q.probe:
 	default:
 		q.o.waiting--
-		c.again(q.o, 10*time.Millisecond, 200*time.Millisecond)
+		c.again(q.o, 10*time.Millisecond, 300*time.Millisecond)
 	}
 }
 

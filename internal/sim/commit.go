@@ -87,7 +87,9 @@ func (x *session) committed(seq message.Seq) {
 		return
 	}
 	x.acked = seq
-	x.p.known[x.id] = max(x.p.known[x.id], seq)
+	if x.timeline == x.s.store.timeline {
+		x.p.knows(x.id, seq)
+	}
 	for len(x.flights) > 0 && x.flights[0].seq <= seq {
 		f := x.flights[0]
 		x.flights = x.flights[1:]
@@ -108,7 +110,6 @@ func (x *session) send(e *entry, f *flight) {
 			return func() { x.refused(f, no) }
 		}
 		if s.strike(LostCommit) {
-			e.unknown = true
 			return nil
 		}
 		return func() {

@@ -1,11 +1,13 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Kind is a kind of fault.
@@ -58,8 +60,8 @@ var faults = [kinds]faultInfo{
 	Reopen:     {"reopen", []int{400, 1500}, 2, true, true},
 	Stop:       {"stop", []int{1500, 4000}, 3, true, true},
 	Leap:       {"leap", []int{2, 4}, 3, true, true},
-	Pause:      {"pause", []int{600, 2000}, 3, false, true},
-	Suspend:    {"suspend", []int{600, 2000}, 4, false, true},
+	Pause:      {"pause", []int{200, 800}, 3, false, true},
+	Suspend:    {"suspend", []int{200, 800}, 3, false, true},
 	Slow:       {"slow", []int{1500}, 5, true, true},
 	Stall:      {"stall", []int{2500}, 5, true, true},
 	Failover:   {"failover", []int{1500, 4000}, 4, false, true},
@@ -121,7 +123,7 @@ func (ks Kinds) String() string {
 // leaves out. The others strike at the same occasions as with them.
 type Skips map[Kind][]int
 
-// ParseSkips reads "crash:3,5;delay:1".
+// ParseSkips reads "crash:3,5;delay:1-9".
 func ParseSkips(text string) (Skips, error) {
 	out := make(Skips)
 	if text == "" {
@@ -134,11 +136,18 @@ func ParseSkips(text string) (Skips, error) {
 			return nil, fmt.Errorf("%q is not a kind of fault with indexes, like crash:3,5", part)
 		}
 		for text := range strings.SplitSeq(list, ",") {
-			n, err := strconv.Atoi(text)
-			if err != nil {
+			from, to, isRange := strings.Cut(text, "-")
+			if !isRange {
+				to = from
+			}
+			a, err := strconv.Atoi(from)
+			b, err2 := strconv.Atoi(to)
+			if err := errors.Join(err, err2); err != nil {
 				return nil, fmt.Errorf("%q: %w", part, err)
 			}
-			out[ks[0]] = append(out[ks[0]], n)
+			for n := a; n <= b; n++ {
+				out[ks[0]] = append(out[ks[0]], n)
+			}
 		}
 	}
 	return out, nil
@@ -151,13 +160,28 @@ func (sk Skips) String() string {
 		if len(sk[k]) == 0 {
 			continue
 		}
-		var list []string
-		for _, n := range sk[k] {
-			list = append(list, strconv.Itoa(n))
-		}
-		parts = append(parts, k.String()+":"+strings.Join(list, ","))
+		parts = append(parts, k.String()+":"+ranges(sk[k]))
 	}
 	return strings.Join(parts, ";")
+}
+
+// ranges writes numbers, 1-4,7.
+func ranges(numbers []int) string {
+	list := slices.Compact(slices.Sorted(slices.Values(numbers)))
+	var out []string
+	for i := 0; i < len(list); {
+		j := i
+		for j+1 < len(list) && list[j+1] == list[j]+1 {
+			j++
+		}
+		text := strconv.Itoa(list[i])
+		if j > i {
+			text += "-" + strconv.Itoa(list[j])
+		}
+		out = append(out, text)
+		i = j + 1
+	}
+	return strings.Join(out, ",")
 }
 
 // chaos decides which faults strike when. A kind's strikes lie at distances
@@ -171,7 +195,15 @@ type chaos struct {
 	index   [kinds]int // of the next strike
 	skip    [kinds]map[int]bool
 	strikes [kinds]int64 // that were not skipped
+	struck  []Strike     // the same, in their order
 	calm    bool
+}
+
+// Strike is a fault that happened.
+type Strike struct {
+	Kind  Kind
+	Index int
+	At    time.Duration // since the run began
 }
 
 func newChaos(seed uint64, cluster bool, allowed Kinds, skips Skips) *chaos {
@@ -216,6 +248,7 @@ func (s *Sim) strike(k Kind) bool {
 		return false
 	}
 	c.strikes[k]++
+	c.struck = append(c.struck, Strike{k, n, time.Duration(s.now - start)})
 	s.mix(0xf0, uint64(k), uint64(n))
 	if s.keep {
 		s.tracef("FAULT %s:%d", k, n)

@@ -60,9 +60,7 @@ func (p *process) connect() *connection { return &connection{p: p, timeline: p.s
 func (c *connection) ask(do func() (answer func()), lost func()) {
 	p, s := c.p, c.p.s
 	breaks := func() {
-		if !c.broken {
-			c.broken = true
-		}
+		c.broken = true
 		lost()
 	}
 	if c.broken || p.cutOff(toStore) || s.strike(Drop) {

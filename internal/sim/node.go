@@ -39,6 +39,7 @@ type process struct {
 	sessions []*session
 	lost     []*lost       // what is left of sessions, by shard
 	known    []message.Seq // the last unit of each shard of which this process knows that it is durable
+	knownIn  []uint64      // ... and in which timeline
 	granted  *session      // whose suspect is on trial
 	trials   []*session
 
@@ -55,7 +56,7 @@ func (n *node) start(unclean bool) {
 	s := n.s
 	n.runs++
 	p := &process{s: s, n: n, offset: n.wall, effects: usualEffects(), sessions: make([]*session, s.cfg.Shards),
-		lost: make([]*lost, s.cfg.Shards), known: make([]message.Seq, s.cfg.Shards)}
+		lost: make([]*lost, s.cfg.Shards), known: make([]message.Seq, s.cfg.Shards), knownIn: make([]uint64, s.cfg.Shards)}
 	n.p = p
 	n.well = max(n.well, s.now)
 	p.behavior = core.Behavior{Types: s.agentTypes, Effects: p.effects}

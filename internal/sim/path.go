@@ -8,6 +8,7 @@ type Path uint8
 const (
 	Embedded Path = iota
 	Cluster
+	Skewed          // the clocks of nodes began apart
 	Killed          // a message killed the process that ran it
 	Dead            // a message became a dead letter
 	Doubted         // an effect came into doubt
@@ -52,7 +53,7 @@ const (
 )
 
 var pathNames = [paths]string{
-	"embedded", "cluster", "killed", "dead", "doubted", "contradicted", "late", "resolved_probing", "passed", "rushed",
+	"embedded", "cluster", "skewed", "killed", "dead", "doubted", "contradicted", "late", "resolved_probing", "passed", "rushed",
 	"fed_changes", "forgotten", "retention_paused", "backwards", "expired", "conflicted", "elsewhere", "timed_out",
 	"reordered", "took_clean", "took_unclean", "same_token", "lease_lapsed", "renew_refused", "fenced_epoch",
 	"fenced_version", "fenced_timeline", "fenced_read", "unknown_done", "unknown_not", "unknown_ever", "loss_noticed",
@@ -85,14 +86,18 @@ func (c *Counts) Add(more *Counts) {
 	}
 }
 
-// Missing names the kinds and paths that never occurred.
-func (c *Counts) Missing() []string {
-	var out []string
+// MissingKinds names the kinds of faults that never struck.
+func (c *Counts) MissingKinds() (out []string) {
 	for k, n := range c.Strikes {
 		if n == 0 {
 			out = append(out, Kind(k).String())
 		}
 	}
+	return out
+}
+
+// MissingPaths names the paths that were never reached.
+func (c *Counts) MissingPaths() (out []string) {
 	for p, n := range c.Paths {
 		if n == 0 {
 			out = append(out, Path(p).String())

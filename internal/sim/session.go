@@ -19,7 +19,6 @@ type session struct {
 	offset message.Time // of its clock: the process's, unless the shard had come further
 	began  message.Time // in the simulation's time
 	ended  bool
-	next   *session // of the shard, in whatever process
 
 	held    held // waits for the open unit
 	flights []*flight
@@ -83,19 +82,45 @@ func (p *process) begin(id message.Shard, rec core.Recovered, offset message.Tim
 	}
 	x.m = m
 	p.sessions[id] = x
-	if last := s.last[id]; last != nil {
-		last.next = x
+	s.begun[id] = append(s.begun[id], x)
+	if last := s.last[id]; last == nil || x.follows(last) {
+		s.last[id] = x // else its process was so late that others had the shard meanwhile
 	}
-	s.last[id] = x
-	p.known[id] = max(p.known[id], rec.Version.Seq)
+	p.knows(id, rec.Version.Seq)
 	if s.cluster {
 		x.conn = p.connect()
 	}
-	s.backwards[id] = s.backwards[id] || x.clock() < s.latest[id]
+	if x.clock() < s.latest[id] {
+		s.reach(Backwards)
+		s.backwards[id] = true
+	}
 	s.mix(0xbe, uint64(id), uint64(x.epoch), uint64(rec.Version.Seq))
 	if s.keep {
 		s.tracef("node %d has shard %d, epoch %d, after unit %d, unclean %v", p.n.id, id, x.epoch, rec.Version.Seq, rec.Unclean)
 	}
+}
+
+// knows remembers that units are durable, as far as the process was told.
+func (p *process) knows(id message.Shard, seq message.Seq) {
+	if p.known[id] < seq {
+		p.known[id], p.knownIn[id] = seq, p.s.store.timeline
+	}
+}
+
+// follows says whether a session was opened after another one of its shard.
+func (x *session) follows(y *session) bool {
+	return x.timeline > y.timeline || x.timeline == y.timeline && x.epoch > y.epoch
+}
+
+// successor is the first session to begin of those that were opened after this
+// one; nil if there is none.
+func (x *session) successor() *session {
+	for _, y := range x.s.begun[x.id] {
+		if y.follows(x) {
+			return y
+		}
+	}
+	return nil
 }
 
 // step lets one event into the machine and does what follows.

@@ -31,6 +31,8 @@ type Broken struct {
 	IgnoreVersion    bool // the store compares epochs alone
 	IgnoreEpoch      bool // it compares sequences alone
 	AckBeforeDurable bool // the driver lets answers go at once
+	TrustLease       bool // it refuses without asking the store whether it may
+	SurviveFailover  bool // sessions go on after a failover
 }
 
 // Result is how a run went.
@@ -39,6 +41,7 @@ type Result struct {
 	Failure string // empty: none
 	Hash    uint64 // of all that happened
 	Counts  Counts
+	Strikes []Strike // in their order
 	Trace   []string
 	Config  string
 }
@@ -74,7 +77,8 @@ type Sim struct {
 
 	nodes   []*node
 	store   *store
-	last    []*session // of each shard, the last that began
+	last    []*session   // of each shard, the one that was opened last
+	begun   [][]*session // of each shard, in the order in which they began
 	world   *world
 	clients *clients
 	running *session // in whose machine an event is
@@ -106,7 +110,7 @@ func Run(o Options) *Result {
 		s.run()
 	}()
 	s.counts.Strikes = s.chaos.strikes
-	return &Result{Options: o, Failure: s.failure, Hash: s.hash, Counts: s.counts, Trace: s.lines,
+	return &Result{Options: o, Failure: s.failure, Hash: s.hash, Counts: s.counts, Strikes: s.chaos.struck, Trace: s.lines,
 		Config: fmt.Sprintf("%d nodes, network %v, lease %v, %d units in flight, %+v", len(s.nodes), s.networked, s.lease, s.inFlight, s.cfg)}
 }
 
@@ -137,7 +141,7 @@ func newSim(o Options) *Sim {
 	s.agentTypes = s.types()
 	s.chaos = newChaos(o.Seed, s.cluster, o.Faults, o.Skip)
 	s.store = newStore(s, shards)
-	s.last, s.fences = make([]*session, shards), make([]fence, shards)
+	s.last, s.begun, s.fences = make([]*session, shards), make([][]*session, shards), make([]fence, shards)
 	s.latest, s.backwards, s.owed = make([]message.Time, shards), make([]bool, shards), make([]map[message.Seq][]string, shards)
 	for i := range shards {
 		s.owed[i] = make(map[message.Seq][]string)
@@ -147,6 +151,7 @@ func newSim(o Options) *Sim {
 	for i := range nodes {
 		n := &node{s: s, id: i}
 		if skew {
+			s.reach(Skewed)
 			n.wall = r.between(-time.Second, time.Second)
 		}
 		s.nodes = append(s.nodes, n)

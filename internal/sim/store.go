@@ -19,13 +19,12 @@ type entry struct {
 	retire  *core.Retire
 
 	// What the checks want to know of a unit.
-	steps   []*doneStep
-	by      *process
-	clock   message.Time
-	gen     message.Generation // that its outcomes are recorded in
-	oldest  message.Generation // that is not forgotten
-	feed    bool
-	unknown bool // its answer was lost
+	steps  []*doneStep
+	by     *process
+	clock  message.Time
+	gen    message.Generation // that its outcomes are recorded in
+	oldest message.Generation // that is not forgotten
+	feed   bool
 }
 
 // store is the model of a store with one log for all shards. What is visible

@@ -76,7 +76,7 @@ func (x *session) hold(after message.Seq, keep func(*held), let func()) {
 // another key. So the store is asked first whether the shard is still this
 // session's.
 func (x *session) confirmed(a core.AnswerTo) {
-	if f := a.Answer.Fault; !x.s.cluster || f == nil || f.Code.Kind() != message.NotDone {
+	if f := a.Answer.Fault; !x.s.cluster || x.s.opt.Broken.TrustLease || f == nil || f.Code.Kind() != message.NotDone {
 		x.answer(a)
 		return
 	}
@@ -121,7 +121,7 @@ func (x *session) letCall(j core.EffectJob) {
 		s.world.begin(x, j)
 		return
 	}
-	x.p.after(s.rng.between(0, 200*time.Microsecond), func() { s.world.begin(x, j) })
+	x.p.after(s.rng.between(0, 2*time.Millisecond), func() { s.world.begin(x, j) })
 }
 
 // hint tells shards that they have mail.

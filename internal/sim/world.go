@@ -140,7 +140,7 @@ func (w *world) begin(x *session, job core.EffectJob) {
 // durable once: its successor may have written another by now.
 func (w *world) checkRecorded(x *session, e *outside, job core.EffectJob, policy core.Policy) {
 	s := w.s
-	if y := x.next; y != nil {
+	if y := x.successor(); y != nil {
 		s.reach(ZombieCall)
 		if s.now > y.began+message.Time(s.cfg.Lease) {
 			s.reach(LateCall)
