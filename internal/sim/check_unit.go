@@ -39,7 +39,6 @@ func (s *Sim) checkUnit(e *entry) {
 	}
 	f.seq = e.version.Seq
 	f.accepted[e.version.Seq] = e.by
-	s.latest[e.shard] = max(s.latest[e.shard], e.clock)
 	moved := make(map[string]uint64)
 	for i := range e.writes {
 		w := &e.writes[i]
@@ -121,7 +120,7 @@ func (s *Sim) checkCursor(e *entry, w *message.Write, before *rows, moved map[st
 // checkAcked: a commit that is acknowledged was accepted, of this process.
 func (x *session) checkAcked(seq message.Seq) {
 	s := x.s
-	if s.cluster && x.timeline != s.store.timeline {
+	if s.cluster && x.born != s.store.timeline {
 		return
 	}
 	if by := s.fences[x.id].accepted[seq]; by != x.p {

@@ -72,7 +72,7 @@ func (s *Sim) clock(shard message.Shard) message.Time {
 	if x := s.owner(shard); x != nil {
 		return x.clock()
 	}
-	return max(s.now, s.latest[shard])
+	return max(s.now, s.store.visible[shard].clock)
 }
 
 func (s *Sim) shardOf(a message.Agent) message.Shard { return message.ShardOf(a, s.cfg.Shards) }

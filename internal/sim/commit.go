@@ -87,7 +87,7 @@ func (x *session) committed(seq message.Seq) {
 		return
 	}
 	x.acked = seq
-	if x.timeline == x.s.store.timeline {
+	if x.born == x.s.store.timeline {
 		x.p.knows(x.id, seq)
 	}
 	for len(x.flights) > 0 && x.flights[0].seq <= seq {

@@ -211,7 +211,11 @@ func newChaos(seed uint64, cluster bool, allowed Kinds, skips Skips) *chaos {
 	for k := range kinds {
 		f := &faults[k]
 		r := newRNG(seed, 1000+uint64(k))
-		c.on[k] = r.oneIn(f.odds) && (cluster && f.cluster || !cluster && f.embedded) && (allowed == nil || slices.Contains(allowed, k))
+		c.on[k] = r.oneIn(f.odds)
+		if allowed != nil {
+			c.on[k] = slices.Contains(allowed, k)
+		}
+		c.on[k] = c.on[k] && (cluster && f.cluster || !cluster && f.embedded)
 		c.gap[k] = pick(r, f.gaps...)
 		for _, n := range skips[k] {
 			if c.skip[k] == nil {

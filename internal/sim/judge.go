@@ -168,7 +168,7 @@ func (x *session) checkNotDone(k *call) {
 // checkRead: what a read shows is durable.
 func (x *session) checkRead(a core.Answer) {
 	s := x.s
-	if s.cluster && x.timeline != s.store.timeline {
+	if s.cluster && x.born != s.store.timeline {
 		return // what it knows may be lost
 	}
 	agent := accounts[a.Outcome.Detail[1]-'0']

@@ -17,6 +17,7 @@ type rows struct {
 	latest map[string]message.Generation // of each identity in the dedup log
 	seq    message.Seq
 	epoch  message.Epoch
+	clock  message.Time // the latest that a machine had when it sealed a unit of these
 }
 
 func newRows() *rows {
@@ -123,7 +124,7 @@ func (r *rows) apply(e *entry) {
 				}
 			}
 		}
-		r.seq = e.version.Seq
+		r.seq, r.clock = e.version.Seq, max(r.clock, e.clock)
 	}
 }
 
@@ -177,7 +178,7 @@ func (r *rows) revert(e *entry, base *rows) {
 			}
 		}
 	}
-	r.seq, r.epoch = base.seq, base.epoch
+	r.seq, r.epoch, r.clock = base.seq, base.epoch, base.clock
 }
 
 // inbox reads what the rows' outbox holds for a shard beyond a position.

@@ -16,7 +16,7 @@ var (
 	flagSeeds  = flag.Uint64("seeds", 0, "how many seeds TestSeeds runs; 0: as many as it takes for its steps")
 	flagFirst  = flag.Uint64("first", 1, "the first of them")
 	flagOps    = flag.Int("ops", DefaultOps, "operations of clients in each seed")
-	flagFaults = flag.String("faults", "", "with -seed: only these kinds of faults, with commas between them; none for none")
+	flagFaults = flag.String("faults", "", "with -seed: these kinds of faults, with commas between them, or none; else those that the seed turns on")
 	flagSkip   = flag.String("skip", "", "with -seed: strikes to leave out, like crash:3,5;delay:1")
 	flagLines  = flag.Int("lines", 200, "lines of the trace to print when -seed fails")
 )

@@ -32,6 +32,7 @@ type session struct {
 
 	// Of the remote store alone.
 	timeline uint64
+	born     uint64 // the timeline that it was opened in
 	token    uint64
 	until    message.Time // the lease, as the process's clock and its last renewal have it
 	conn     *connection
@@ -72,7 +73,7 @@ func (x *session) after(d message.Time, fn func()) {
 // begin makes the machine of a session.
 func (p *process) begin(id message.Shard, rec core.Recovered, offset message.Time, timeline, token uint64) {
 	s := p.s
-	x := &session{s: s, p: p, id: id, epoch: rec.Version.Epoch, offset: offset, began: s.now, acked: rec.Version.Seq, timeline: timeline, token: token}
+	x := &session{s: s, p: p, id: id, epoch: rec.Version.Epoch, offset: offset, began: s.now, acked: rec.Version.Seq, timeline: timeline, born: timeline, token: token}
 	cfg := s.cfg
 	cfg.Shard, cfg.Feed = id, p.feed
 	m, err := core.New(cfg, p.behavior, x.clock(), rec)
@@ -90,7 +91,7 @@ func (p *process) begin(id message.Shard, rec core.Recovered, offset message.Tim
 	if s.cluster {
 		x.conn = p.connect()
 	}
-	if x.clock() < s.latest[id] {
+	if x.clock() < s.store.visible[id].clock {
 		s.reach(Backwards)
 		s.backwards[id] = true
 	}

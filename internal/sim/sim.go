@@ -16,7 +16,7 @@ import (
 type Options struct {
 	Seed   uint64
 	Ops    int   // operations of clients; zero is DefaultOps
-	Faults Kinds // nil: all that the seed turns on; else only those of them
+	Faults Kinds // nil: those that the seed turns on; else these
 	Skip   Skips
 	Trace  bool   // keep what happens as text
 	Broken Broken // what a test expects to be found
@@ -87,8 +87,7 @@ type Sim struct {
 	failures    map[name]int
 	overtaken   map[string]bool // agents of which a message died
 	fences      []fence
-	latest      []message.Time // of each shard, that its clock has shown
-	backwards   []bool         // a leap that nobody trusted was taken back
+	backwards   []bool // a leap that nobody trusted was taken back
 	owed        []map[message.Seq][]string
 	lastArrival message.Time
 }
@@ -142,7 +141,7 @@ func newSim(o Options) *Sim {
 	s.chaos = newChaos(o.Seed, s.cluster, o.Faults, o.Skip)
 	s.store = newStore(s, shards)
 	s.last, s.begun, s.fences = make([]*session, shards), make([][]*session, shards), make([]fence, shards)
-	s.latest, s.backwards, s.owed = make([]message.Time, shards), make([]bool, shards), make([]map[message.Seq][]string, shards)
+	s.backwards, s.owed = make([]bool, shards), make([]map[message.Seq][]string, shards)
 	for i := range shards {
 		s.owed[i] = make(map[message.Seq][]string)
 		s.fences[i] = newFence(shards)

@@ -162,7 +162,7 @@ func (x *session) alarm(a core.Alarm) {
 	case core.AlarmClockJump:
 		s.reach(RetentionPaused)
 		x.after(s.rng.between(0, 5*time.Second), func() {
-			if x.clock() >= s.latest[x.id] { // a person knows
+			if x.clock() >= s.store.visible[x.id].clock { // a person knows
 				x.step(func(now message.Time) { x.m.ResumeRetention(now) })
 			}
 		})
