@@ -19,7 +19,7 @@ func TestBrokenIsFound(t *testing.T) {
 		{"the store compares sequences alone", Broken{IgnoreEpoch: true}, Kinds{Suspend, Pause, Reopen}, "a unit of epoch"},
 		{"the driver answers before the commit", Broken{AckBeforeDurable: true}, Kinds{Crash}, "durable"},
 		{"a former owner refuses without asking", Broken{TrustLease: true}, Kinds{Suspend, Duplicate}, ""},
-		{"a session outlives a failover", Broken{SurviveFailover: true}, Kinds{Failover, Crash, LostHint}, ""},
+		{"a session outlives a failover", Broken{SurviveFailover: true}, Kinds{Failover, Crash, LostHint, Cancel, Delay, Duplicate}, ""},
 	}
 	if raced {
 		cases = cases[:3] // the others take many seeds, and have one goroutine too

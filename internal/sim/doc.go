@@ -21,7 +21,8 @@
 // go and again when it arrives (judge.go), of every call of an effect
 // (world.go). In the end everything is healed and must be drained within a
 // bound, and what is left must agree with what everybody was told
-// (check_end.go).
+// (check_end.go). What a failover of the store lost is excused, and nothing else
+// (excuse.go).
 //
 // Start reading at Run.
 package sim

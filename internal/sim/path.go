@@ -43,6 +43,7 @@ const (
 	ZombieCall      // a former owner let a call go after its successor had begun
 	LateCall        // ... later than any settling time covers
 	Doubled         // an effect happened twice for that reason, as FAULTS 3a says
+	ClosedLate      // a probe had closed the key before a former owner called
 	KeyedAgain      // the world deduplicated a call by its key
 	StreamBroken    // a source's stream ended and it sent again
 	ThreeCrashes    // recovery was interrupted three times in a row
@@ -57,7 +58,7 @@ var pathNames = [paths]string{
 	"fed_changes", "forgotten", "retention_paused", "backwards", "expired", "conflicted", "elsewhere", "timed_out",
 	"reordered", "took_clean", "took_unclean", "same_token", "lease_lapsed", "renew_refused", "fenced_epoch",
 	"fenced_version", "fenced_timeline", "fenced_read", "unknown_done", "unknown_not", "unknown_ever", "loss_noticed",
-	"excused", "zombie_call", "late_call", "doubled", "keyed_again", "stream_broken", "three_crashes", "withheld",
+	"excused", "zombie_call", "late_call", "doubled", "closed_late", "keyed_again", "stream_broken", "three_crashes", "withheld",
 	"uncalled_taken", "drained",
 }
 

@@ -28,6 +28,7 @@ type outside struct {
 	opaque   bool           // whether it happened can seldom be told
 	permit   bool           // a person said that it did not happen
 	resolved message.Status // done or rejected, as was acknowledged to a person
+	closed   int            // calls up to this attempt are refused: a probe closed their key
 	recorded map[int]bool   // attempts whose start was durable at some time
 	excused  bool           // what was acknowledged of it was lost, or a former owner was later than FAULTS 3a covers
 }
@@ -114,6 +115,14 @@ func (w *world) begin(x *session, job core.EffectJob) {
 	}
 	policy := x.p.effects[job.Name].Policy
 	w.checkRecorded(x, e, job, policy)
+	c := &outsideCall{attempt: job.Attempt}
+	if job.Attempt <= e.closed { // a former owner's, which a probe of its successor overtook
+		s.reach(ClosedLate)
+		w.after(x, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
+			return core.EffectResult{ID: e.id, Attempt: c.attempt, Status: message.StatusUnknown, Detail: "closed"}
+		})
+		return
+	}
 	if policy != core.ReadOnly && policy != core.Keyed && !e.excused {
 		w.checkAgain(e, job, policy)
 	}
@@ -123,7 +132,6 @@ func (w *world) begin(x *session, job core.EffectJob) {
 			c.notDone = true
 		}
 	}
-	c := &outsideCall{attempt: job.Attempt}
 	e.calls = append(e.calls, c)
 	if x.p.cutOff(toWorld) {
 		c.decided = true
@@ -311,8 +319,11 @@ func (w *world) probe(x *session, e *outside, job core.EffectJob) {
 			res.Status, res.Code = message.StatusRejected, "declined"
 		default:
 			res.Status = message.StatusNotDone
+			if job.Name == "closes" {
+				e.closed = max(e.closed, job.Attempt)
+			}
 			for _, c := range e.calls {
-				if job.Name == "closes" && !c.decided {
+				if job.Name == "closes" && !c.decided && c.attempt <= job.Attempt {
 					c.decided, c.closed = true, true
 				}
 				c.notDone = c.notDone || c.decided
