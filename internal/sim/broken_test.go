@@ -19,6 +19,7 @@ func TestBrokenIsFound(t *testing.T) {
 		{"the store compares sequences alone", Broken{IgnoreEpoch: true}, Kinds{Suspend, Pause, Reopen}, "a unit of epoch"},
 		{"the driver answers before the commit", Broken{AckBeforeDurable: true}, Kinds{Crash}, "durable"},
 		{"a former owner refuses without asking", Broken{TrustLease: true}, Kinds{Suspend, Duplicate}, ""},
+		{"a former owner reads on", Broken{ReadsUnfenced: true}, Kinds{Suspend, Pause, Duplicate}, ""},
 		{"a session outlives a failover", Broken{SurviveFailover: true}, Kinds{Failover, Crash, LostHint, Cancel, Delay, Duplicate}, ""},
 	}
 	if raced {
@@ -28,7 +29,7 @@ func TestBrokenIsFound(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			found := findBug(t, c.broken, c.faults, c.says)
-			small := Shrink(found, int(few(150)))
+			small := Shrink(found, int(few(120)))
 			t.Logf("seed %d; %d ops and %d faults became %d and %d\n%s", found.Options.Seed, found.Options.Ops, len(found.Strikes),
 				small.Options.Ops, len(small.Strikes), small.Report())
 			if small.Failure == "" {

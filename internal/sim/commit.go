@@ -148,7 +148,8 @@ func (x *session) refused(f *flight, no *errFence) {
 func (x *session) askAsOwner(do func() func()) {
 	s := x.s
 	x.conn.ask(func() func() {
-		if x.timeline != s.store.timeline || s.store.visible[x.id].epoch != x.epoch {
+		former := x.timeline != s.store.timeline || s.store.visible[x.id].epoch != x.epoch
+		if former && !s.opt.Broken.ReadsUnfenced {
 			s.reach(FencedRead)
 			return func() {
 				if !x.ended {

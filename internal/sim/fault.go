@@ -38,6 +38,7 @@ const (
 	Cancel                 // a caller gives up
 	Redeliver              // a source sends again what was consumed
 	Policies               // a program is replaced by one with other policies
+	BeforeCall             // a process falls asleep when it may call and has not yet
 	kinds
 )
 
@@ -77,6 +78,7 @@ var faults = [kinds]faultInfo{
 	Cancel:     {"cancel", []int{12}, 2, true, true},
 	Redeliver:  {"redeliver", []int{10}, 2, true, true},
 	Policies:   {"policies", []int{3}, 2, true, true},
+	BeforeCall: {"beforecall", []int{8, 30}, 3, false, true},
 }
 
 // String is the kind's name.

@@ -23,7 +23,7 @@ type lease struct {
 
 // takeoverBound is how long a shard stays without an owner, at most, when its
 // lease is over and some node was well all the time.
-const takeoverBound = 500 * time.Millisecond
+const takeoverBound = 2 * time.Second
 
 // grant is what a process gets with a shard.
 type grant struct {

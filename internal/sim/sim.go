@@ -33,6 +33,7 @@ type Broken struct {
 	AckBeforeDurable bool // the driver lets answers go at once
 	TrustLease       bool // it refuses without asking the store whether it may
 	SurviveFailover  bool // sessions go on after a failover
+	ReadsUnfenced    bool // a former owner may read
 }
 
 // Result is how a run went.

@@ -122,6 +122,10 @@ func (x *session) letCall(j core.EffectJob) {
 		return
 	}
 	x.p.after(s.rng.between(0, 2*time.Millisecond), func() { s.world.begin(x, j) })
+	if s.strike(BeforeCall) {
+		r := s.draw(BeforeCall)
+		x.p.sleeps(r.between(100*time.Millisecond, 3*time.Second), r.oneIn(2))
+	}
 }
 
 // hint tells shards that they have mail.
