@@ -123,7 +123,10 @@ func (w *world) begin(x *session, job core.EffectJob) {
 		})
 		return
 	}
-	if policy != core.ReadOnly && policy != core.Keyed && !e.excused {
+	// What can bear it may be called at once by a successor whose program lets
+	// it be repeated, whatever this one's policy is.
+	bears := x.successor() != nil && (e.ask.policy == roPolicy || e.ask.policy == keyedPolicy)
+	if policy != core.ReadOnly && policy != core.Keyed && !e.excused && !bears {
 		w.checkAgain(e, job, policy)
 	}
 	if e.permit { // the word of a person was acted on
