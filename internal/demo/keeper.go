@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/semel-dev/semel/internal/child"
 )
 
 // stopTime is what a server has to stop in order.
@@ -31,7 +33,7 @@ type life struct {
 	number int           // of the start, from 0
 	up     chan struct{} // closed when it serves, or never will
 	url    string
-	child  *child
+	child  *child.Process
 	took   time.Duration // to start
 	failed error         // why it never will
 
@@ -55,18 +57,18 @@ func (s *keeper) run(ctx context.Context) error {
 
 func (s *keeper) start(ctx context.Context, l *life) error {
 	began := time.Now()
-	c, err := spawn(ctx, s.binary, s.log, "serve", "--config", s.config)
+	c, err := child.Spawn(ctx, child.Options{Log: s.log}, s.binary, "serve", "--config", s.config)
 	if err != nil {
 		return err
 	}
-	if err := s.guard(ctx, c.cmd.Process.Pid); err != nil {
-		c.kill()
-		<-c.ended
+	if err := s.guard(ctx, c.Cmd.Process.Pid); err != nil {
+		c.Kill()
+		<-c.Ended
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.url, l.child, l.took = c.url, c, time.Since(began)
+	l.url, l.child, l.took = c.First, c, time.Since(began)
 	close(l.up)
 	return nil
 }
@@ -75,10 +77,10 @@ func (s *keeper) start(ctx context.Context, l *life) error {
 func (s *keeper) again(ctx context.Context) bool {
 	last := s.present()
 	select {
-	case <-last.child.ended:
+	case <-last.child.Ended:
 	case <-ctx.Done():
-		last.child.kill()
-		<-last.child.ended
+		last.child.Kill()
+		<-last.child.Ended
 	}
 	next := &life{number: last.number + 1, up: make(chan struct{})}
 	s.mu.Lock()
@@ -92,7 +94,7 @@ func (s *keeper) again(ctx context.Context) bool {
 	case stopped:
 		err = errors.New("the server is stopped")
 	case !doomed:
-		err = fmt.Errorf("the server ended by itself (%v)", last.child.cmd.ProcessState)
+		err = fmt.Errorf("the server ended by itself (%v)", last.child.Cmd.ProcessState)
 	default:
 		if err = s.start(ctx, next); err == nil {
 			return true
@@ -125,7 +127,7 @@ func (s *keeper) await(ctx context.Context) (*life, error) {
 // awaitNext returns the life after this one, when it serves.
 func (s *keeper) awaitNext(ctx context.Context, last *life) (*life, error) {
 	select {
-	case <-last.child.ended:
+	case <-last.child.Ended:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -147,7 +149,7 @@ func (s *keeper) doom() *life {
 }
 
 // kill sends SIGKILL to the server that serves.
-func (s *keeper) kill() { s.doom().child.kill() }
+func (s *keeper) kill() { s.doom().child.Kill() }
 
 // stop ends it in order.
 func (s *keeper) stop() error {
@@ -156,10 +158,10 @@ func (s *keeper) stop() error {
 	l.stopped = true
 	s.mu.Unlock()
 	if l.child != nil {
-		if err := l.child.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			l.child.kill() // a system without the signal
+		if err := l.child.Cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			l.child.Kill() // a system without the signal
 		}
-		late := time.AfterFunc(stopTime, l.child.kill)
+		late := time.AfterFunc(stopTime, l.child.Kill)
 		defer late.Stop()
 	}
 	<-s.closed

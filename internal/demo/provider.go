@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -197,26 +196,4 @@ type served struct {
 func (c *served) Close() error {
 	defer c.done()
 	return c.Conn.Close()
-}
-
-// remoteProvider is the provider as the demo sees it.
-type remoteProvider struct {
-	url    string
-	ledger string // its file
-}
-
-func (r *remoteProvider) order(ctx context.Context, o order) error {
-	return exchangeJSON(ctx, http.MethodPut, r.url+"/demo/order", o, nil)
-}
-
-// charges asks for its ledger, as a person does who looks at its pages. What
-// was sent to it before is in there.
-func (r *remoteProvider) charges(ctx context.Context) (all []Charge, err error) {
-	err = exchangeJSON(ctx, http.MethodGet, r.url+"/charges", nil, &all)
-	return all, err
-}
-
-// guard names the server's process; zero when there is none.
-func (r *remoteProvider) guard(ctx context.Context, pid int) error {
-	return exchangeJSON(ctx, http.MethodPut, r.url+"/demo/server", pid, nil)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/semel-dev/semel/client"
+	"github.com/semel-dev/semel/internal/child"
 	"github.com/semel-dev/semel/server"
 )
 
@@ -65,16 +66,16 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 	if o.Broken {
 		args = append(args, ProviderBroken)
 	}
-	c, err := spawn(ctx, o.Binary, log, args...)
+	c, err := child.Spawn(ctx, child.Options{Log: log}, o.Binary, args...)
 	if err != nil {
 		return nil, fmt.Errorf("the provider: %w", withLog(err, log.Name()))
 	}
-	d.provider = &remoteProvider{url: c.url, ledger: args[1]}
+	d.provider = &remoteProvider{url: c.First, ledger: args[1]}
 	defer func() {
-		_ = c.stdin.Close() // it ends by that
-		late := time.AfterFunc(stopTime, c.kill)
+		_ = c.Stdin.Close() // it ends by that
+		late := time.AfterFunc(stopTime, c.Kill)
 		defer late.Stop()
-		<-c.ended
+		<-c.Ended
 	}()
 	config := filepath.Join(o.Dir, "semel.yaml")
 	if err := os.WriteFile(config, d.config(), 0o600); err != nil {
