@@ -68,7 +68,7 @@ func runDemo(ctx context.Context, o demoOptions, p *printer) (err error) {
 	if o.Binary, err = os.Executable(); err != nil {
 		return err
 	}
-	remove, err := demoDir(&o.Dir)
+	remove, err := runDir("demo", "--keep", &o.Dir)
 	if err != nil {
 		return err
 	}
@@ -119,28 +119,6 @@ func demoTeller(o *demoOptions, p *printer, text *demo.Text) func() error {
 }
 
 var errInterrupted = errors.New("interrupted")
-
-// demoDir makes the directory of a run: one that is kept, or a temporary one. That
-// is removed, unless somebody must see what went wrong.
-func demoDir(dir *string) (remove func(error) error, err error) {
-	if *dir == "" {
-		*dir, err = os.MkdirTemp("", "semel-demo-")
-		return func(err error) error {
-			if err != nil && !errors.Is(err, errInterrupted) {
-				return fmt.Errorf("%w; look into %s", err, *dir)
-			}
-			return errors.Join(err, os.RemoveAll(*dir))
-		}, err
-	}
-	if err := os.MkdirAll(*dir, 0o700); err != nil {
-		return nil, fmt.Errorf("--keep: %w", err)
-	}
-	entries, err := os.ReadDir(*dir)
-	if err == nil && len(entries) > 0 {
-		return nil, usageError{fmt.Errorf("--keep %s: it is not empty; name a new directory", *dir)}
-	}
-	return func(err error) error { return err }, err
-}
 
 // demoProviderCommand is the provider's process of the demo.
 func demoProviderCommand() *cobra.Command {

@@ -20,6 +20,8 @@ const (
 	exitUsage    = 2
 	exitRejected = 3
 	exitUnknown  = 4
+
+	exitInconclusive = 2 // of torture: nothing was proved
 )
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -32,7 +34,7 @@ func run(args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), benchCommand(), demoCommand(), demoProviderCommand(), configCommand(), versionCommand())
+	root.AddCommand(serveCommand(), benchCommand(), demoCommand(), demoProviderCommand(), tortureCommand(), torturePartCommand(), configCommand(), versionCommand())
 	root.SetArgs(args)
 	root.AddCommand(clientCommands()...)
 	err := root.Execute()
@@ -70,6 +72,10 @@ func exitCode(err error) int {
 		return exitOK
 	case !errors.As(err, &f):
 		return exitUsage
+	}
+	var nothing inconclusive
+	if errors.As(err, &nothing) {
+		return exitInconclusive
 	}
 	var after afterwardsError
 	if errors.As(err, &after) {

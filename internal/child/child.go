@@ -25,13 +25,16 @@ type Process struct {
 type Options struct {
 	Log  io.Writer    // what it writes to standard error goes there
 	Line func(string) // is told the lines of its standard output, one at a time
-	Env  []string     // variables in addition
+	Own  bool         // it heads a process group of its own
 }
 
 // Start starts a program and does not wait for it.
 func Start(o Options, binary string, args ...string) (*Process, error) {
 	p := &Process{Cmd: exec.Command(binary, args...), Ended: make(chan struct{})}
-	p.Cmd.Env, p.Cmd.Stderr = append(environment(), o.Env...), o.Log
+	p.Cmd.Env, p.Cmd.Stderr = environment(), o.Log
+	if o.Own {
+		ownGroup(p.Cmd)
+	}
 	var err error
 	if p.Stdin, err = p.Cmd.StdinPipe(); err != nil {
 		return nil, err

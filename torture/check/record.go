@@ -1,0 +1,148 @@
+package check
+
+// The format of a history. A reader refuses another version.
+const Version = 1
+
+// ManifestFile is the one file of a history that is no lines.
+const ManifestFile = "run.json"
+
+// Manifest says what was played.
+type Manifest struct {
+	Version  int      `json:"version"`
+	Run      string   `json:"run"` // the prefix of all keys and accounts
+	Seed     uint64   `json:"seed"`
+	Started  string   `json:"started"` // RFC 3339
+	Took     int64    `json:"took_ns"`
+	Server   string   `json:"server"` // the command that was run, or that it was running already
+	Files    []string `json:"files"`
+	Policies []string `json:"policies"` // of the effects that were called
+	Goal     Goal     `json:"goal"`
+}
+
+// Goal is what makes a run conclusive.
+type Goal struct {
+	Operations int `json:"operations"`
+	Kills      int `json:"kills"`
+	// Parts of the operations, in percent.
+	Duplicates  float64 `json:"duplicates"`
+	LostReplies float64 `json:"lost_replies"`
+}
+
+// The types of records.
+const (
+	Invoke = "invoke" // a client sends a request
+	OK     = "ok"     // it was answered: done
+	Fail   = "fail"   // it was answered: rejected, or not done
+	Info   = "info"   // its effect is not known
+	Drain  = "drain"  // a client has sent every undecided key again until it was decided
+	Fault  = "fault"  // something was broken on purpose
+	Effect = "effect" // the outside world did what it was asked
+	Call   = "call"   // the outside world was asked, and did nothing
+	Probed = "probe"  // the outside world was asked what it did
+	Settle = "settle" // the operator settled a doubt
+	State  = "state"  // an account at the end
+	Doubt  = "doubt"  // a doubt that is left at the end
+	Dead   = "dead"   // a dead letter that is left at the end
+	Looked = "looked" // the operator has looked for doubts and dead letters at the end
+	End    = "end"    // the file's last line
+)
+
+// Record is a line. Which members it has depends on its type.
+type Record struct {
+	Type string `json:"type"`
+	At   int64  `json:"at"` // nanoseconds since the run began
+
+	ID string `json:"id,omitempty"` // of a request, in invoke, ok, fail, info
+
+	// What is asked for: invoke, and as the outside world heard it: effect, call.
+	Key    string `json:"key,omitempty"`    // the idempotency key
+	Op     string `json:"op,omitempty"`     // credit, debit, transfer, read, effect, malformed
+	Agent  string `json:"agent,omitempty"`  // type/id
+	Cents  int64  `json:"cents,omitempty"`  // the amount
+	To     string `json:"to,omitempty"`     // of a transfer: the other account, type/id
+	Policy string `json:"policy,omitempty"` // of an effect
+	Print  string `json:"print,omitempty"`  // fingerprint of operation and payload
+	Phase  string `json:"phase,omitempty"`  // why it is sent; load if it is not said
+
+	// What was answered: ok, fail, info.
+	Status   int    `json:"status,omitempty"`
+	Code     string `json:"code,omitempty"`
+	Kind     string `json:"kind,omitempty"` // not_done, rejected, unknown
+	Reply    string `json:"reply,omitempty"`
+	Replayed bool   `json:"replayed,omitempty"`
+	Balance  *int64 `json:"balance,omitempty"` // that the reply told; of a state too
+	Receipt  string `json:"receipt,omitempty"` // that the reply told; of an effect too
+	Text     string `json:"text,omitempty"`    // of a conflict: all that it said
+
+	// The outside world, and the operator: effect, call, probe, settle, doubt.
+	EffectKey  string `json:"effect_key,omitempty"`
+	Told       string `json:"told,omitempty"` // what the caller was answered: done, declined, nothing
+	Found      bool   `json:"found,omitempty"`
+	Resolution string `json:"resolution,omitempty"` // done, not_done
+
+	Pending int64 `json:"pending,omitempty"` // of a state
+
+	// What was broken, until when.
+	Fault string `json:"fault,omitempty"`
+	Until int64  `json:"until,omitempty"`
+
+	Left  int `json:"left,omitempty"`  // of drain: keys without a decision
+	Lines int `json:"lines,omitempty"` // of end: the lines before it
+}
+
+// The phases of a request.
+const (
+	PhaseLoad    = ""        // the first time, a repetition, a duplicate
+	PhaseAltered = "altered" // another payload under a key that is decided
+	PhaseDrain   = "drain"   // what was undecided when the load ended
+	PhaseAgain   = "again"   // everything that was decided, once more, at the end
+)
+
+// The operations.
+const (
+	OpCredit    = "credit"
+	OpDebit     = "debit"
+	OpTransfer  = "transfer"
+	OpRead      = "read"
+	OpEffect    = "effect"
+	OpMalformed = "malformed" // a body that no action takes
+)
+
+// The policies of effects.
+const (
+	Keyed      = "keyed"
+	Probe      = "probe"
+	AtMostOnce = "at_most_once"
+	Ask        = "ask"
+)
+
+// What the outside world told its caller.
+const (
+	ToldDone     = "done"
+	ToldDeclined = "declined" // no: nothing was done
+	ToldNothing  = "nothing"  // it closed the connection
+)
+
+// The faults.
+const (
+	FaultKill      = "kill"       // SIGKILL, until the server was ready again
+	FaultPause     = "pause"      // SIGSTOP, until SIGCONT
+	FaultCut       = "cut"        // a request did not arrive, or its connection was closed meanwhile
+	FaultDelay     = "delay"      // a request arrived later
+	FaultDuplicate = "duplicate"  // a request arrived twice
+	FaultLostReply = "lost_reply" // the reply did not arrive
+	FaultTwice     = "sent_twice" // a client sent a request twice at once
+)
+
+// Codes of answers that the rules speak of.
+const (
+	codeConflict = "idempotency_conflict"
+	codeInDoubt  = "in_doubt"
+	codeUnknown  = "outcome_unknown"
+	codeDead     = "dead"
+	codeInFlight = "in_flight"
+	codeFunds    = "insufficient_funds"
+
+	kindRejected = "rejected"
+	kindNotDone  = "not_done"
+)

@@ -1,0 +1,37 @@
+package torture
+
+import (
+	"encoding/json"
+	"os"
+
+	"github.com/semel-dev/semel/server"
+)
+
+// callTime is the timeout of the effects. What was not done is believed no
+// earlier, so that it is also how long the end takes.
+const callTime = "1s"
+
+// writeConfig writes the configuration of a server: an effect of each policy, and
+// a principal that may do everything. JSON is YAML too.
+func (s *stage) writeConfig(name string) error {
+	type m = map[string]any
+	effects := make(m)
+	for _, policy := range s.opt.Policies {
+		e := m{"url": s.ledgerURL + "/effects/" + policy, "policy": policy, "timeout": callTime, "allow_private": true}
+		if policy == "probe" {
+			e["probe_url"] = s.ledgerURL + "/probe/{key}"
+		}
+		effects[effectName+policy] = e
+	}
+	b, err := json.MarshalIndent(m{
+		"log":     m{"level": "warn"},
+		"effects": effects,
+		"auth": m{"principals": []m{{
+			"name": "torture", "roles": []string{"call", "read", "operator"}, "tokens": []string{server.HashToken(s.opt.Token)},
+		}}},
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, append(b, '\n'), 0o600)
+}

@@ -1,0 +1,168 @@
+package torture
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/semel-dev/semel/torture/check"
+)
+
+// drainers is how many ask at once at the end.
+const drainers = 16
+
+// pause is between two questions about what is undecided. A doubt takes a person.
+const pause = 50 * time.Millisecond
+
+// drain sends every undecided key again until it is decided. It returns how many
+// are not, after a long time.
+func (l *loader) drain() (left int) {
+	ctx, cancel := context.WithTimeout(context.Background(), draining)
+	defer cancel()
+	queue := l.undecided
+	l.undecided = nil
+	var next, open atomic.Int64
+	var all sync.WaitGroup
+	for range drainers {
+		all.Go(func() {
+			for {
+				n := int(next.Add(1)) - 1
+				if n >= len(queue) {
+					return
+				}
+				if o := queue[n]; l.decide(ctx, o) {
+					l.keep(&l.decided, o)
+				} else {
+					open.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return int(open.Load())
+}
+
+// decide sends a key again until it is decided, or ctx ends.
+func (l *loader) decide(ctx context.Context, o *operation) bool {
+	for {
+		if r := l.send(o, check.PhaseDrain, 0); final(&r) {
+			return true
+		}
+		if !sleep(ctx, pause) {
+			return false
+		}
+	}
+}
+
+// sleep says whether it was not interrupted.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// batchSize is how many calls go in one request of the last round.
+const batchSize = 100
+
+// again sends every key that was decided once more, many at a time: what was
+// acknowledged must still be there, and must not be done again. What cannot be
+// answered yet is asked for again.
+func (l *loader) again() {
+	ctx, cancel := context.WithTimeout(context.Background(), draining)
+	defer cancel()
+	for rest := l.decided; len(rest) > 0 && ctx.Err() == nil; {
+		var open []*operation
+		for len(rest) > 0 {
+			n := min(len(rest), batchSize)
+			open = append(open, l.batch(ctx, rest[:n])...)
+			rest = rest[n:]
+		}
+		if rest = open; len(rest) > 0 && !sleep(ctx, pause) {
+			return // the checker finds those that were not answered
+		}
+	}
+}
+
+// batchCall is a call in its object form.
+type batchCall struct {
+	Agent  string          `json:"agent"`
+	Action string          `json:"action"`
+	Key    string          `json:"key"`
+	Body   json.RawMessage `json:"body"`
+}
+
+// batch sends calls in one request, and returns those that were not decided.
+func (l *loader) batch(ctx context.Context, calls []*operation) (open []*operation) {
+	ids, wire := make([]string, len(calls)), make([]batchCall, len(calls))
+	for i, o := range calls {
+		ids[i], wire[i] = fmt.Sprintf("%d.%d", l.Number, l.ids.Add(1)), batchCall{o.agent, o.action, o.key, o.body(0)}
+		l.rec.write(o.invoke(ids[i], check.PhaseAgain, wire[i].Body, 0))
+	}
+	answers := l.batchAnswers(calls, wire)
+	at := l.rec.now()
+	for i := range answers {
+		r := &answers[i]
+		r.ID, r.At = ids[i], at
+		if l.rec.write(*r); !final(r) {
+			open = append(open, calls[i])
+		}
+	}
+	return open
+}
+
+func (l *loader) batchAnswers(calls []*operation, wire []batchCall) []check.Record {
+	answers := make([]check.Record, len(calls))
+	for i := range answers {
+		answers[i] = lostReply()
+	}
+	body, err := json.Marshal(wire)
+	if err != nil {
+		panic(err) // it is of our own making
+	}
+	req, err := l.newRequest(http.MethodPost, "/v1/calls", body)
+	if err != nil {
+		panic(err)
+	}
+	status, _, text, err := do(l.client, req)
+	var results []struct {
+		Status   int             `json:"status"`
+		Replayed bool            `json:"replayed"`
+		Reply    json.RawMessage `json:"reply"`
+		Problem  json.RawMessage `json:"problem"`
+	}
+	if err != nil || status != http.StatusOK || json.Unmarshal(text, &results) != nil || len(results) != len(calls) {
+		return answers
+	}
+	for i, r := range results {
+		one := []byte(r.Reply)
+		if r.Status != http.StatusOK {
+			one = r.Problem
+		}
+		answers[i] = answered(calls[i], r.Status, one, r.Replayed)
+	}
+	return answers
+}
+
+// newRequest makes a request that the transport does not send again by itself.
+func newRequest(ctx context.Context, method, url string, body []byte) (*http.Request, error) {
+	if body == nil {
+		return http.NewRequestWithContext(ctx, method, url, nil)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.GetBody = nil
+	req.Header.Set("Content-Type", "application/json")
+	return req, nil
+}

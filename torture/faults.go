@@ -1,0 +1,95 @@
+package torture
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/semel-dev/semel/torture/check"
+)
+
+const (
+	// One pause for so many kills, and how long it takes.
+	killsAPause  = 8
+	longestPause = 150 * time.Millisecond
+	// stalled is how long nothing may be played before something is wrong with
+	// the torture itself.
+	stalled = 2 * time.Minute
+)
+
+// torment breaks the server until it was killed as often as it should and enough
+// was played. Kills are spread evenly, with jitter, over the operations, or over
+// the time if that was asked for.
+func (s *stage) torment(ctx context.Context) error {
+	rng := rand.New(rand.NewPCG(s.opt.Seed, 2))
+	for i := range s.opt.Kills {
+		share := (float64(i) + rng.Float64()) / float64(s.opt.Kills)
+		if err := s.reach(ctx, share, i); err != nil {
+			return err
+		}
+		if s.canPause() && i%killsAPause == 0 {
+			if err := s.pauseServer(ctx, time.Duration(rng.Int64N(int64(longestPause)))); err != nil {
+				return err
+			}
+		}
+		if err := s.killServer(ctx); err != nil {
+			return err
+		}
+	}
+	return s.reach(ctx, 1, s.opt.Kills)
+}
+
+func (s *stage) canPause() bool { return canPause && s.server.process != nil }
+
+// reach returns when a share of the operations and of the time is over.
+func (s *stage) reach(ctx context.Context, share float64, kills int) error {
+	due := s.began.Add(time.Duration(share * float64(s.opt.Duration)))
+	want := int64(share * float64(s.opt.Operations))
+	if s.opt.Duration > 0 && share < 1 {
+		want = 0 // by time alone
+	}
+	for {
+		n := s.tally.total()
+		s.opt.Progress(int(n), s.opt.Operations, s.describe(n, kills))
+		late := time.Until(due)
+		if n >= want && late <= 0 {
+			return s.server.ended()
+		}
+		var timer <-chan time.Time
+		if n >= want {
+			timer = time.After(late)
+		}
+		select {
+		case <-s.tally.changed:
+		case <-timer:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(stalled):
+			return errStalled
+		}
+	}
+}
+
+// killServer kills it and starts it again.
+func (s *stage) killServer(ctx context.Context) error {
+	r := check.Record{Type: check.Fault, Fault: check.FaultKill, At: s.rec.now()}
+	if err := s.server.kill(ctx); err != nil {
+		return err
+	}
+	if err := s.server.start(ctx); err != nil {
+		return err
+	}
+	r.Until = s.rec.now()
+	s.rec.write(r)
+	return nil
+}
+
+func (s *stage) pauseServer(ctx context.Context, d time.Duration) error {
+	r := check.Record{Type: check.Fault, Fault: check.FaultPause, At: s.rec.now()}
+	if err := s.server.pause(ctx, d); err != nil {
+		return err
+	}
+	r.Until = s.rec.now()
+	s.rec.write(r)
+	return nil
+}

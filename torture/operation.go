@@ -1,0 +1,119 @@
+package torture
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/google/uuid"
+
+	"github.com/semel-dev/semel/torture/check"
+)
+
+// operation is what one key is for.
+type operation struct {
+	key, kind, agent, action string
+	to                       string // of a transfer, the other account's id
+	cents                    int64
+	policy, how              string // of an effect
+}
+
+// The agents. Those of effects are the server's own.
+const (
+	accountType = "account/"
+	effectType  = "effects/"
+	effectName  = "torture-" // and the policy
+)
+
+// account is the name of an account of this run.
+func account(run string, n int) string { return fmt.Sprintf("%s-%d", run, n) }
+
+// accountsFor is how many accounts a run has: enough that they do not all wait
+// for each other, few enough that operations of each meet.
+func accountsFor(clients int) int { return max(4, clients/2) }
+
+// maker makes the operations of one caller.
+type maker struct {
+	rng      *rand.Rand
+	run      string
+	name     string // of the caller
+	accounts int
+	policies []string
+	made     int
+}
+
+// next makes an operation.
+func (m *maker) next() *operation {
+	m.made++
+	o := &operation{key: m.key(), agent: accountType + account(m.run, m.rng.IntN(m.accounts))}
+	x := m.rng.IntN(100)
+	switch {
+	case x < 8:
+		o.kind, o.key = check.OpRead, ""
+	case x < 10:
+		o.kind, o.action = check.OpMalformed, "credit"
+	case x < 28 && len(m.policies) > 0:
+		m.effect(o)
+	case x < 38:
+		o.kind, o.action, o.cents, o.to = check.OpTransfer, "transfer", 1+m.rng.Int64N(100), account(m.run, m.rng.IntN(m.accounts))
+	case x < 68:
+		o.kind, o.action, o.cents = check.OpDebit, "debit", 1+m.rng.Int64N(120)
+	default:
+		o.kind, o.action, o.cents = check.OpCredit, "credit", 1+m.rng.Int64N(100)
+	}
+	return o
+}
+
+func (m *maker) effect(o *operation) {
+	o.kind, o.action, o.cents = check.OpEffect, "run", 1+m.rng.Int64N(100)
+	o.policy = m.policies[m.rng.IntN(len(m.policies))]
+	o.agent = effectType + effectName + o.policy
+	switch x := m.rng.IntN(100); {
+	case x < 5:
+		o.how = howLose
+	case x < 9:
+		o.how = howDrop
+	case x < 13:
+		o.how = howDecline
+	case x < 30:
+		o.how = howSlow
+	default:
+		o.how = howDone
+	}
+}
+
+// key is a new one: every other carries its own time, the rest tell whose they
+// are. The server finds its way by different ways for both.
+func (m *maker) key() string {
+	if m.made%2 == 0 {
+		if id, err := uuid.NewV7(); err == nil {
+			return id.String()
+		}
+	}
+	return fmt.Sprintf("%s-%s-%d", m.run, m.name, m.made)
+}
+
+// body is what is sent; another amount makes it another payload.
+func (o *operation) body(more int64) []byte {
+	switch o.kind {
+	case check.OpMalformed:
+		return []byte(`{"cents":"many"}`)
+	case check.OpTransfer:
+		return fmt.Appendf(nil, `{"to":%q,"cents":%d}`, o.to, o.cents+more)
+	case check.OpEffect:
+		return fmt.Appendf(nil, `{"op":%q,"cents":%d,"how":%q}`, o.key, o.cents+more, o.how)
+	}
+	return fmt.Appendf(nil, `{"cents":%d}`, o.cents+more)
+}
+
+// invoke is the record of a request.
+func (o *operation) invoke(id, phase string, body []byte, altered int64) check.Record {
+	sum := sha256.Sum256(append([]byte(o.agent+"\n"+o.action+"\n"), body...))
+	rec := check.Record{Type: check.Invoke, ID: id, Key: o.key, Op: o.kind, Agent: o.agent, Cents: o.cents + altered, Policy: o.policy,
+		Print: hex.EncodeToString(sum[:8]), Phase: phase}
+	if o.to != "" {
+		rec.To = accountType + o.to
+	}
+	return rec
+}

@@ -1,0 +1,166 @@
+package torture
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/semel-dev/semel/torture/check"
+)
+
+// How often the network does what it should not, in percent, besides losing
+// replies.
+const (
+	cutRate, delayRate, duplicateRate = 1.0, 2.0, 2.0
+	longestDelay                      = 40 * time.Millisecond
+	longestBody                       = 64 << 20
+)
+
+// proxyConfig is what the proxy is told.
+type proxyConfig struct {
+	File        string  `json:"file"`
+	Epoch       int64   `json:"epoch"`
+	Target      string  `json:"target"`
+	Seed        uint64  `json:"seed"`
+	LostReplies float64 `json:"lost_replies"`
+}
+
+// proxy is a network that nobody should trust. It never tries again by itself.
+type proxy struct {
+	proxyConfig
+	rec    *recorder
+	client *http.Transport
+	calm   atomic.Bool // it does nothing any more that it should not
+
+	mu  sync.Mutex
+	rng *rand.Rand
+	all sync.WaitGroup // requests that go on after their client was cut off
+}
+
+// runProxy is the proxy's process.
+func runProxy(c proxyConfig, talk conversation) error {
+	rec, err := newRecorder(c.File, c.Epoch)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	p := &proxy{proxyConfig: c, rec: rec, rng: rand.New(rand.NewPCG(c.Seed, 1)),
+		client: &http.Transport{MaxIdleConnsPerHost: maxClients, DisableCompression: true, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}}
+	srv := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = srv.Serve(listener) }() // it ends with the process
+	if err := talk.say("http://" + listener.Addr().String()); err != nil {
+		return err
+	}
+	for {
+		command, _, err := talk.next()
+		if err != nil {
+			break
+		}
+		if command == "calm" {
+			p.calm.Store(true)
+			p.all.Wait() // what is still on its way
+			if err := talk.say("calm"); err != nil {
+				return err
+			}
+		}
+	}
+	err = srv.Close()
+	p.all.Wait()
+	return errors.Join(err, rec.close())
+}
+
+// fate draws what becomes of a request, and how long something takes.
+func (p *proxy) fate() (what string, wait time.Duration) {
+	if p.calm.Load() {
+		return "", 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wait = time.Duration(p.rng.Int64N(int64(longestDelay)))
+	x := p.rng.Float64() * 100
+	for _, f := range []struct {
+		what string
+		rate float64
+	}{{check.FaultLostReply, p.LostReplies}, {check.FaultCut, cutRate}, {check.FaultDelay, delayRate}, {check.FaultDuplicate, duplicateRate}} {
+		if x < f.rate {
+			return f.what, wait
+		}
+		x -= f.rate
+	}
+	return "", wait
+}
+
+// ServeHTTP passes a request on, or not.
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, longestBody))
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	what, wait := p.fate()
+	if what != "" {
+		p.rec.write(check.Record{Type: check.Fault, Fault: what, Key: strings.Trim(r.Header.Get("Idempotency-Key"), `"`)})
+	}
+	switch what {
+	case check.FaultCut:
+		if wait > longestDelay/2 { // else it does not even arrive
+			p.aside(r, body)
+		}
+		panic(http.ErrAbortHandler)
+	case check.FaultDelay:
+		time.Sleep(wait)
+	case check.FaultDuplicate:
+		p.aside(r, body)
+	}
+	res, reply, err := p.forward(r.Context(), r, body)
+	if err != nil || what == check.FaultLostReply {
+		panic(http.ErrAbortHandler)
+	}
+	for name, values := range res.Header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(res.StatusCode)
+	_, _ = w.Write(reply) // the client may be gone
+}
+
+// aside sends a request whose answer nobody hears.
+func (p *proxy) aside(r *http.Request, body []byte) {
+	copied := r.Clone(context.Background())
+	p.all.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		_, _, _ = p.forward(ctx, copied, body) // so it is
+	})
+}
+
+func (p *proxy) forward(ctx context.Context, r *http.Request, body []byte) (*http.Response, []byte, error) {
+	out, err := http.NewRequestWithContext(ctx, r.Method, p.Target+r.URL.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(body) > 0 {
+		out.GetBody = nil // or the transport tries again by itself
+	}
+	for name, values := range r.Header {
+		if name != "Connection" {
+			out.Header[name] = values
+		}
+	}
+	res, err := p.client.RoundTrip(out)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer res.Body.Close()
+	reply, err := io.ReadAll(io.LimitReader(res.Body, longestBody))
+	return res, reply, err
+}

@@ -1,0 +1,243 @@
+package torture
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/semel-dev/semel/server"
+	"github.com/semel-dev/semel/torture/check"
+)
+
+var errStalled = fmt.Errorf("nothing was played for %v; the machine may be too busy, or the server refuses everything", stalled)
+
+// The files of a run, besides those of package check.
+const (
+	dataDir    = "data"
+	configFile = "semel.yaml"
+	logFile    = "processes.log"
+)
+
+// stage is a run.
+type stage struct {
+	opt       Options
+	run       string
+	epoch     int64
+	began     time.Time
+	log       *os.File
+	rec       *recorder // of the conductor: faults, and what the operator did
+	files     []string
+	parts     []*part
+	server    *keeper
+	ledgerURL string
+	ledger    *part
+	proxy     *part
+	clients   []*part
+	tally     *tally
+}
+
+// Run plays a torture and writes its history into the directory; package check
+// judges it. An error means that it could not be played to its end, which is no
+// verdict. No process is left when it returns.
+func Run(ctx context.Context, o Options) (err error) {
+	if o.Token == "" && o.Target == "" {
+		o.Token = server.NewToken()
+	}
+	if o.Policies == nil && o.Target == "" {
+		o.Policies = AllPolicies()
+	}
+	s := &stage{opt: o, began: time.Now(), tally: newTally()}
+	s.epoch = s.began.UnixNano()
+	rng := rand.New(rand.NewPCG(o.Seed, uint64(s.epoch)))
+	s.run = fmt.Sprintf("t%06x", rng.Uint32()&0xffffff)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if s.log, err = os.Create(filepath.Join(o.Dir, logFile)); err != nil {
+		return err
+	}
+	defer s.log.Close()
+	if s.rec, err = newRecorder(s.file("conductor.jsonl"), s.epoch); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.end()) }()
+	if err := s.raise(ctx, cancel); err != nil {
+		return err
+	}
+	if err := s.play(ctx); err != nil {
+		return err
+	}
+	return s.manifest()
+}
+
+// raise starts everything.
+func (s *stage) raise(ctx context.Context, cancel context.CancelCauseFunc) error {
+	var err error
+	addr := s.opt.LedgerAddr
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	s.ledger, err = s.startPart(ctx, partLedger, ledgerConfig{s.file("ledger.jsonl"), s.epoch, addr}, nil)
+	if err != nil {
+		return err
+	}
+	s.ledgerURL = s.ledger.First
+	if err := s.raiseServer(ctx); err != nil {
+		return err
+	}
+	s.proxy, err = s.startPart(ctx, partProxy, proxyConfig{s.file("proxy.jsonl"), s.epoch, s.server.url, s.opt.Seed, s.opt.LostReplies}, func(string) { s.tally.say("calm") })
+	if err != nil {
+		return err
+	}
+	const callersEach = 16
+	processes := min(4, (s.opt.Clients+callersEach-1)/callersEach)
+	for i := range processes {
+		config := loaderConfig{
+			File: s.file(fmt.Sprintf("client-%d.jsonl", i)), Epoch: s.epoch, URL: s.proxy.First, Token: s.opt.Token, Run: s.run, Seed: s.opt.Seed,
+			Number: i, Callers: (s.opt.Clients + i) / processes, Accounts: accountsFor(s.opt.Clients), Policies: s.opt.Policies, Duplicates: s.opt.Duplicates,
+		}
+		p, err := s.startPart(ctx, partClient, config, func(line string) { s.tally.hear(i, line) })
+		if err != nil {
+			return err
+		}
+		s.clients = append(s.clients, p)
+	}
+	for _, p := range s.parts {
+		go func() { // none of them may end before it is told to
+			<-p.Ended
+			cancel(fmt.Errorf("the %s ended by itself (%v); see %s", p.role, p.Cmd.ProcessState, s.log.Name()))
+		}()
+	}
+	return nil
+}
+
+func (s *stage) raiseServer(ctx context.Context) error {
+	s.server = &keeper{url: strings.TrimRight(s.opt.Target, "/"), log: s.log, killWith: s.opt.KillWith,
+		guard: func(pid int) error { return s.ledger.tell("server", pid) }}
+	if s.opt.Target == "" {
+		addr, err := freeAddr()
+		if err != nil {
+			return err
+		}
+		config := filepath.Join(s.opt.Dir, configFile)
+		if err := s.writeConfig(config); err != nil {
+			return err
+		}
+		words := s.opt.Exec
+		if len(words) == 0 {
+			words = append([]string{s.opt.Binary}, strings.Fields(DefaultExec)...)
+		}
+		fill := strings.NewReplacer("{config}", config, "{data}", filepath.Join(s.opt.Dir, dataDir), "{addr}", addr)
+		for _, w := range words {
+			s.server.command = append(s.server.command, fill.Replace(w))
+		}
+		s.server.url = "http://" + addr
+	}
+	if err := s.server.start(ctx); err != nil {
+		return fmt.Errorf("the server: %w; see %s", err, s.log.Name())
+	}
+	return nil
+}
+
+// play is the run: load and faults, the drain, one more kill, and the last round.
+func (s *stage) play(ctx context.Context) error {
+	if err := s.tellClients("load"); err != nil {
+		return err
+	}
+	if err := s.torment(ctx); err != nil {
+		return err
+	}
+	s.opt.Progress(0, 0, "the network is calm, doubts are settled, undecided keys are sent again")
+	if err := s.proxy.tell("calm"); err != nil {
+		return err
+	}
+	if err := s.tally.await(ctx, "calm", 1); err != nil {
+		return err
+	}
+	o, err := newOperator(s.rec, s.server.url, s.opt.Token, s.ledgerURL, s.run)
+	if err != nil {
+		return err
+	}
+	if err := s.drain(ctx, o); err != nil {
+		return err
+	}
+	if s.opt.Kills > 0 { // what is decided must be on the disk
+		if err := s.killServer(ctx); err != nil {
+			return err
+		}
+	}
+	s.opt.Progress(0, 0, "every key is sent once more")
+	if err := s.tellClients("again"); err != nil {
+		return err
+	}
+	if err := s.tally.await(ctx, "finished", len(s.clients)); err != nil {
+		return err
+	}
+	return o.look(ctx, accountsFor(s.opt.Clients), s.opt.Target == "")
+}
+
+// drain has the clients ask for what is undecided while the operator settles
+// doubts.
+func (s *stage) drain(ctx context.Context, o *operator) error {
+	if err := s.tellClients("drain"); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	var settled error
+	var operator sync.WaitGroup
+	operator.Go(func() { settled = o.settle(ctx, done) })
+	err := s.tally.await(ctx, "drained", len(s.clients))
+	close(done)
+	operator.Wait()
+	return errors.Join(err, settled)
+}
+
+func (s *stage) tellClients(command string) error {
+	for _, c := range s.clients {
+		if err := c.tell(command); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end stops everything, the server before those that it talks to.
+func (s *stage) end() (err error) {
+	if s.server != nil && s.server.process != nil {
+		err = s.server.stop()
+	}
+	for i := len(s.parts) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.parts[i].finish())
+	}
+	return errors.Join(err, s.rec.close())
+}
+
+// manifest says what was played.
+func (s *stage) manifest() error {
+	m := check.Manifest{
+		Version: check.Version, Run: s.run, Seed: s.opt.Seed, Started: s.began.UTC().Format(time.RFC3339), Took: s.rec.now(),
+		Server: strings.Join(s.server.command, " "), Policies: s.opt.Policies,
+		Goal: check.Goal{Operations: s.opt.Operations, Kills: s.opt.Kills, Duplicates: s.opt.Duplicates, LostReplies: s.opt.LostReplies},
+	}
+	if s.opt.Target != "" {
+		m.Server = "running already"
+	}
+	for _, f := range s.files {
+		m.Files = append(m.Files, filepath.Base(f))
+	}
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.opt.Dir, check.ManifestFile), append(b, '\n'), 0o600)
+}
+
+func (s *stage) describe(played int64, kills int) string {
+	return fmt.Sprintf("%d operations, %d of %d kills", played, kills, s.opt.Kills)
+}
