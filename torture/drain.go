@@ -20,10 +20,12 @@ const drainers = 16
 const pause = 50 * time.Millisecond
 
 // drain sends every undecided key again until it is decided. It returns how many
-// are not, after a long time.
+// are not, when none was for a long time.
 func (l *loader) drain() (left int) {
-	ctx, cancel := context.WithTimeout(context.Background(), draining)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	late := time.AfterFunc(stuck, cancel)
+	defer late.Stop()
 	queue := l.undecided
 	l.undecided = nil
 	var next, open atomic.Int64
@@ -36,6 +38,7 @@ func (l *loader) drain() (left int) {
 					return
 				}
 				if o := queue[n]; l.decide(ctx, o) {
+					late.Reset(stuck)
 					l.keep(&l.decided, o)
 				} else {
 					open.Add(1)
@@ -78,17 +81,22 @@ const batchSize = 100
 // acknowledged must still be there, and must not be done again. What cannot be
 // answered yet is asked for again.
 func (l *loader) again() {
-	ctx, cancel := context.WithTimeout(context.Background(), draining)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	for rest := l.decided; len(rest) > 0 && ctx.Err() == nil; {
+	late := time.AfterFunc(stuck, cancel)
+	defer late.Stop()
+	for rest := l.decided; len(rest) > 0; {
 		var open []*operation
 		for len(rest) > 0 {
 			n := min(len(rest), batchSize)
-			open = append(open, l.batch(ctx, rest[:n])...)
-			rest = rest[n:]
+			more := l.batch(rest[:n])
+			if len(more) < n {
+				late.Reset(stuck)
+			}
+			open, rest = append(open, more...), rest[n:]
 		}
 		if rest = open; len(rest) > 0 && !sleep(ctx, pause) {
-			return // the checker finds those that were not answered
+			return // the checker finds those that were not decided again
 		}
 	}
 }
@@ -102,7 +110,7 @@ type batchCall struct {
 }
 
 // batch sends calls in one request, and returns those that were not decided.
-func (l *loader) batch(ctx context.Context, calls []*operation) (open []*operation) {
+func (l *loader) batch(calls []*operation) (open []*operation) {
 	ids, wire := make([]string, len(calls)), make([]batchCall, len(calls))
 	for i, o := range calls {
 		ids[i], wire[i] = fmt.Sprintf("%d.%d", l.Number, l.ids.Add(1)), batchCall{o.agent, o.action, o.key, o.body(0)}

@@ -39,8 +39,9 @@ const (
 	// patience is how often a caller asks for what is in flight before it goes on
 	// to the next operation. At the end it comes back.
 	patience = 2
-	// draining bounds the end: what is not decided then never will be.
-	draining = 90 * time.Second
+	// stuck is how long nothing may be decided at the end: what is not decided then
+	// never will be.
+	stuck = 30 * time.Second
 )
 
 // loader is a process of clients. Each of its callers makes an operation after

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"path/filepath"
@@ -31,6 +32,85 @@ func TestSelfTest(t *testing.T) {
 	}
 	if !codes[Inconclusive] {
 		t.Error("nothing is inconclusive")
+	}
+}
+
+// Every reason for which a history can be refused is tried, but one: that the
+// search for an order takes too long.
+func TestEveryCodeIsTried(t *testing.T) {
+	t.Parallel()
+	f, err := parser.ParseFile(token.NewFileSet(), "report.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := map[string]bool{CodeUnclear: true}
+	for _, c := range cases {
+		tried[c.want] = true
+	}
+	codes := 0
+	ast.Inspect(f, func(n ast.Node) bool {
+		v, ok := n.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(v.Names[0].Name, "Code") {
+			return true
+		}
+		codes++
+		if code, _ := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value); !tried[code] {
+			t.Errorf("no doctored history is refused for %s", code)
+		}
+		return true
+	})
+	if codes < 30 {
+		t.Errorf("only %d codes were found", codes)
+	}
+}
+
+// A doctored history shows the least that contradicts itself, and says where.
+func TestEvidence(t *testing.T) {
+	t.Parallel()
+	h := cleanHistory()
+	h.arrives(Effect, "ask", Ask, ToldDone)
+	r, err := judgeSource(h.open, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"VIOLATION effect_doubled: the effect ask (ask, 7 cents) took effect 2 times", `client-0.jsonl:`, `"receipt":"receipt of ask"`,
+		`ledger.jsonl:`, `"told":"done"`, "VIOLATED  2 times",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, text.String())
+		}
+	}
+}
+
+// The page has the violations and needs nothing else; what a server wrote does
+// not get out of its place.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	h := cleanHistory()
+	h.answer("c1", 1).Text = `{"cents":"<script>alert(1)</script>"}`
+	r, err := judgeSource(h.open, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := r.WriteHTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	for _, want := range []string{"The promise was broken", CodeConflictLeak, "\\u003cscript", `<rect class="kill"`, `<rect class="pause"`, "</html>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	for _, never := range []string{"<script", "http://", "https://", "src=", "<link"} {
+		if strings.Contains(page, never) {
+			t.Errorf("the page has %q", never)
+		}
 	}
 }
 

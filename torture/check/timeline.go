@@ -29,6 +29,9 @@ func (h *history) timeline() timeline {
 		return &t.Buckets[min(max(int(float64(when)/float64(t.Length)*buckets), 0), buckets-1)]
 	}
 	for _, r := range h.requests {
+		if r.phase == PhaseAgain {
+			continue // so many at once would dwarf the rest
+		}
 		switch r.answered {
 		case OK:
 			at(r.ret).OK++
