@@ -74,8 +74,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// batchSize is how many calls go in one request of the last round.
-const batchSize = 100
+// lastBatch is how many calls go in one request of the last round.
+const lastBatch = 100
 
 // again sends every key that was decided once more, many at a time: what was
 // acknowledged must still be there, and must not be done again. What cannot be
@@ -88,8 +88,8 @@ func (l *loader) again() {
 	for rest := l.decided; len(rest) > 0; {
 		var open []*operation
 		for len(rest) > 0 {
-			n := min(len(rest), batchSize)
-			more := l.batch(rest[:n])
+			n := min(len(rest), lastBatch)
+			more := notFinal(rest[:n], l.batch(rest[:n], check.PhaseAgain))
 			if len(more) < n {
 				late.Reset(stuck)
 			}
@@ -109,23 +109,32 @@ type batchCall struct {
 	Body   json.RawMessage `json:"body"`
 }
 
-// batch sends calls in one request, and returns those that were not decided.
-func (l *loader) batch(calls []*operation) (open []*operation) {
-	ids, wire := make([]string, len(calls)), make([]batchCall, len(calls))
-	for i, o := range calls {
-		ids[i], wire[i] = fmt.Sprintf("%d.%d", l.Number, l.ids.Add(1)), batchCall{o.agent, o.action, o.key, o.body(0)}
-		l.rec.write(o.invoke(ids[i], check.PhaseAgain, wire[i].Body, 0))
-	}
-	answers := l.batchAnswers(calls, wire)
-	at := l.rec.now()
+// notFinal are the operations whose answers decide nothing.
+func notFinal(calls []*operation, answers []check.Record) (open []*operation) {
 	for i := range answers {
-		r := &answers[i]
-		r.ID, r.At = ids[i], at
-		if l.rec.write(*r); !final(r) {
+		if !final(&answers[i]) {
 			open = append(open, calls[i])
 		}
 	}
 	return open
+}
+
+// batch sends calls in one request, and writes down what became of each.
+func (l *loader) batch(calls []*operation, phase string) []check.Record {
+	ids, wire := make([]string, len(calls)), make([]batchCall, len(calls))
+	for i, o := range calls {
+		ids[i], wire[i] = fmt.Sprintf("%d.%d", l.Number, l.ids.Add(1)), batchCall{o.agent, o.action, o.key, o.body(0)}
+		rec := o.invoke(ids[i], phase, wire[i].Body, 0)
+		rec.Batch = len(calls)
+		l.rec.write(rec)
+	}
+	answers := l.batchAnswers(calls, wire)
+	at := l.rec.now()
+	for i := range answers {
+		answers[i].ID, answers[i].At = ids[i], at
+		l.rec.write(answers[i])
+	}
+	return answers
 }
 
 func (l *loader) batchAnswers(calls []*operation, wire []batchCall) []check.Record {
@@ -141,6 +150,7 @@ func (l *loader) batchAnswers(calls []*operation, wire []batchCall) []check.Reco
 	if err != nil {
 		panic(err)
 	}
+	req.Header.Set("Prefer", waitFor)
 	status, _, text, err := do(l.client, req)
 	var results []struct {
 		Status   int             `json:"status"`

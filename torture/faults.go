@@ -81,6 +81,7 @@ func (s *stage) killServer(ctx context.Context) error {
 	}
 	r.Until = s.rec.now()
 	s.rec.write(r)
+	s.rec.flush() // whoever looks while it runs sees it
 	return nil
 }
 

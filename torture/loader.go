@@ -24,7 +24,7 @@ type loaderConfig struct {
 	Seed       uint64   `json:"seed"`
 	Number     int      `json:"number"` // of this process
 	Callers    int      `json:"callers"`
-	Accounts   int      `json:"accounts"`
+	Clients    int      `json:"clients"` // callers of all processes
 	Policies   []string `json:"policies"`
 	Duplicates float64  `json:"duplicates"` // percent
 }
@@ -32,6 +32,10 @@ type loaderConfig struct {
 const (
 	// alteredRate is how many keys are used for another payload too, in percent.
 	alteredRate = 5.0
+	// batchRate is how often a caller sends batchSize operations in one request, in
+	// percent of its turns.
+	batchRate = 10.0
+	batchSize = 20
 	// requestTime bounds a request; the server answers in_flight long before.
 	requestTime = 20 * time.Second
 	// waitFor is what the server is asked to wait for an outcome.
@@ -54,9 +58,10 @@ type loader struct {
 	done   atomic.Int64 // operations that were played
 	stop   chan struct{}
 
-	mu        sync.Mutex
-	undecided []*operation
-	decided   []*operation
+	mu         sync.Mutex
+	undecided  []*operation
+	decided    []*operation
+	generation int // the last one of accounts that was used
 }
 
 // runLoader is the process of clients.
@@ -86,7 +91,7 @@ func runLoader(c loaderConfig, talk conversation) error {
 			close(l.stop)
 			load.Wait()
 			rec.write(check.Record{Type: check.Drain, Left: l.drain()})
-			err = talk.say("drained")
+			err = errors.Join(talk.say("generation", l.generation), talk.say("drained"))
 		case "again":
 			l.again()
 			rec.flush()
@@ -122,7 +127,8 @@ func (l *loader) report(talk conversation) {
 // caller is one client.
 func (l *loader) caller(i int) {
 	seed := uint64(l.Number*maxClients + i)
-	m := &maker{rng: rand.New(rand.NewPCG(l.Seed, seed)), run: l.Run, name: fmt.Sprint(l.Number, "-", i), accounts: l.Accounts, policies: l.Policies}
+	m := &maker{rng: rand.New(rand.NewPCG(l.Seed, seed)), run: l.Run, name: fmt.Sprint(l.Number, "-", i), accounts: accountsFor(l.Clients), policies: l.Policies}
+	m.span = max(1, operationsEach*m.accounts/l.Clients)
 	rng := rand.New(rand.NewPCG(l.Seed, ^seed))
 	for {
 		select {
@@ -130,26 +136,61 @@ func (l *loader) caller(i int) {
 			return
 		default:
 		}
-		o := m.next()
-		l.play(o, rng)
-		if o.kind != check.OpRead {
-			l.done.Add(1)
+		if rng.Float64()*100 < batchRate {
+			l.playBatch(m, rng)
+		} else {
+			l.play(m.next(), rng)
 		}
+		l.mu.Lock()
+		l.generation = max(l.generation, m.generation())
+		l.mu.Unlock()
 	}
 }
 
 // play sends an operation until it is decided, or must wait for the end.
 func (l *loader) play(o *operation, rng *rand.Rand) {
-	var last check.Record
 	if o.kind != check.OpRead && rng.Float64()*100 < l.Duplicates {
-		last = l.twice(o)
+		l.finish(o, l.twice(o), rng)
 	} else {
-		last = l.send(o, check.PhaseLoad, 0)
+		l.finish(o, l.send(o, check.PhaseLoad, 0), rng)
 	}
+}
+
+// playBatch sends many operations in one request, or twice so at once. Those that
+// are not decided then are sent again by themselves.
+func (l *loader) playBatch(m *maker, rng *rand.Rand) {
+	var all []*operation
+	for len(all) < batchSize {
+		if o := m.next(); o.kind != check.OpRead {
+			all = append(all, o)
+		}
+	}
+	var answers, others []check.Record
+	if rng.Float64()*100 < l.Duplicates {
+		for _, o := range all {
+			l.rec.write(check.Record{Type: check.Fault, Fault: check.FaultTwice, Key: o.key})
+		}
+		var both sync.WaitGroup
+		both.Go(func() { others = l.batch(all, check.PhaseLoad) })
+		answers = l.batch(all, check.PhaseLoad)
+		both.Wait()
+	} else {
+		answers = l.batch(all, check.PhaseLoad)
+		others = answers
+	}
+	for i, o := range all {
+		l.finish(o, better(answers[i], others[i]), rng)
+	}
+}
+
+// finish goes on with an operation that was answered for the first time.
+func (l *loader) finish(o *operation, last check.Record, rng *rand.Rand) {
+	if o.kind == check.OpRead {
+		return
+	}
+	defer l.done.Add(1)
 	for asked := 1; ; asked++ {
 		switch {
-		case o.kind == check.OpRead:
-			return
 		case final(&last):
 			l.keep(&l.decided, o)
 			if rng.Float64()*100 < alteredRate {
@@ -195,7 +236,12 @@ func (l *loader) twice(o *operation) check.Record {
 	both.Go(func() { other = l.send(o, check.PhaseLoad, 0) })
 	one := l.send(o, check.PhaseLoad, 0)
 	both.Wait()
-	// A refusal of one says nothing of the other.
+	return better(one, other)
+}
+
+// better is the answer of two that says more. A refusal of one request says
+// nothing of the other.
+func better(one, other check.Record) check.Record {
 	if final(&other) || one.Type == check.Fail && !final(&one) {
 		return other
 	}

@@ -27,11 +27,18 @@ const (
 )
 
 // account is the name of an account of this run.
-func account(run string, n int) string { return fmt.Sprintf("%s-%d", run, n) }
+func account(run string, generation, n int) string {
+	return fmt.Sprintf("%s-%d-%d", run, generation, n)
+}
 
-// accountsFor is how many accounts a run has: enough that they do not all wait
-// for each other, few enough that operations of each meet.
+// accountsFor is how many accounts are used at a time: enough that operations do
+// not all wait for each other, few enough that operations of each meet.
 func accountsFor(clients int) int { return max(4, clients/2) }
+
+// operationsEach is how many operations an account gets before another one takes
+// its place: the search for their order takes time and room that grow with the
+// square of them.
+const operationsEach = 4000
 
 // maker makes the operations of one caller.
 type maker struct {
@@ -40,13 +47,19 @@ type maker struct {
 	name     string // of the caller
 	accounts int
 	policies []string
+	span     int // operations of this caller in one generation of accounts
 	made     int
 }
+
+// generation is the one of the accounts that are used now.
+func (m *maker) generation() int { return m.made / m.span }
+
+func (m *maker) account() string { return account(m.run, m.generation(), m.rng.IntN(m.accounts)) }
 
 // next makes an operation.
 func (m *maker) next() *operation {
 	m.made++
-	o := &operation{key: m.key(), agent: accountType + account(m.run, m.rng.IntN(m.accounts))}
+	o := &operation{key: m.key(), agent: accountType + m.account()}
 	x := m.rng.IntN(100)
 	switch {
 	case x < 8:
@@ -56,7 +69,7 @@ func (m *maker) next() *operation {
 	case x < 28 && len(m.policies) > 0:
 		m.effect(o)
 	case x < 38:
-		o.kind, o.action, o.cents, o.to = check.OpTransfer, "transfer", 1+m.rng.Int64N(100), account(m.run, m.rng.IntN(m.accounts))
+		o.kind, o.action, o.cents, o.to = check.OpTransfer, "transfer", 1+m.rng.Int64N(100), m.account()
 	case x < 68:
 		o.kind, o.action, o.cents = check.OpDebit, "debit", 1+m.rng.Int64N(120)
 	default:

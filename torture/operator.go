@@ -18,17 +18,16 @@ import (
 type operator struct {
 	*recorder
 	client *client.Client
-	ledger string // its URL
-	run    string
+	ledger string          // its URL
 	seen   map[string]bool // doubts, and after which attempt
 }
 
-func newOperator(rec *recorder, server, token, ledger, run string) (*operator, error) {
+func newOperator(rec *recorder, server, token, ledger string) (*operator, error) {
 	c, err := client.New(server, &client.Options{Token: token, BackoffMax: time.Second})
 	if err != nil {
 		return nil, err
 	}
-	return &operator{rec, c, ledger, run, make(map[string]bool)}, nil
+	return &operator{rec, c, ledger, make(map[string]bool)}, nil
 }
 
 // settle settles doubts until done is closed.
@@ -102,19 +101,14 @@ func (o *operator) books(ctx context.Context, key string) (int, []byte, error) {
 	return status, body, err
 }
 
-// look writes down what is left: the balance of each account, doubts and dead
-// letters.
-func (o *operator) look(ctx context.Context, accounts int, all bool) error {
-	for i := range accounts {
-		if err := o.state(ctx, accountType+account(o.run, i)); err != nil {
-			return err
-		}
-	}
+// look writes down which doubts and dead letters are left; if all is not said,
+// they may be of somebody else.
+func (o *operator) look(ctx context.Context, all bool) error {
 	for doubt, err := range o.client.Doubts(ctx) {
 		if err != nil {
 			return err
 		}
-		if all { // else it may be of somebody else
+		if all {
 			o.write(check.Record{Type: check.Doubt, EffectKey: doubt.Key})
 		}
 	}
@@ -130,6 +124,7 @@ func (o *operator) look(ctx context.Context, accounts int, all bool) error {
 	return nil
 }
 
+// state writes down what is left in an account.
 func (o *operator) state(ctx context.Context, agent string) error {
 	var a struct {
 		Cents   int64 `json:"cents"`

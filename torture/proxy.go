@@ -42,7 +42,6 @@ type proxy struct {
 
 	mu  sync.Mutex
 	rng *rand.Rand
-	all sync.WaitGroup // requests that go on after their client was cut off
 }
 
 // runProxy is the proxy's process.
@@ -69,15 +68,12 @@ func runProxy(c proxyConfig, talk conversation) error {
 		}
 		if command == "calm" {
 			p.calm.Store(true)
-			p.all.Wait() // what is still on its way
 			if err := talk.say("calm"); err != nil {
 				return err
 			}
 		}
 	}
-	err = srv.Close()
-	p.all.Wait()
-	return errors.Join(err, rec.close())
+	return errors.Join(srv.Close(), rec.close())
 }
 
 // fate draws what becomes of a request, and how long something takes.
@@ -135,12 +131,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // aside sends a request whose answer nobody hears.
 func (p *proxy) aside(r *http.Request, body []byte) {
-	copied := r.Clone(context.Background())
-	p.all.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	copied := r.Clone(ctx)
+	go func() { // it ends with the process, if not before
 		defer cancel()
-		_, _, _ = p.forward(ctx, copied, body) // so it is
-	})
+		_, _, _ = p.forward(ctx, copied, body)
+	}()
 }
 
 func (p *proxy) forward(ctx context.Context, r *http.Request, body []byte) (*http.Response, []byte, error) {

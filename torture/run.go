@@ -100,7 +100,7 @@ func (s *stage) raise(ctx context.Context, cancel context.CancelCauseFunc) error
 	for i := range processes {
 		config := loaderConfig{
 			File: s.file(fmt.Sprintf("client-%d.jsonl", i)), Epoch: s.epoch, URL: s.proxy.First, Token: s.opt.Token, Run: s.run, Seed: s.opt.Seed,
-			Number: i, Callers: (s.opt.Clients + i) / processes, Accounts: accountsFor(s.opt.Clients), Policies: s.opt.Policies, Duplicates: s.opt.Duplicates,
+			Number: i, Callers: (s.opt.Clients + i) / processes, Clients: s.opt.Clients, Policies: s.opt.Policies, Duplicates: s.opt.Duplicates,
 		}
 		p, err := s.startPart(ctx, partClient, config, func(line string) { s.tally.hear(i, line) })
 		if err != nil {
@@ -160,7 +160,7 @@ func (s *stage) play(ctx context.Context) error {
 	if err := s.tally.await(ctx, "calm", 1); err != nil {
 		return err
 	}
-	o, err := newOperator(s.rec, s.server.url, s.opt.Token, s.ledgerURL, s.run)
+	o, err := newOperator(s.rec, s.server.url, s.opt.Token, s.ledgerURL)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,14 @@ func (s *stage) play(ctx context.Context) error {
 	if err := s.tally.await(ctx, "finished", len(s.clients)); err != nil {
 		return err
 	}
-	return o.look(ctx, accountsFor(s.opt.Clients), s.opt.Target == "")
+	for generation := range s.tally.generation() + 1 {
+		for n := range accountsFor(s.opt.Clients) {
+			if err := o.state(ctx, accountType+account(s.run, generation, n)); err != nil {
+				return err
+			}
+		}
+	}
+	return o.look(ctx, s.opt.Target == "")
 }
 
 // drain has the clients ask for what is undecided while the operator settles

@@ -12,6 +12,7 @@ type tally struct {
 	mu      sync.Mutex
 	played  map[int]int64
 	said    map[string]int
+	newest  int           // generation of accounts
 	changed chan struct{} // has an element when something was said
 }
 
@@ -30,7 +31,22 @@ func (t *tally) hear(client int, line string) {
 		}
 		return
 	}
+	if n, ok := strings.CutPrefix(line, "generation "); ok {
+		if n, err := strconv.Atoi(n); err == nil {
+			t.mu.Lock()
+			t.newest = max(t.newest, n)
+			t.mu.Unlock()
+		}
+		return
+	}
 	t.say(line)
+}
+
+// generation is the last one of accounts that a client used.
+func (t *tally) generation() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.newest
 }
 
 // say counts a word.

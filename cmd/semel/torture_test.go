@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/semel-dev/semel/server"
 	"github.com/semel-dev/semel/torture/check"
@@ -140,6 +144,98 @@ func TestTortureOfATarget(t *testing.T) {
 	r, code, _ := tortured(t, "--target", p.url, "--operations", "300", "--clients", "4")
 	if code != exitOK || r.Verdict != check.Clean || r.Counts.Faults[check.FaultKill] != 0 || r.Counts.ByKind[check.OpEffect] != 0 {
 		t.Errorf("exit code %d, verdict %s %q, %+v", code, r.Verdict, r.Lacking, r.Counts)
+	}
+}
+
+// With a command that kills it and starts it again, a target is killed too.
+func TestTortureKillsATarget(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes a while")
+	}
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("without a shell there is no --kill-with")
+	}
+	dir := t.TempDir()
+	addr := fixedPort(t, rand.New(rand.NewPCG(rand.Uint64(), 0)))
+	script := filepath.Join(dir, "again")
+	text := fmt.Sprintf("kill -9 $(cat %[1]s/pid)\n%[2]s serve --data %[1]s/data --listen %[3]s </dev/null >/dev/null 2>&1 & echo $! > %[1]s/pid\n", dir, binary, addr)
+	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := exec.Command(binary, "serve", "--data", filepath.Join(dir, "data"), "--listen", addr)
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := filepath.Join(dir, "pid")
+	if err := os.WriteFile(pid, fmt.Append(nil, server.Process.Pid), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		last, err := os.ReadFile(pid)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(last)))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if p, err := os.FindProcess(n); err == nil {
+			_ = p.Kill()
+		}
+		_ = server.Wait()
+	})
+	r, code, _ := tortured(t, "--target", "http://"+addr, "--kill-with", sh+" "+script, "--kills", "2", "--operations", "300", "--clients", "4")
+	if code != exitOK || r.Verdict != check.Clean || r.Counts.Faults[check.FaultKill] != 3 {
+		t.Errorf("exit code %d, verdict %s %q, %+v", code, r.Verdict, r.Lacking, r.Counts)
+	}
+}
+
+// Whoever interrupts a torture, or kills it, leaves nobody behind: neither clients
+// nor the server, which would keep its directory locked.
+func TestTortureLeavesNobodyBehind(t *testing.T) {
+	t.Parallel()
+	for name, sig := range map[string]os.Signal{"interrupted": os.Interrupt, "killed": os.Kill} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "run")
+			cmd := exec.Command(binary, "torture", "--dir", dir, "--duration", "10m", "--kills", "0")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			deadline := time.Now().Add(time.Minute)
+			within := func(what string, happened func() bool) {
+				t.Helper()
+				for !happened() {
+					if time.Now().After(deadline) {
+						t.Fatalf("%s did not happen", what)
+					}
+					time.Sleep(10 * time.Millisecond) // nothing tells
+				}
+			}
+			grown := func() bool {
+				info, err := os.Stat(filepath.Join(dir, "client-0.jsonl"))
+				return err == nil && info.Size() > 0
+			}
+			within("the load", grown)
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // how is in its state
+			if code := cmd.ProcessState.ExitCode(); name == "interrupted" && code != exitInconclusive {
+				t.Errorf("exit code %d", code)
+			}
+			within("the end of the server", func() bool {
+				return exec.Command(binary, "list", "account", "--limit", "1", "--data", filepath.Join(dir, "data")).Run() == nil
+			})
+			within("the end of the clients", func() bool {
+				b, err := os.ReadFile(filepath.Join(dir, "client-0.jsonl"))
+				return err == nil && bytes.Contains(b, []byte(`"type":"end"`))
+			})
+		})
 	}
 }
 

@@ -68,7 +68,7 @@ func (r *request) transient() bool {
 	case "connection_lost", "overloaded", "canceled", "closed", "store_unavailable", "commit_unknown", "storage_full":
 		return true
 	}
-	return false
+	return strings.HasPrefix(r.code, "http_5") // of whatever stands before the server
 }
 
 func outcome(r *request) string {

@@ -16,6 +16,7 @@ type request struct {
 	op      *operation
 	altered bool
 	phase   string
+	batch   int   // calls in the same request
 	call    int64 // when it was sent
 	callAt  place
 

@@ -142,7 +142,7 @@ func (r *reader) record(rec *Record, at place) {
 }
 
 func (r *reader) invoke(rec *Record, at place) {
-	q := &request{id: rec.ID, phase: r.intern(rec.Phase), altered: rec.Phase == PhaseAltered, call: rec.At, callAt: at, retAt: nowhere}
+	q := &request{id: rec.ID, phase: r.intern(rec.Phase), batch: max(rec.Batch, 1), altered: rec.Phase == PhaseAltered, call: rec.At, callAt: at, retAt: nowhere}
 	if was := r.byID[rec.ID]; was != nil || rec.ID == "" {
 		places := []place{at}
 		if was != nil {

@@ -64,6 +64,8 @@ type Record struct {
 	Print  string `json:"print,omitempty"`  // fingerprint of operation and payload
 	Phase  string `json:"phase,omitempty"`  // why it is sent; load if it is not said
 
+	Batch int `json:"batch,omitempty"` // calls that are in the same request, this one too
+
 	// What was answered: ok, fail, info.
 	Status   int    `json:"status,omitempty"`
 	Code     string `json:"code,omitempty"`
