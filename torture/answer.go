@@ -23,9 +23,12 @@ type problem struct {
 // maxText bounds what is kept of a conflict's text.
 const maxText = 2000
 
+// codeLost is of requests whose answer did not come.
+const codeLost = "connection_lost"
+
 // lostReply is the record of a request that was not answered.
 func lostReply() check.Record {
-	return check.Record{Type: check.Info, Code: "connection_lost", Kind: "unknown"}
+	return check.Record{Type: check.Info, Code: codeLost, Kind: "unknown"}
 }
 
 // answered is the record of an answer.

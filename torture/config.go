@@ -7,9 +7,14 @@ import (
 	"github.com/semel-dev/semel/server"
 )
 
-// callTime is the timeout of the effects. What was not done is believed no
-// earlier, so that it is also how long the end takes.
-const callTime = "1s"
+const (
+	// callTime is the timeout of the effects. What was not done is believed no
+	// earlier, so that it is also how long the end takes.
+	callTime = "2s"
+	// attempts are so many that a keyed effect is never given up and in doubt
+	// because a busy machine let its calls time out.
+	attempts = 1000
+)
 
 // writeConfig writes the configuration of a server: an effect of each policy, and
 // a principal that may do everything. JSON is YAML too.
@@ -17,7 +22,7 @@ func (s *stage) writeConfig(name string) error {
 	type m = map[string]any
 	effects := make(m)
 	for _, policy := range s.opt.Policies {
-		e := m{"url": s.ledgerURL + "/effects/" + policy, "policy": policy, "timeout": callTime, "allow_private": true}
+		e := m{"url": s.ledgerURL + "/effects/" + policy, "policy": policy, "timeout": callTime, "attempts": attempts, "allow_private": true}
 		if policy == "probe" {
 			e["probe_url"] = s.ledgerURL + "/probe/{key}"
 		}

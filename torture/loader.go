@@ -45,7 +45,7 @@ const (
 	patience = 2
 	// stuck is how long nothing may be decided at the end: what is not decided then
 	// never will be.
-	stuck = 30 * time.Second
+	stuck = time.Minute
 )
 
 // loader is a process of clients. Each of its callers makes an operation after
@@ -156,8 +156,8 @@ func (l *loader) play(o *operation, rng *rand.Rand) {
 	}
 }
 
-// playBatch sends many operations in one request, or twice so at once. Those that
-// are not decided then are sent again by themselves.
+// playBatch sends many operations in one request, or twice so at once, until there
+// is an answer. Those that are not decided then are sent again by themselves.
 func (l *loader) playBatch(m *maker, rng *rand.Rand) {
 	var all []*operation
 	for len(all) < batchSize {
@@ -178,9 +178,42 @@ func (l *loader) playBatch(m *maker, rng *rand.Rand) {
 		answers = l.batch(all, check.PhaseLoad)
 		others = answers
 	}
-	for i, o := range all {
-		l.finish(o, better(answers[i], others[i]), rng)
+	for i := range all {
+		answers[i] = better(answers[i], others[i])
 	}
+	for !l.stopped() {
+		rest := unheard(answers)
+		if len(rest) == 0 {
+			break
+		}
+		time.Sleep(shortPause(rng))
+		var again []*operation
+		for _, i := range rest {
+			again = append(again, all[i])
+		}
+		for k, a := range l.batch(again, check.PhaseLoad) {
+			answers[rest[k]] = a
+		}
+	}
+	for i, o := range all {
+		l.finish(o, answers[i], rng)
+	}
+}
+
+// unheard are the places of answers that did not come, or that the server was too
+// busy to give.
+func unheard(answers []check.Record) (all []int) {
+	for i := range answers {
+		if a := &answers[i]; a.Code == codeLost || busy(a) {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// shortPause is between two attempts. The server is back, or not so busy, soon.
+func shortPause(rng *rand.Rand) time.Duration {
+	return 5*time.Millisecond + time.Duration(rng.Int64N(int64(20*time.Millisecond)))
 }
 
 // finish goes on with an operation that was answered for the first time.
@@ -207,7 +240,7 @@ func (l *loader) finish(o *operation, last check.Record, rng *rand.Rand) {
 			return
 		}
 		if last.Code != "in_flight" { // which waits by itself
-			time.Sleep(5*time.Millisecond + time.Duration(rng.Int64N(int64(20*time.Millisecond))))
+			time.Sleep(shortPause(rng))
 		}
 		last = l.send(o, check.PhaseLoad, 0)
 	}
