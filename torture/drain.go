@@ -6,60 +6,57 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/semel-dev/semel/torture/check"
 )
 
-// drainers is how many ask at once at the end.
-const drainers = 16
-
 // pause is between two questions about what is undecided. A doubt takes a person.
 const pause = 50 * time.Millisecond
 
+// lastBatch is how many calls go in one request at the end.
+const lastBatch = 100
+
 // drain sends every undecided key again until it is decided. It returns how many
-// are not, when none was for a long time.
+// are not.
 func (l *loader) drain() (left int) {
+	open := l.undecided
+	l.undecided = nil
+	return l.decide(open, check.PhaseDrain, func(o *operation) { l.keep(&l.decided, o) })
+}
+
+// again sends every key that was decided once more: what was acknowledged must
+// still be there, and must not be done again. The checker finds those that are
+// not decided as before.
+func (l *loader) again() { l.decide(l.decided, check.PhaseAgain, func(*operation) {}) }
+
+// decide sends keys, many at a time, until all are decided. It gives up when none
+// was for a long time, and returns how many are left.
+func (l *loader) decide(rest []*operation, phase string, decided func(*operation)) (left int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	late := time.AfterFunc(stuck, cancel)
 	defer late.Stop()
-	queue := l.undecided
-	l.undecided = nil
-	var next, open atomic.Int64
-	var all sync.WaitGroup
-	for range drainers {
-		all.Go(func() {
-			for {
-				n := int(next.Add(1)) - 1
-				if n >= len(queue) {
-					return
-				}
-				if o := queue[n]; l.decide(ctx, o) {
+	for len(rest) > 0 {
+		var open []*operation
+		for len(rest) > 0 {
+			n := min(len(rest), lastBatch)
+			answers := l.batch(rest[:n], phase)
+			for i, o := range rest[:n] {
+				if final(&answers[i]) {
 					late.Reset(stuck)
-					l.keep(&l.decided, o)
+					decided(o)
 				} else {
-					open.Add(1)
+					open = append(open, o)
 				}
 			}
-		})
-	}
-	all.Wait()
-	return int(open.Load())
-}
-
-// decide sends a key again until it is decided, or ctx ends.
-func (l *loader) decide(ctx context.Context, o *operation) bool {
-	for {
-		if r := l.send(o, check.PhaseDrain, 0); final(&r) {
-			return true
+			rest = rest[n:]
 		}
-		if !sleep(ctx, pause) {
-			return false
+		if rest = open; len(rest) > 0 && !sleep(ctx, pause) {
+			break
 		}
 	}
+	return len(rest)
 }
 
 // sleep says whether it was not interrupted.
@@ -74,49 +71,12 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// lastBatch is how many calls go in one request of the last round.
-const lastBatch = 100
-
-// again sends every key that was decided once more, many at a time: what was
-// acknowledged must still be there, and must not be done again. What cannot be
-// answered yet is asked for again.
-func (l *loader) again() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	late := time.AfterFunc(stuck, cancel)
-	defer late.Stop()
-	for rest := l.decided; len(rest) > 0; {
-		var open []*operation
-		for len(rest) > 0 {
-			n := min(len(rest), lastBatch)
-			more := notFinal(rest[:n], l.batch(rest[:n], check.PhaseAgain))
-			if len(more) < n {
-				late.Reset(stuck)
-			}
-			open, rest = append(open, more...), rest[n:]
-		}
-		if rest = open; len(rest) > 0 && !sleep(ctx, pause) {
-			return // the checker finds those that were not decided again
-		}
-	}
-}
-
 // batchCall is a call in its object form.
 type batchCall struct {
 	Agent  string          `json:"agent"`
 	Action string          `json:"action"`
 	Key    string          `json:"key"`
 	Body   json.RawMessage `json:"body"`
-}
-
-// notFinal are the operations whose answers decide nothing.
-func notFinal(calls []*operation, answers []check.Record) (open []*operation) {
-	for i := range answers {
-		if !final(&answers[i]) {
-			open = append(open, calls[i])
-		}
-	}
-	return open
 }
 
 // batch sends calls in one request, and writes down what became of each.
