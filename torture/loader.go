@@ -231,18 +231,23 @@ func (l *loader) finish(o *operation, last check.Record, rng *rand.Rand) {
 			}
 			return
 		case last.Type == check.Fail && !busy(&last):
-			if o.kind != check.OpMalformed {
-				l.keep(&l.undecided, o) // which should not be
-			}
+			l.later(o) // which should not be
 			return
 		case last.Code == "in_doubt", last.Code == "in_flight" && asked > patience, l.stopped():
-			l.keep(&l.undecided, o)
+			l.later(o)
 			return
 		}
 		if last.Code != "in_flight" { // which waits by itself
 			time.Sleep(shortPause(rng))
 		}
 		last = l.send(o, check.PhaseLoad, 0)
+	}
+}
+
+// later keeps an operation for the end. What is malformed is never decided.
+func (l *loader) later(o *operation) {
+	if o.kind != check.OpMalformed {
+		l.keep(&l.undecided, o)
 	}
 }
 
