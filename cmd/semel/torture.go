@@ -291,8 +291,10 @@ func torturePartCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			// A terminal's interrupt goes to all processes; the torture decides when this one ends.
-			signal.Ignore(os.Interrupt)
+			// A terminal's interrupt goes to all processes; the torture decides when this
+			// one ends. If it is killed, nobody reads what we say, and our file is ended
+			// all the same.
+			signal.Ignore(os.Interrupt, syscall.SIGPIPE)
 			if err := torture.Part(args[0], cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
 				return failure{err}
 			}
