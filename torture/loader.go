@@ -186,7 +186,7 @@ func (l *loader) playBatch(m *maker, rng *rand.Rand) {
 		if len(rest) == 0 {
 			break
 		}
-		time.Sleep(shortPause(rng))
+		time.Sleep(4 * shortPause(rng)) // a batch weighs more
 		var again []*operation
 		for _, i := range rest {
 			again = append(again, all[i])

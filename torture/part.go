@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -78,8 +76,7 @@ func (c conversation) say(words ...any) error {
 // part is a process of the torture as the conductor sees it.
 type part struct {
 	*child.Process
-	role  string
-	lines chan string // what it said after the first line
+	role string
 }
 
 // startPart starts one and returns when it is ready. What it says afterwards goes
@@ -136,16 +133,8 @@ func (p *part) finish() error {
 	return nil
 }
 
-// open makes a file of the history.
+// file names a file of the history.
 func (s *stage) file(name string) string {
 	s.files = append(s.files, name)
 	return filepath.Join(s.opt.Dir, name)
-}
-
-// ignoreEnd makes the end of a conversation no error.
-func ignoreEnd(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) {
-		return nil
-	}
-	return err
 }
