@@ -30,8 +30,9 @@ func (l *loader) drain() (left int) {
 // not decided as before.
 func (l *loader) again() { l.decide(l.decided, check.PhaseAgain, func(*operation) {}) }
 
-// decide sends keys, many at a time, until all are decided. It gives up when none
-// was for a long time, and returns how many are left.
+// decide sends keys, many at a time, until all are decided. It gives up what is
+// refused, and everything when none was decided for a long time, and returns how
+// many are left.
 func (l *loader) decide(rest []*operation, phase string, decided func(*operation)) (left int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -43,10 +44,13 @@ func (l *loader) decide(rest []*operation, phase string, decided func(*operation
 			n := min(len(rest), lastBatch)
 			answers := l.batch(rest[:n], phase)
 			for i, o := range rest[:n] {
-				if final(&answers[i]) {
+				switch a := &answers[i]; {
+				case final(a):
 					late.Reset(stuck)
 					decided(o)
-				} else {
+				case a.Type == check.Fail && !busy(a):
+					left++ // the next answer would be the same; the checker will say what it thinks
+				default:
 					open = append(open, o)
 				}
 			}
@@ -56,7 +60,7 @@ func (l *loader) decide(rest []*operation, phase string, decided func(*operation
 			break
 		}
 	}
-	return len(rest)
+	return left + len(rest)
 }
 
 // sleep says whether it was not interrupted.

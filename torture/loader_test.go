@@ -85,17 +85,18 @@ func newTestLoader(t *testing.T, url string) *loader {
 	return &loader{loaderConfig: loaderConfig{URL: url}, rec: rec, stop: make(chan struct{}), client: &http.Client{Timeout: requestTime}}
 }
 
-// The end asks for all that is undecided, again and again, and what is decided
-// does not wait for what is not.
+// The end asks for all that is undecided, again and again. What is decided does
+// not wait for what is not, and nobody waits for what is refused.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	var round atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		const doubt = `{"status":409,"problem":{"code":"in_doubt","kind":"unknown"}}`
 		const done = `{"status":200,"replayed":true,"reply":{"cents":5}}`
+		const refused = `{"status":404,"problem":{"code":"unknown_effect","kind":"not_done"}}`
 		switch round.Add(1) {
 		case 1:
-			fmt.Fprintf(w, `[%s,%s,%s]`, doubt, done, doubt)
+			fmt.Fprintf(w, `[%s,%s,%s,%s]`, doubt, done, doubt, refused)
 		case 2:
 			fmt.Fprintf(w, `[%s,%s]`, doubt, done)
 		default:
@@ -104,10 +105,10 @@ func TestDrain(t *testing.T) {
 	}))
 	defer server.Close()
 	l := newTestLoader(t, server.URL)
-	for _, key := range []string{"a", "b", "c"} {
+	for _, key := range []string{"a", "b", "c", "d"} {
 		l.undecided = append(l.undecided, &operation{key: key, kind: check.OpCredit, agent: "account/a", action: "credit"})
 	}
-	if left := l.drain(); left != 0 || round.Load() != 3 {
+	if left := l.drain(); left != 1 || round.Load() != 3 {
 		t.Errorf("%d are left after %d rounds", left, round.Load())
 	}
 	var order []string
