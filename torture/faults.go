@@ -9,6 +9,9 @@ import (
 )
 
 const (
+	// One kill of so many comes at a random moment; the others right after an answer.
+	randomKills = 3
+	aiming      = 200 * time.Millisecond // how long an answer is waited for
 	// One pause for so many kills, and how long it takes.
 	killsAPause  = 8
 	longestPause = 150 * time.Millisecond
@@ -32,11 +35,37 @@ func (s *stage) torment(ctx context.Context) error {
 				return err
 			}
 		}
+		if i%randomKills != 0 {
+			if err := s.aim(ctx); err != nil {
+				return err
+			}
+		}
 		if err := s.killServer(ctx); err != nil {
 			return err
 		}
 	}
 	return s.reach(ctx, 1, s.opt.Kills)
+}
+
+// aim returns when a client has just been answered: an answer that left before what
+// it says was written is wrong from the next moment on.
+func (s *stage) aim(ctx context.Context) error {
+	late := time.NewTimer(aiming)
+	defer late.Stop()
+	before := s.tally.count("hit")
+	if err := s.tellClients("aim"); err != nil {
+		return err
+	}
+	for s.tally.count("hit") == before {
+		select {
+		case <-s.tally.changed:
+		case <-late.C:
+			return nil // it is busy; then at a random moment
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 func (s *stage) canPause() bool { return canPause && s.server.process != nil }

@@ -34,7 +34,7 @@ const (
 	alteredRate = 5.0
 	// batchRate is how often a caller sends batchSize operations in one request, in
 	// percent of its turns.
-	batchRate = 10.0
+	batchRate = 2.0
 	batchSize = 20
 	// requestTime bounds a request; the server answers in_flight long before.
 	requestTime = 20 * time.Second
@@ -57,6 +57,8 @@ type loader struct {
 	ids    atomic.Int64
 	done   atomic.Int64 // operations that were played
 	stop   chan struct{}
+	aimed  atomic.Bool // the conductor waits for an answer, to kill the server at once
+	talk   conversation
 
 	mu         sync.Mutex
 	undecided  []*operation
@@ -71,7 +73,7 @@ func runLoader(c loaderConfig, talk conversation) error {
 		return err
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 2 * c.Callers, DisableCompression: true}
-	l := &loader{loaderConfig: c, rec: rec, stop: make(chan struct{}), client: &http.Client{Transport: transport, Timeout: requestTime}}
+	l := &loader{loaderConfig: c, rec: rec, talk: talk, stop: make(chan struct{}), client: &http.Client{Transport: transport, Timeout: requestTime}}
 	if err := talk.say("ready"); err != nil {
 		return err
 	}
@@ -87,6 +89,8 @@ func runLoader(c loaderConfig, talk conversation) error {
 				load.Go(func() { l.caller(i) })
 			}
 			go l.report(talk)
+		case "aim":
+			l.aimed.Store(true)
 		case "drain":
 			close(l.stop)
 			load.Wait()
@@ -297,6 +301,9 @@ func (l *loader) send(o *operation, phase string, more int64) check.Record {
 	}
 	l.rec.write(o.invoke(id, phase, body, more))
 	rec := l.exchange(o, req)
+	if rec.Type == check.OK && !rec.Replayed && o.kind != check.OpRead && l.aimed.CompareAndSwap(true, false) {
+		_ = l.talk.say("hit") // if nobody listens, nobody is killed
+	}
 	rec.ID, rec.At = id, l.rec.now()
 	l.rec.write(rec)
 	return rec

@@ -74,13 +74,17 @@ func (t *tally) total() (n int64) {
 	return n
 }
 
+// count is how often a word was said.
+func (t *tally) count(word string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.said[word]
+}
+
 // await returns when a word was said so often.
 func (t *tally) await(ctx context.Context, word string, times int) error {
 	for {
-		t.mu.Lock()
-		n := t.said[word]
-		t.mu.Unlock()
-		if n >= times {
+		if t.count(word) >= times {
 			return nil
 		}
 		select {
