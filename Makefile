@@ -6,9 +6,9 @@ SOAK     ?= 10m
 SEED     ?=
 
 # Packages with goroutines of their own; the race detector slows the others for nothing.
-RACE = . ./internal/demo/... ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./bench/... ./semeltest/... ./cmd/...
+RACE = . ./internal/demo/... ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./bench/... ./semeltest/... ./torture/... ./internal/child/... ./cmd/...
 
-.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix soak bench demo
+.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix torture torture-mutants soak bench demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,8 +55,14 @@ sim: ## drive the core through seeded faults; SEED=n repeats one run (OPS=, FAUL
 matrix: ## every crash, cut and flipped bit of the embedded store (over an hour)
 	SEMEL_SOAK=1 $(GO) test -v -timeout 180m -run 'TestCrashAt|TestCut|TestHole|TestFlipped|TestUpgrade' ./internal/engine ./store/pebble
 
+torture: ## attack the server from outside and have it judged; EXEC= another one
+	$(GO) run ./cmd/semel torture --operations 100000 --kills 300 $(if $(EXEC),--exec '$(EXEC)')
+
+torture-mutants: ## torture catches servers with planted bugs; MUTANT= a binary
+	SEMEL_SOAK=1 SEMEL_MUTANT=$(MUTANT) $(GO) test -count=1 -timeout 30m -v -run TestTortureCatches ./cmd/semel
+
 soak: ## the long searches, and memory over SOAK
-	SEMEL_SOAK=1 $(GO) test -timeout 120m ./internal/core ./internal/engine ./store/... ./cmd/...
+	SEMEL_SOAK=1 $(GO) test -timeout 240m -v ./internal/core ./internal/sim ./internal/engine ./store/... ./cmd/...
 	$(GO) run ./bench/cmd -soak $(SOAK)
 
 bench: ## measure this machine: engine, raw store and disk, in one run
