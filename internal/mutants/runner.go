@@ -32,7 +32,7 @@ type Result struct {
 	Missed  []string `json:"missed,omitempty"` // tests that were to find it and passed
 	Seeds   []uint64 `json:"seeds,omitempty"`  // that each run of the simulation needed; 0 if it found nothing
 	Median  uint64   `json:"median_seeds,omitempty"`
-	Error   string   `json:"error,omitempty"`        // why nothing can be said of it
+	Error   string   `json:"error,omitempty"` // why nothing can be said of it
 	Seconds float64  `json:"seconds"`
 }
 
