@@ -60,7 +60,7 @@ func Provide(ledger string, broken bool, in io.Reader, out io.Writer) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return errors.Join(err, p.killServer(), p.book.f.Close())
+	return errors.Join(err, p.killServer(), srv.Close(), p.book.f.Close())
 }
 
 func (p *provider) handler() http.Handler {

@@ -24,6 +24,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // roleVar says which process the test binary is to be.
@@ -33,7 +35,7 @@ func TestMain(m *testing.M) {
 	roles := map[string]func() error{"outside": runOutside, "program": runProgram, "poison": runPoison}
 	role := os.Getenv(roleVar)
 	if role == "" {
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m) // it exits
 	}
 	go func() { // nobody is left behind when the test itself is killed
 		_, _ = io.Copy(io.Discard, os.Stdin)

@@ -1,0 +1,10 @@
+package bench
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// Whatever a test starts, it ends.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
