@@ -78,6 +78,35 @@ func (r *Runner) Run(ctx context.Context, m *Mutant) Result {
 	return res
 }
 
+// Try plants one mutant and runs all tests of a package, to see which of them
+// could be named as those that find it. The package's tests are to pass without.
+func (r *Runner) Try(ctx context.Context, m *Mutant, pkg string) Result {
+	began := time.Now()
+	res := Result{Name: m.Name, Fault: m.Fault, File: m.File}
+	overlay, err := m.overlay(r.opt.Root, r.dir)
+	if err == nil {
+		var bin string
+		if bin, err = r.build(ctx, pkg, overlay); err == nil {
+			var out []byte
+			res.Found, out, err = r.run(ctx, bin, pkg, "-test.short")
+			for _, failed := range failedTest.FindAllSubmatch(out, -1) {
+				res.By = append(res.By, string(failed[1]))
+			}
+			if res.Found && len(res.By) == 0 {
+				res.By = []string{"(a panic, or time was over)"}
+			}
+		}
+	}
+	if err != nil {
+		res.Found, res.Error = false, err.Error()
+	}
+	res.Seconds = time.Since(began).Seconds()
+	return res
+}
+
+// failedTest is how a test binary tells of a test that failed.
+var failedTest = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
+
 // test runs ordinary tests. Every one of them has to find the mutant: one that
 // does not is named, lest it be taken for more than it is.
 func (r *Runner) test(ctx context.Context, m *Mutant, overlay string, res *Result) error {

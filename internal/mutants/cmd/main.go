@@ -39,6 +39,7 @@ func run(ctx context.Context) (survived int, err error) {
 	only := flag.String("only", "", "a regular expression: mutants with such names")
 	within := flag.Duration("within", 0, "begin no other mutant after this time; each day begins with others")
 	day := flag.Int("day", int(time.Now().Unix()/86400), "the day, for -within")
+	try := flag.String("try", "", "a package: run all of its tests instead, to see which find the mutants")
 	asJSON := flag.Bool("json", false, "print results as JSON")
 	flag.Parse()
 
@@ -70,7 +71,12 @@ func run(ctx context.Context) (survived int, err error) {
 			break
 		}
 		fmt.Fprintf(os.Stderr, "%d of %d: %s: %s\n", i+1, len(todo), todo[i].Name, todo[i].Fault)
-		res := r.Run(ctx, &todo[i])
+		var res mutants.Result
+		if *try != "" {
+			res = r.Try(ctx, &todo[i], *try)
+		} else {
+			res = r.Run(ctx, &todo[i])
+		}
 		if ctx.Err() != nil {
 			return survived, ctx.Err()
 		}

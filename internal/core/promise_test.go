@@ -1,0 +1,185 @@
+package core
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// FAULTS 17: the refusal of another payload says nothing of what was replied.
+func TestConflictSaysNothing(t *testing.T) {
+	t.Parallel()
+	const secret = `"4711-secret"`
+	d := newSingle(t, testBehavior(map[string]func(*Step, *numbers) Result{
+		"tell":   func(*Step, *numbers) Result { return Result{Verdict: Replied, Body: []byte(secret)} },
+		"refuse": func(*Step, *numbers) Result { return Result{Verdict: Refused, Code: "4711-secret", Detail: secret} },
+	}), nil)
+	for _, action := range []string{"tell", "refuse"} {
+		if a := d.ask(keyed(action, action, "1")); a.Outcome == nil {
+			t.Fatalf("%+v", a)
+		}
+		a := d.ask(keyed(action, action, "22"))
+		if a.Fault == nil || a.Fault.Code != message.CodeConflict || a.Outcome != nil || a.Value != nil {
+			t.Fatalf("%s, and another payload: %+v", action, a)
+		}
+		if strings.Contains(fmt.Sprintf("%+v", *a.Fault), "4711") {
+			t.Errorf("%s: the refusal reveals the outcome: %+v", action, a.Fault)
+		}
+	}
+}
+
+// FAULTS 8, 35: whenever in a generation an outcome was settled, it is replayed
+// for the whole of the retention, also from a store that was opened again.
+func TestEveryOutcomeIsKeptForTheRetention(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(nil), func(c *Config) { c.WindowKeys = 1 })
+	key := func(minute int) message.Message { return keyed("count", fmt.Sprint("k", minute), "1") }
+	const kept = 59 // of the 60 minutes
+	for minute := range 3 * kept {
+		d.now += message.Time(time.Minute)
+		d.settle()
+		if minute%20 == 19 {
+			d.open(false)
+		}
+		if a := d.ask(key(minute)); a.Outcome == nil || a.Replayed {
+			t.Fatalf("minute %d, a new key: %+v", minute, a)
+		}
+		if minute < kept {
+			continue
+		}
+		if a := d.ask(key(minute - kept)); a.Outcome == nil || !a.Replayed {
+			t.Fatalf("minute %d: the outcome of minute %d is forgotten: %+v", minute, minute-kept, a)
+		}
+	}
+	if len(d.retired) < 10 {
+		t.Errorf("only %d generations were dropped", len(d.retired))
+	}
+}
+
+// FAULTS 54: a suspect runs when it is durable that it was begun, not when a
+// unit before that is. Else a message that kills would leave no trace of it.
+func TestTrialWaitsForItsRecord(t *testing.T) {
+	t.Parallel()
+	ran := false
+	d := newSingle(t, testBehavior(map[string]func(*Step, *numbers) Result{
+		"send": func(s *Step, _ *numbers) Result {
+			s.Send(Outgoing{To: bob, Action: "suspect"})
+			return replied(body{})
+		},
+		"suspect": func(*Step, *numbers) Result { ran = true; return replied(body{}) },
+	}), nil)
+	m := keyed("send", "s", "1")
+	m.To = simAgent("t", "alice")
+	d.submit(new(Caller), m)
+	d.commit()
+	d.store.sync(len(d.store.log)) // sent, and not taken
+	d.open(true)
+	// A unit is on its way when the suspect's turn comes.
+	d.submit(new(Caller), keyed("count", "k", "1"))
+	d.work()
+	if !d.m.OnTrial() {
+		t.Fatal("no suspect")
+	}
+	for d.commit() && !ran {
+		sealed := d.m.Sealed()
+		for seq := d.m.Durable() + 1; seq <= sealed; seq++ {
+			begun := d.m.trial.begun
+			d.m.Committed(seq - 1) // what was before it
+			d.work()
+			if ran && seq <= begun {
+				t.Fatalf("the suspect ran when unit %d was durable, and its record is in unit %d", seq-1, begun)
+			}
+		}
+		d.sync()
+	}
+	if !ran {
+		t.Error("the suspect did not run")
+	}
+}
+
+// FAULTS 4: what a rejected step sends, asks for and plans is discarded, and
+// the outcome alone is recorded.
+func TestRejectedStepLeavesNothing(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(map[string]func(*Step, *numbers) Result{
+		"refuse": func(s *Step, n *numbers) Result {
+			s.Send(Outgoing{To: bob, Action: "count"})
+			s.SetTimer("later", time.Millisecond, "count", nil)
+			s.Ask(Call{Effect: "ask", Then: "count"})
+			s.Hold("token", time.Hour)
+			return Result{Verdict: Refused, Code: "no"}
+		},
+	}), nil)
+	a := d.ask(keyed("refuse", "r", "1"))
+	if a.Outcome == nil || a.Outcome.Status != message.StatusRejected {
+		t.Fatalf("%+v", a)
+	}
+	d.now += message.Time(time.Second)
+	d.settle()
+	for _, table := range []message.Table{message.TableOutbox, message.TableTimer, message.TableDue, message.TableEffect, message.TableControl} {
+		if n := d.rows(table); n != 0 {
+			t.Errorf("a rejected step leaves %d rows in table %d", n, table)
+		}
+	}
+	if n := count(t, d); n != 0 || len(d.calls) != 0 {
+		t.Errorf("what a rejected step asked for happened: %d steps, %d calls", n, len(d.calls))
+	}
+}
+
+// FAULTS 3: two effects of one step have two keys, or the outside world would
+// take the second for a repetition of the first.
+func TestEffectsOfOneStepHaveKeysOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(map[string]func(*Step, *numbers) Result{
+		"two": func(s *Step, _ *numbers) Result {
+			s.Ask(Call{Effect: "ask", Body: []byte("1")})
+			s.Send(Outgoing{To: bob, Action: "count"})
+			s.Ask(Call{Effect: "ask", Body: []byte("2")})
+			return replied(body{})
+		},
+	}), nil)
+	if a := d.ask(keyed("two", "k", "1")); a.Outcome == nil {
+		t.Fatalf("%+v", a)
+	}
+	d.settle()
+	if len(d.calls) != 2 || d.calls[0].ID == d.calls[1].ID || string(d.calls[0].Body) == string(d.calls[1].Body) {
+		t.Errorf("the calls are %+v", d.calls)
+	}
+}
+
+// FAULTS 8, 34: a generation is given up when the horizon that covers it is
+// durable, and not before: a crash in between would find its keys not expired,
+// and their outcomes gone.
+func TestDropWaitsForTheHorizon(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(nil), nil)
+	d.ask(keyed("count", "k", "1"))
+	dropped := func() (below message.Generation) {
+		for _, r := range d.retired {
+			below = max(below, r.Below)
+		}
+		return below
+	}
+	turns := 0
+	for turns < 5 {
+		before, first := dropped(), d.m.retention.generations[0].number
+		d.now += message.Time(4 * time.Minute)
+		d.m.Tick(d.now)
+		d.commit()
+		if d.m.retention.generations[0].number == first {
+			d.settle()
+			continue
+		}
+		turns++
+		if got := dropped(); got != before {
+			t.Fatalf("generations below %d are given up, and the horizon is not durable", got)
+		}
+		d.settle()
+		if got, want := dropped(), d.m.retention.generations[0].number; got != want {
+			t.Errorf("with the horizon durable, generations below %d are given up, not below %d", got, want)
+		}
+	}
+}
