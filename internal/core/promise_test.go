@@ -183,3 +183,36 @@ func TestDropWaitsForTheHorizon(t *testing.T) {
 		}
 	}
 }
+
+// FAULTS 30: after a leap of the clock across a restart nothing is forgotten,
+// however long the session goes on, until a person says that the clock is right.
+func TestNothingIsForgottenWhilePaused(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(nil), func(c *Config) { c.WindowKeys = 1 })
+	d.ask(keyed("count", "old", "1"))
+	d.now += message.Time(48 * time.Hour)
+	d.open(false)
+	if !d.m.RetentionPaused() {
+		t.Fatal("retention goes on after a leap")
+	}
+	old := d.m.retention.generations[0].number
+	for range 3 * 12 {
+		d.now += message.Time(5 * time.Minute)
+		d.settle()
+	}
+	if a := d.ask(keyed("count", "old", "1")); a.Outcome == nil || !a.Replayed {
+		t.Errorf("three hours after the leap: %+v", a)
+	}
+	if d.m.retention.generations[0].number != old || len(d.retired) != 0 {
+		t.Errorf("generations were given up after a leap: %+v", d.retired)
+	}
+	d.m.ResumeRetention(d.now)
+	d.settle()
+	for range 3 {
+		d.now += message.Time(10 * time.Minute)
+		d.settle()
+	}
+	if a := d.ask(keyed("count", "old", "1")); a.Outcome == nil || a.Replayed || len(d.retired) == 0 {
+		t.Errorf("retention does not go on when it is resumed: %+v, %+v", a, d.retired)
+	}
+}

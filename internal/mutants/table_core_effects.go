@@ -36,6 +36,7 @@ var coreEffects = []Mutant{
 		File:  "internal/core/step.go",
 		Old:   "\tid := s.NewID()\n\te := &effectRecord{",
 		New:   "\tidentify(s.msg)\n\tid := s.msg.ID.Child(1)\n\te := &effectRecord{",
+		By:    by("./internal/core", "TestEffectsOfOneStepHaveKeysOfTheirOwn"),
 	},
 	{
 		Name:  "effect-start-not-awaited",

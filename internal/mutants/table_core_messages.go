@@ -67,7 +67,7 @@ var coreMessages = []Mutant{
 		File:  "internal/core/submit.go",
 		Old:   "\"this key was used before with another action or payload; use a new key for a new request\")",
 		New:   "\"this key was used before: \"+string(o.Body))",
-		By:    by("./internal/core", "TestConflict"),
+		By:    by("./internal/core", "TestConflictSaysNothing"),
 	},
 	{
 		Name:  "core-rejected-keeps-state",
@@ -82,6 +82,7 @@ var coreMessages = []Mutant{
 		File:  "internal/core/run.go",
 		Old:   "\tif keep {\n\t\ts.commitStep(env)\n\t}\n",
 		New:   "\tif keep {\n\t\ts.commitStep(env)\n\t} else {\n\t\tfor _, m := range s.step.sends {\n\t\t\ts.send(m)\n\t\t}\n\t}\n",
+		By:    by("./internal/core", "TestRejectedStepLeavesNothing"),
 	},
 	{
 		Name:  "core-hold-ignored",
@@ -111,6 +112,7 @@ var coreMessages = []Mutant{
 		File:  "internal/core/load.go",
 		Old:   "return env.read && s.trimmed <= env.issued }",
 		New:   "return env.read }",
+		By:    by("./internal/core", "TestGenerationBegunWhileWaiting"),
 	},
 	{
 		Name:  "core-window-after-restart",
@@ -155,6 +157,6 @@ var coreMessages = []Mutant{
 		File:  "internal/core/trial.go",
 		Old:   "t.begun <= s.durable && !t.env.tried",
 		New:   "!t.env.tried",
-		By:    by("./internal/core", "TestKillerDies"),
+		By:    by("./internal/core", "TestTrialWaitsForItsRecord"),
 	},
 }

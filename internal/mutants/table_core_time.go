@@ -29,7 +29,7 @@ var coreTime = []Mutant{
 		File:  "internal/core/retention.go",
 		Old:   "r.generations[n+1].start+r.window <= s.now {",
 		New:   "r.generations[n+1].start+r.window-r.turn <= s.now {",
-		By:    by("./internal/core", "TestGenerations"),
+		By:    by("./internal/core", "TestEveryOutcomeIsKeptForTheRetention"),
 	},
 	{
 		Name:  "retention-before-the-horizon",
@@ -37,6 +37,7 @@ var coreTime = []Mutant{
 		File:  "internal/core/retention.go",
 		Old:   "\t\t\tr.drops = append(r.drops, pendingDrop{s.openSeq(), r.generations[0].number})\n",
 		New:   "\t\t\ts.retire().Below = r.generations[0].number\n",
+		By:    by("./internal/core", "TestDropWaitsForTheHorizon"),
 	},
 	{
 		Name:  "retention-without-a-horizon",
@@ -52,7 +53,7 @@ var coreTime = []Mutant{
 		File:  "internal/core/retention.go",
 		Old:   "\tr.generations = append(r.generations, generation{r.current() + 1, s.now, s.feed.last})\n\tif !r.paused {\n",
 		New:   "\tr.generations = append(r.generations, generation{r.current() + 1, s.now, s.feed.last})\n\tif true {\n",
-		By:    by("./internal/core", "TestClockLeaps"),
+		By:    by("./internal/core", "TestNothingIsForgottenWhilePaused"),
 	},
 	{
 		Name:  "retention-key-from-the-future",
@@ -64,10 +65,10 @@ var coreTime = []Mutant{
 	},
 	{
 		Name:  "clock-runs-backwards",
-		Fault: "a session begins before the times that the one before it had seen",
+		Fault: "a session begins before times that the one before it had seen",
 		File:  "internal/core/retention.go",
-		Old:   "\ts.now = max(s.now, was.begin())\n",
-		New:   "",
+		Old:   "\treturn c.trusted + clockStep\n",
+		New:   "\treturn c.trusted - clockStep\n",
 	},
 	{
 		Name:  "feed-skips-a-unit",
@@ -81,7 +82,7 @@ var coreTime = []Mutant{
 		Fault: "the change feed forgets rows and does not say so",
 		File:  "internal/core/feed.go",
 		Old:   "\tif oldest.after > s.feed.floor {\n",
-		New:   "\tif oldest.after > s.feed.floor && s.feed.floor == 0 {\n",
+		New:   "\tif oldest.after > s.feed.floor && s.feed.last == 0 {\n",
 		By:    by("./internal/core", "TestFeedForgetsWithItsGeneration"),
 	},
 }

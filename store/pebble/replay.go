@@ -47,6 +47,10 @@ func readFolded(db *pebble.DB, what string, key []byte) (seq message.Seq, fold u
 	if row == nil {
 		return 0, 0, nil
 	}
+	return parseFolded(what, key, row)
+}
+
+func parseFolded(what string, key, row []byte) (seq message.Seq, fold uint64, err error) {
 	value, err := unseal(what, key, row, foldedFormat, foldedSize)
 	if err != nil {
 		return 0, 0, err
