@@ -65,7 +65,7 @@ var coreEffects = []Mutant{
 		File:  "internal/core/effect.go",
 		Old:   "\treturn later(later(began, p.Timeout), s.cfg.Lease)\n",
 		New:   "\treturn later(began, p.Timeout)\n",
-		By:    by("./internal/core", "TestSettleTime"),
+		By:    by("./internal/core", "TestResolvedNotDoneWaits"),
 	},
 	{
 		Name:  "effect-settling-time-from-the-record",
