@@ -216,3 +216,57 @@ func TestNothingIsForgottenWhilePaused(t *testing.T) {
 		t.Errorf("retention does not go on when it is resumed: %+v, %+v", a, d.retired)
 	}
 }
+
+// FAULTS 30: no session begins before a time that the one before it had seen,
+// although the time is not written with every unit.
+func TestTimeNeverGoesBack(t *testing.T) {
+	t.Parallel()
+	var seen []message.Time
+	d := newSingle(t, testBehavior(map[string]func(*Step, *numbers) Result{
+		"see": func(s *Step, _ *numbers) Result { seen = append(seen, s.Now()); return replied(body{}) },
+	}), nil)
+	for i := range 200 {
+		d.ask(keyed("see", fmt.Sprint(i), "1"))
+		d.now += message.Time(i) * 1e6
+		if i%10 != 9 {
+			continue
+		}
+		forward := d.now
+		d.now -= message.Time(time.Hour)
+		d.open(i%20 == 19)
+		d.ask(keyed("see", fmt.Sprint("back", i), "1"))
+		d.now = forward
+	}
+	for i := 1; i < len(seen); i++ {
+		if seen[i] < seen[i-1] {
+			t.Fatalf("step %d of %d was %v before the one before it", i, len(seen), time.Duration(seen[i-1]-seen[i]))
+		}
+	}
+}
+
+// FAULTS 57: pauses between attempts are spread over the whole of a span that
+// doubles up to its bound, so that what failed together does not come together
+// again.
+func TestBackoffHasFullJitter(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(nil), func(c *Config) { c.BackoffBase, c.BackoffMax = 10*time.Millisecond, 100*time.Millisecond })
+	for attempts, span := range map[int]time.Duration{
+		0: 10 * time.Millisecond, 1: 10 * time.Millisecond, 2: 20 * time.Millisecond, 3: 40 * time.Millisecond,
+		5: 100 * time.Millisecond, 1000: 100 * time.Millisecond,
+	} {
+		const messages = 4000
+		var parts [8]int
+		for i := range uint32(messages) {
+			wait := d.m.backoff(message.ID{}.Child(i), attempts)
+			if wait <= 0 || wait > span {
+				t.Fatalf("attempt %d waits %v, of at most %v", attempts, wait, span)
+			}
+			parts[(int64(wait)-1)*int64(len(parts))/int64(span)]++
+		}
+		for i, n := range parts {
+			if even := messages / len(parts); n < even*3/4 || n > even*5/4 {
+				t.Errorf("attempt %d: part %d of the span has %d of %d pauses", attempts, i, n, messages)
+			}
+		}
+	}
+}

@@ -69,6 +69,7 @@ var coreTime = []Mutant{
 		File:  "internal/core/retention.go",
 		Old:   "\treturn c.trusted + clockStep\n",
 		New:   "\treturn c.trusted - clockStep\n",
+		By:    by("./internal/core", "TestTimeNeverGoesBack"),
 	},
 	{
 		Name:  "feed-skips-a-unit",

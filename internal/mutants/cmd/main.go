@@ -36,6 +36,7 @@ func run(ctx context.Context) (survived int, err error) {
 	flag.IntVar(&opt.Runs, "runs", 5, "runs of the simulation for each mutant, from seeds of their own")
 	flag.Uint64Var(&opt.Seeds, "seeds", 1000, "seeds in each of them, at most")
 	flag.DurationVar(&opt.Timeout, "timeout", 2*time.Minute, "of one test; one that takes longer hangs, and has found its mutant")
+	flag.BoolVar(&opt.Trust, "trust", false, "do not see first that the tests pass without the mutants")
 	only := flag.String("only", "", "a regular expression: mutants with such names")
 	within := flag.Duration("within", 0, "begin no other mutant after this time; each day begins with others")
 	day := flag.Int("day", int(time.Now().Unix()/86400), "the day, for -within")
