@@ -28,7 +28,7 @@ var levels = map[string]int{
 	// For tests and measurements only: they import anything, and nothing
 	// but their like imports them.
 	"semeltest": testLevel, "torture": testLevel, "internal/sim": testLevel, "bench": testLevel, "store/storetest": testLevel,
-	"internal/demo": testLevel, "internal/child": testLevel,
+	"internal/demo": testLevel, "internal/child": testLevel, "internal/mutants": testLevel,
 }
 
 const testLevel = 100

@@ -6,82 +6,136 @@ var coreEffects = []Mutant{
 		Name:  "effect-ask-retried-after-crash",
 		Fault: "an effect with the policy Ask that was started is called again after a crash",
 		File:  "internal/core/effect_recover.go",
-		Old:   "\t\te.reason = lostCall\n\t\ts.doubt(e)\n",
-		New:   "\t\ts.again(e)\n\t\ts.enqueue(e)\n",
+		Old: `		e.reason = lostCall
+		s.doubt(e)
+`,
+		New: `		s.again(e)
+		s.enqueue(e)
+`,
 	},
 	{
 		Name:  "effect-ask-retried",
 		Fault: "an effect with the policy Ask is called again when its answer is lost",
 		File:  "internal/core/effect.go",
-		Old:   "\tdefault:\n\t\ts.doubt(e)\n\t}\n}\n\n// probedNotDone",
-		New:   "\tdefault:\n\t\ts.again(e)\n\t\ts.effectLater(e, s.backoff(e.id, e.attempts))\n\t}\n}\n\n// probedNotDone",
+		Old: `	default:
+		s.doubt(e)
+	}
+}
+
+// probedNotDone`,
+		New: `	default:
+		s.again(e)
+		s.effectLater(e, s.backoff(e.id, e.attempts))
+	}
+}
+
+// probedNotDone`,
 	},
 	{
 		Name:  "effect-at-most-once-retried-after-crash",
 		Fault: "an effect with the policy AtMostOnce that was started is called again after a crash",
 		File:  "internal/core/effect_recover.go",
-		Old:   "\tcase AtMostOnce:\n\t\ts.settleEffect(e, EffectResult{\n\t\t\tID: e.id, Status: message.StatusUnknown, Code: string(message.CodeOutcomeUnknown), Detail: lostCall,\n\t\t})\n",
-		New:   "\tcase AtMostOnce:\n\t\ts.again(e)\n\t\ts.enqueue(e)\n",
+		Old: `	case AtMostOnce:
+		s.settleEffect(e, EffectResult{
+			ID: e.id, Status: message.StatusUnknown, Code: string(message.CodeOutcomeUnknown), Detail: lostCall,
+		})
+`,
+		New: `	case AtMostOnce:
+		s.again(e)
+		s.enqueue(e)
+`,
 	},
 	{
 		Name:  "effect-at-most-once-retried",
 		Fault: "an effect with the policy AtMostOnce is called again when its answer is lost",
 		File:  "internal/core/effect.go",
-		Old:   "\tcase AtMostOnce:\n\t\tr.Code = string(message.CodeOutcomeUnknown)\n\t\ts.settleEffect(e, r)\n",
-		New:   "\tcase AtMostOnce:\n\t\ts.again(e)\n\t\ts.effectLater(e, s.backoff(e.id, e.attempts))\n",
+		Old: `	case AtMostOnce:
+		r.Code = string(message.CodeOutcomeUnknown)
+		s.settleEffect(e, r)
+`,
+		New: `	case AtMostOnce:
+		s.again(e)
+		s.effectLater(e, s.backoff(e.id, e.attempts))
+`,
 	},
 	{
 		Name:  "effect-one-key-for-two",
 		Fault: "two effects of one step have the same key",
 		File:  "internal/core/step.go",
-		Old:   "\tid := s.NewID()\n\te := &effectRecord{",
-		New:   "\tidentify(s.msg)\n\tid := s.msg.ID.Child(1)\n\te := &effectRecord{",
-		By:    by("./internal/core", "TestEffectsOfOneStepHaveKeysOfTheirOwn"),
+		Old: `	id := s.NewID()
+	e := &effectRecord{`,
+		New: `	identify(s.msg)
+	id := s.msg.ID.Child(1)
+	e := &effectRecord{`,
+		By: by("./internal/core", "TestEffectsOfOneStepHaveKeysOfTheirOwn"),
 	},
 	{
 		Name:  "effect-start-not-awaited",
 		Fault: "a call leaves before it is on record that it was started",
 		File:  "internal/core/effect.go",
-		Old:   "\t\te.status = effectStarted\n\t\ts.putEffect(e)\n\t\tafter = s.openSeq()\n",
-		New:   "\t\te.status = effectStarted\n\t\ts.putEffect(e)\n",
+		Old: `		e.status = effectStarted
+		s.putEffect(e)
+		after = s.openSeq()
+`,
+		New: `		e.status = effectStarted
+		s.putEffect(e)
+`,
 	},
 	{
 		Name:  "effect-start-not-recorded",
 		Fault: "a call leaves, and no record says that it was started",
 		File:  "internal/core/effect.go",
-		Old:   "\tcase kind == nothingUnrecorded:\n\t\te.status = effectStarted\n\t\ts.putEffect(e)\n\t\tafter = s.openSeq()\n",
-		New:   "\tcase kind == nothingUnrecorded:\n\t\te.status = effectStarted\n",
+		Old: `	case kind == nothingUnrecorded:
+		e.status = effectStarted
+		s.putEffect(e)
+		after = s.openSeq()
+`,
+		New: `	case kind == nothingUnrecorded:
+		e.status = effectStarted
+`,
 	},
 	{
 		Name:  "effect-no-settling-time",
 		Fault: "not done is believed while a call may still be on its way",
 		File:  "internal/core/effect.go",
-		Old:   "\treturn later(later(began, p.Timeout), s.cfg.Lease)\n",
-		New:   "\treturn later(began, min(p.Timeout, s.cfg.Lease, 0))\n",
+		Old: `	return later(later(began, p.Timeout), s.cfg.Lease)
+`,
+		New: `	return later(began, min(p.Timeout, s.cfg.Lease, 0))
+`,
 	},
 	{
 		Name:  "effect-settling-time-without-lease",
 		Fault: "not done is believed while a former owner may still let its call go",
 		File:  "internal/core/effect.go",
-		Old:   "\treturn later(later(began, p.Timeout), s.cfg.Lease)\n",
-		New:   "\treturn later(began, p.Timeout)\n",
-		By:    by("./internal/core", "TestResolvedNotDoneWaits"),
+		Old: `	return later(later(began, p.Timeout), s.cfg.Lease)
+`,
+		New: `	return later(began, p.Timeout)
+`,
+		By: by("./internal/core", "TestResolvedNotDoneWaits"),
 	},
 	{
 		Name:  "effect-settling-time-from-the-record",
 		Fault: "the settling time is counted from the record of the start, which may have become durable late",
 		File:  "internal/core/effect.go",
-		Old:   "\tbegan := max(e.started, e.mem.returned)\n",
-		New:   "\tbegan := e.started\n",
-		By:    by("./internal/core", "TestSettleTimeBeginsWithTheCall"),
+		Old: `	began := max(e.started, e.mem.returned)
+`,
+		New: `	began := e.started
+`,
+		By: by("./internal/core", "TestSettleTimeBeginsWithTheCall"),
 	},
 	{
 		Name:  "effect-late-answer-believed",
 		Fault: "a late answer that contradicts a resolution is dropped without a word",
 		File:  "internal/core/late.go",
-		Old:   "\tif was.Conflict != \"\" {\n\t\treturn\n\t}\n",
-		New:   "\tif was.Conflict == \"\" {\n\t\treturn\n\t}\n",
-		By:    by("./internal/core", "TestLateAnswerContradicts"),
+		Old: `	if was.Conflict != "" {
+		return
+	}
+`,
+		New: `	if was.Conflict == "" {
+		return
+	}
+`,
+		By: by("./internal/core", "TestLateAnswerContradicts"),
 	},
 	{
 		Name:  "effect-second-resolution-wins",
@@ -94,30 +148,46 @@ var coreEffects = []Mutant{
 		Name:  "effect-maybe-forgotten",
 		Fault: "a keyed effect is told as not done although an earlier call may have taken effect",
 		File:  "internal/core/effect.go",
-		Old:   "\t\tif e.mem.maybe { // this call was not done, but one before it may have been\n",
-		New:   "\t\tif false {\n",
-		By:    by("./internal/core", "TestKeyedDoesNotGiveUpOnAMaybe"),
+		Old: `		if e.mem.maybe { // this call was not done, but one before it may have been
+`,
+		New: `		if false {
+`,
+		By: by("./internal/core", "TestKeyedDoesNotGiveUpOnAMaybe"),
 	},
 	{
 		Name:  "effect-asked-and-lost",
 		Fault: "an effect that was asked for is not called after a restart",
 		File:  "internal/core/effect_recover.go",
-		Old:   "\t\t\ts.recoverStarted(e)\n\t\t\treturn\n\t\t}\n\t}\n\ts.enqueue(e)\n}\n",
-		New:   "\t\t\ts.recoverStarted(e)\n\t\t\treturn\n\t\t}\n\t}\n}\n",
+		Old: `			s.recoverStarted(e)
+			return
+		}
+	}
+	s.enqueue(e)
+}
+`,
+		New: `			s.recoverStarted(e)
+			return
+		}
+	}
+}
+`,
 	},
 	{
 		Name:  "effect-result-twice",
 		Fault: "an effect whose result came stays in the store, and is called again after a crash",
 		File:  "internal/core/effect.go",
-		Old:   "\ts.write(message.TableEffect, 0, message.Delete, s.key(e.id[:]), nil)\n",
-		New:   "",
+		Old: `	s.write(message.TableEffect, 0, message.Delete, s.key(e.id[:]), nil)
+`,
+		New: "",
 	},
 	{
 		Name:  "effect-answers-another-tenant",
 		Fault: "an operator settles a doubt of another tenant",
 		File:  "internal/core/resolve.go",
-		Old:   "\tif e != nil && asks != \"\" && asks != e.agent.Tenant {\n",
-		New:   "\tif e != nil && asks == \"-\" {\n",
-		By:    by("./server", "TestTenantsDoNotMeet"),
+		Old: `	if e != nil && asks != "" && asks != e.agent.Tenant {
+`,
+		New: `	if e != nil && asks == "-" {
+`,
+		By: by("./server", "TestTenantsDoNotMeet"),
 	},
 }

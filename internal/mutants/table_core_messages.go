@@ -6,105 +6,163 @@ var coreMessages = []Mutant{
 		Name:  "core-answer-before-durable",
 		Fault: "a reply leaves before its unit is durable",
 		File:  "internal/core/run.go",
-		Old:   "\tafter := s.latest()\n\tif guarantee == message.AtMostOnce {",
-		New:   "\tafter := s.durable\n\tif guarantee == message.AtMostOnce {",
+		Old: `	after := s.latest()
+	if guarantee == message.AtMostOnce {`,
+		New: `	after := s.durable
+	if guarantee == message.AtMostOnce {`,
 	},
 	{
 		Name:  "core-replay-before-durable",
 		Fault: "a repetition is answered from an outcome that is not durable yet",
 		File:  "internal/core/submit.go",
-		Old:   "\t\ts.answer(c, after, Answer{Outcome: o, Replayed: true})\n\t}\n\tenv.callers = nil\n\ts.finish(env)\n}\n\n// refuseByTime",
-		New:   "\t\ts.answer(c, 0, Answer{Outcome: o, Replayed: true})\n\t}\n\tenv.callers = nil\n\ts.finish(env)\n}\n\n// refuseByTime",
+		Old: `		s.answer(c, after, Answer{Outcome: o, Replayed: true})
+	}
+	env.callers = nil
+	s.finish(env)
+}
+
+// refuseByTime`,
+		New: `		s.answer(c, 0, Answer{Outcome: o, Replayed: true})
+	}
+	env.callers = nil
+	s.finish(env)
+}
+
+// refuseByTime`,
 	},
 	{
 		Name:  "core-outcome-after-reply",
 		Fault: "the outcome is recorded in the unit after the one that lets the reply go",
 		File:  "internal/core/run.go",
-		Old:   "\t\ts.recordOutcome(key, o)\n\t}\n\tif m.Source != \"\" && !env.accepted() {",
-		New:   "\t\tlater := append([]byte(nil), key...)\n\t\ts.postponed = append(s.postponed, func() { s.recordOutcome(later, o) })\n\t}\n\tif m.Source != \"\" && !env.accepted() {",
+		Old: `		s.recordOutcome(key, o)
+	}
+	if m.Source != "" && !env.accepted() {`,
+		New: `		later := append([]byte(nil), key...)
+		s.postponed = append(s.postponed, func() { s.recordOutcome(later, o) })
+	}
+	if m.Source != "" && !env.accepted() {`,
 	},
 	{
 		Name:  "core-cursor-outside-unit",
 		Fault: "the cursor moves in the unit after the one that has the step",
 		File:  "internal/core/unit.go",
-		Old:   "\tfor _, src := range u.cursors {\n\t\tsrc.moved = false\n\t\tkey := s.key(src.key)\n\t\ts.writeCounted(message.TableCursor, 0, message.Put, key, s.numberRow(key, src.taken))\n\t}\n",
-		New: "\tfor _, src := range u.cursors {\n\t\tsrc.moved = false\n\t\ttaken := src.taken\n\t\ts.postponed = append(s.postponed, func() {\n" +
-			"\t\t\tkey := s.key(src.key)\n\t\t\ts.writeCounted(message.TableCursor, 0, message.Put, key, s.numberRow(key, taken))\n\t\t})\n\t}\n",
+		Old: `	for _, src := range u.cursors {
+		src.moved = false
+		key := s.key(src.key)
+		s.writeCounted(message.TableCursor, 0, message.Put, key, s.numberRow(key, src.taken))
+	}
+`,
+		New: `	for _, src := range u.cursors {
+		src.moved = false
+		taken := src.taken
+		s.postponed = append(s.postponed, func() {
+			key := s.key(src.key)
+			s.writeCounted(message.TableCursor, 0, message.Put, key, s.numberRow(key, taken))
+		})
+	}
+`,
 	},
 	{
 		Name:  "core-cursor-forgotten",
 		Fault: "a message of another shard is consumed without its cursor",
 		File:  "internal/core/inbox.go",
-		Old:   "\tsrc.taken = env.position\n\tif !src.moved {",
-		New:   "\tsrc.taken = env.position\n\tif !src.moved && src.taken%8 != 0 {",
+		Old: `	src.taken = env.position
+	if !src.moved {`,
+		New: `	src.taken = env.position
+	if !src.moved && src.taken%8 != 0 {`,
 	},
 	{
 		Name:  "core-id-order",
 		Fault: "a batch of another shard is consumed in the order of its identities, not of its positions",
 		File:  "internal/core/inbox.go",
-		Old:   "\t// Ask for all that the batch depends on before the first is admitted.\n",
-		New: "\tfor i := range src.queue {\n\t\tfor j := i + 1; j < len(src.queue); j++ {\n\t\t\tif string(src.queue[j].msg.ID[:]) < string(src.queue[i].msg.ID[:]) {\n" +
-			"\t\t\t\tsrc.queue[i], src.queue[j] = src.queue[j], src.queue[i]\n\t\t\t}\n\t\t}\n\t}\n",
+		Old: `	// Ask for all that the batch depends on before the first is admitted.
+`,
+		New: `	for i := range src.queue {
+		for j := i + 1; j < len(src.queue); j++ {
+			if string(src.queue[j].msg.ID[:]) < string(src.queue[i].msg.ID[:]) {
+				src.queue[i], src.queue[j] = src.queue[j], src.queue[i]
+			}
+		}
+	}
+`,
 	},
 	{
 		Name:  "core-no-fingerprint",
 		Fault: "an outcome is replayed to another payload under its key",
 		File:  "internal/core/submit.go",
-		Old:   "\tif o.Fingerprint != env.msg.Fingerprint {",
-		New:   "\tif o.Fingerprint == (message.Fingerprint{}) {",
+		Old:   `	if o.Fingerprint != env.msg.Fingerprint {`,
+		New:   `	if o.Fingerprint == (message.Fingerprint{}) {`,
 	},
 	{
 		Name:  "core-join-no-fingerprint",
 		Fault: "a call joins one that is under way with another payload under its key",
 		File:  "internal/core/submit.go",
-		Old:   "env.msg.Key != \"\" && other.msg.Fingerprint == env.msg.Fingerprint",
-		New:   "env.msg.Key != \"\"",
+		Old:   `env.msg.Key != "" && other.msg.Fingerprint == env.msg.Fingerprint`,
+		New:   `env.msg.Key != ""`,
 		By:    by("./internal/core", "TestConflict"),
 	},
 	{
 		Name:  "core-conflict-reveals",
 		Fault: "the refusal of another payload says what was replied",
 		File:  "internal/core/submit.go",
-		Old:   "\"this key was used before with another action or payload; use a new key for a new request\")",
-		New:   "\"this key was used before: \"+string(o.Body))",
+		Old:   `"this key was used before with another action or payload; use a new key for a new request")`,
+		New:   `"this key was used before: "+string(o.Body))`,
 		By:    by("./internal/core", "TestConflictSaysNothing"),
 	},
 	{
 		Name:  "core-rejected-keeps-state",
 		Fault: "a rejected step keeps what it did to its state",
 		File:  "internal/core/run.go",
-		Old:   "\tif !keep {\n\t\tif err := c.state.Undo(); err != nil {",
-		New:   "\tif !keep && res.Verdict == Failed {\n\t\tif err := c.state.Undo(); err != nil {",
+		Old: `	if !keep {
+		if err := c.state.Undo(); err != nil {`,
+		New: `	if !keep && res.Verdict == Failed {
+		if err := c.state.Undo(); err != nil {`,
 	},
 	{
 		Name:  "core-rejected-sends",
 		Fault: "what a rejected step sends leaves",
 		File:  "internal/core/run.go",
-		Old:   "\tif keep {\n\t\ts.commitStep(env)\n\t}\n",
-		New:   "\tif keep {\n\t\ts.commitStep(env)\n\t} else {\n\t\tfor _, m := range s.step.sends {\n\t\t\ts.send(m)\n\t\t}\n\t}\n",
-		By:    by("./internal/core", "TestRejectedStepLeavesNothing"),
+		Old: `	if keep {
+		s.commitStep(env)
+	}
+`,
+		New: `	if keep {
+		s.commitStep(env)
+	} else {
+		for _, m := range s.step.sends {
+			s.send(m)
+		}
+	}
+`,
+		By: by("./internal/core", "TestRejectedStepLeavesNothing"),
 	},
 	{
 		Name:  "core-hold-ignored",
 		Fault: "a message without the token passes a hold",
 		File:  "internal/core/admit.go",
-		Old:   "\treturn k.until != 0 || len(k.retries) > 0 || k.head < k.tail\n",
-		New:   "\treturn len(k.retries) > 0 || k.head < k.tail\n",
-		By:    by("./internal/core", "TestParkedTokensPassAHold"),
+		Old: `	return k.until != 0 || len(k.retries) > 0 || k.head < k.tail
+`,
+		New: `	return len(k.retries) > 0 || k.head < k.tail
+`,
+		By: by("./internal/core", "TestParkedTokensPassAHold"),
 	},
 	{
 		Name:  "core-overtakes-parked",
 		Fault: "a message overtakes those that wait in its agent's mailbox",
 		File:  "internal/core/admit.go",
-		Old:   "\treturn k.until != 0 || len(k.retries) > 0 || k.head < k.tail\n",
-		New:   "\treturn k.until != 0 || len(k.retries) > 0\n",
+		Old: `	return k.until != 0 || len(k.retries) > 0 || k.head < k.tail
+`,
+		New: `	return k.until != 0 || len(k.retries) > 0
+`,
 	},
 	{
 		Name:  "core-parked-reordered",
 		Fault: "parked messages are taken last in, first out",
 		File:  "internal/core/mailbox.go",
-		Old:   "\t\t\treturn s.takeParked(c, c.mail[0])\n",
-		New:   "\t\t\treturn s.takeParked(c, c.mail[len(c.mail)-1])\n",
+		Old: `			return s.takeParked(c, c.mail[0])
+`,
+		New: `			return s.takeParked(c, c.mail[len(c.mail)-1])
+`,
 	},
 	{
 		Name:  "core-stale-read",
@@ -118,38 +176,56 @@ var coreMessages = []Mutant{
 		Name:  "core-window-after-restart",
 		Fault: "after a restart an identity that is not in memory is taken for new",
 		File:  "internal/core/shard.go",
-		Old:   "\tif rec.New {\n\t\tsince = 0\n\t}\n",
-		New:   "\tsince = 0\n",
+		Old: `	if rec.New {
+		since = 0
+	}
+`,
+		New: `	since = 0
+`,
 	},
 	{
 		Name:  "core-one-for-two-principals",
 		Fault: "an outcome is replayed to another principal that chose the same key",
 		File:  "message/message.go",
-		Old:   "\tif principal != Anonymous {\n\t\tdst = append(dst, principal...)\n\t}\n\tdst = append(dst, 0)\n\treturn append(dst, key...)",
-		New:   "\tdst = append(dst, 0)\n\treturn append(dst, key...)",
-		By:    by("./server", "TestContract"),
+		Old: `	if principal != Anonymous {
+		dst = append(dst, principal...)
+	}
+	dst = append(dst, 0)
+	return append(dst, key...)`,
+		New: `	dst = append(dst, 0)
+	return append(dst, key...)`,
+		By: by("./server", "TestContract"),
 	},
 	{
 		Name:  "core-one-for-two-tenants",
 		Fault: "an outcome is replayed to another tenant that chose the same key",
 		File:  "message/agent.go",
-		Old:   "\tif a.Tenant != DefaultTenant {\n\t\tdst = append(dst, a.Tenant...)\n\t}\n",
-		New:   "",
-		By:    by("./server", "TestTenantsDoNotMeet"),
+		Old: `	if a.Tenant != DefaultTenant {
+		dst = append(dst, a.Tenant...)
+	}
+`,
+		New: "",
+		By:  by("./server", "TestTenantsDoNotMeet"),
 	},
 	{
 		Name:  "core-discard-without-outcome",
 		Fault: "a dead letter is discarded, and who waits for its outcome never hears",
 		File:  "internal/core/dead.go",
-		Old:   "\t\tif value, _ := s.row(env, 0); value != nil {\n\t\t\ts.settleOpen(env, value, o)\n\t\t}\n\t}\n\ts.answer(env.operator,",
-		New:   "\t}\n\ts.answer(env.operator,",
+		Old: `		if value, _ := s.row(env, 0); value != nil {
+			s.settleOpen(env, value, o)
+		}
+	}
+	s.answer(env.operator,`,
+		New: `	}
+	s.answer(env.operator,`,
 	},
 	{
 		Name:  "core-dead-runs-again",
 		Fault: "a dead letter that is tried again stays among the dead letters",
 		File:  "internal/core/dead.go",
-		Old:   "\ts.write(message.TableDead, 0, message.Delete, s.key(env.deadKey), nil)\n",
-		New:   "",
+		Old: `	s.write(message.TableDead, 0, message.Delete, s.key(env.deadKey), nil)
+`,
+		New: "",
 	},
 	{
 		Name:  "core-trial-not-awaited",

@@ -6,22 +6,33 @@ var coreTime = []Mutant{
 		Name:  "timer-lost-on-recovery",
 		Fault: "timers that were set before a restart do not fire after it",
 		File:  "internal/core/shard.go",
-		Old:   "\t\ts.timers.next = due.due\n",
-		New:   "\t\t_ = due\n",
+		Old: `		s.timers.next = due.due
+`,
+		New: `		_ = due
+`,
 	},
 	{
 		Name:  "timer-cancelled-fires",
 		Fault: "a timer that was cancelled or replaced while it fired arrives all the same",
 		File:  "internal/core/timer.go",
-		Old:   "\tif bytes.Equal(value, d.value) {\n\t\treturn false\n\t}\n",
-		New:   "\tif value != nil || bytes.Equal(value, d.value) || d.due != 0 {\n\t\treturn false\n\t}\n",
+		Old: `	if bytes.Equal(value, d.value) {
+		return false
+	}
+`,
+		New: `	if value != nil || bytes.Equal(value, d.value) || d.due != 0 {
+		return false
+	}
+`,
 	},
 	{
 		Name:  "timer-fires-twice",
 		Fault: "a timer that fired is not removed by its step's unit",
 		File:  "internal/core/timer.go",
-		Old:   "\trow := s.key(d.row)\n\ts.write(message.TableTimer, 0, message.Delete, row, nil)\n\ts.dropDue(d)\n",
-		New:   "",
+		Old: `	row := s.key(d.row)
+	s.write(message.TableTimer, 0, message.Delete, row, nil)
+	s.dropDue(d)
+`,
+		New: "",
 	},
 	{
 		Name:  "retention-one-generation-early",
@@ -35,55 +46,71 @@ var coreTime = []Mutant{
 		Name:  "retention-before-the-horizon",
 		Fault: "a generation is dropped before the horizon that covers it is durable",
 		File:  "internal/core/retention.go",
-		Old:   "\t\t\tr.drops = append(r.drops, pendingDrop{s.openSeq(), r.generations[0].number})\n",
-		New:   "\t\t\ts.retire().Below = r.generations[0].number\n",
-		By:    by("./internal/core", "TestDropWaitsForTheHorizon"),
+		Old: `			r.drops = append(r.drops, pendingDrop{s.openSeq(), r.generations[0].number})
+`,
+		New: `			s.retire().Below = r.generations[0].number
+`,
+		By: by("./internal/core", "TestDropWaitsForTheHorizon"),
 	},
 	{
 		Name:  "retention-without-a-horizon",
 		Fault: "a key older than the dedup log remembers is executed",
 		File:  "internal/core/submit.go",
-		Old:   "\tif at <= s.retention.horizon(s.lead) {\n",
-		New:   "\tif at <= s.retention.horizon(s.lead)-s.retention.window {\n",
-		By:    by("./internal/core", "TestGenerations"),
+		Old: `	if at <= s.retention.horizon(s.lead) {
+`,
+		New: `	if at <= s.retention.horizon(s.lead)-s.retention.window {
+`,
+		By: by("./internal/core", "TestGenerations"),
 	},
 	{
 		Name:  "retention-during-a-jump",
 		Fault: "outcomes are forgotten although the clock leapt across the restart",
 		File:  "internal/core/retention.go",
-		Old:   "\tr.generations = append(r.generations, generation{r.current() + 1, s.now, s.feed.last})\n\tif !r.paused {\n",
-		New:   "\tr.generations = append(r.generations, generation{r.current() + 1, s.now, s.feed.last})\n\tif true {\n",
-		By:    by("./internal/core", "TestNothingIsForgottenWhilePaused"),
+		Old: `	r.generations = append(r.generations, generation{r.current() + 1, s.now, s.feed.last})
+	if !r.paused {
+`,
+		New: `	r.generations = append(r.generations, generation{r.current() + 1, s.now, s.feed.last})
+	if true {
+`,
+		By: by("./internal/core", "TestNothingIsForgottenWhilePaused"),
 	},
 	{
 		Name:  "retention-key-from-the-future",
 		Fault: "a key from a clock far ahead is taken",
 		File:  "internal/core/submit.go",
-		Old:   "\tif at > s.now+message.Time(s.cfg.Skew) {\n",
-		New:   "\tif at > s.now+message.Time(s.cfg.Skew)*1000000 {\n",
-		By:    by("./internal/core", "TestGenerations"),
+		Old: `	if at > s.now+message.Time(s.cfg.Skew) {
+`,
+		New: `	if at > s.now+message.Time(s.cfg.Skew)*1000000 {
+`,
+		By: by("./internal/core", "TestGenerations"),
 	},
 	{
 		Name:  "clock-runs-backwards",
 		Fault: "a session begins before times that the one before it had seen",
 		File:  "internal/core/retention.go",
-		Old:   "\treturn c.trusted + clockStep\n",
-		New:   "\treturn c.trusted - clockStep\n",
-		By:    by("./internal/core", "TestTimeNeverGoesBack"),
+		Old: `	return c.trusted + clockStep
+`,
+		New: `	return c.trusted - clockStep
+`,
+		By: by("./internal/core", "TestTimeNeverGoesBack"),
 	},
 	{
 		Name:  "feed-skips-a-unit",
 		Fault: "the change feed has no row of a unit that changed states",
 		File:  "internal/core/feed.go",
-		Old:   "\tif !slices.ContainsFunc(s.open.dirty, func(c *cell) bool { return c.changed }) {\n",
-		New:   "\tif s.openSeq()%16 == 0 || !slices.ContainsFunc(s.open.dirty, func(c *cell) bool { return c.changed }) {\n",
+		Old: `	if !slices.ContainsFunc(s.open.dirty, func(c *cell) bool { return c.changed }) {
+`,
+		New: `	if s.openSeq()%16 == 0 || !slices.ContainsFunc(s.open.dirty, func(c *cell) bool { return c.changed }) {
+`,
 	},
 	{
 		Name:  "feed-floor-not-raised",
 		Fault: "the change feed forgets rows and does not say so",
 		File:  "internal/core/feed.go",
-		Old:   "\tif oldest.after > s.feed.floor {\n",
-		New:   "\tif oldest.after > s.feed.floor && s.feed.last == 0 {\n",
-		By:    by("./internal/core", "TestFeedForgetsWithItsGeneration"),
+		Old: `	if oldest.after > s.feed.floor {
+`,
+		New: `	if oldest.after > s.feed.floor && s.feed.last == 0 {
+`,
+		By: by("./internal/core", "TestFeedForgetsWithItsGeneration"),
 	},
 }

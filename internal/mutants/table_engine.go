@@ -6,41 +6,55 @@ var engineMutants = []Mutant{
 		Name:  "engine-acknowledge-before-sync",
 		Fault: "callers are answered before the store says that their unit is durable",
 		File:  "internal/engine/flight.go",
-		Old:   "\t\terr := f.pending.Wait()\n",
-		New:   "\t\tvar err error\n\t\tgo func() { _ = f.pending.Wait() }()\n",
-		By:    shortly("./internal/engine", "TestNothingLeavesBeforeDurability"),
+		Old: `		err := f.pending.Wait()
+`,
+		New: `		var err error
+		go func() { _ = f.pending.Wait() }()
+`,
+		By: shortly("./internal/engine", "TestNothingLeavesBeforeDurability"),
 	},
 	{
 		Name:  "engine-release-before-durable",
 		Fault: "what waits for a unit in flight is let go at once",
 		File:  "internal/engine/flight.go",
-		Old:   "\t\tsh.held.add(h)\n\t\treturn\n\t}\n\tif after > message.Seq(sh.durable.Load()) {",
-		New:   "\t\tsh.held.add(h)\n\t\treturn\n\t}\n\tif false {",
-		By:    shortly("./internal/engine", "TestCrashAtEveryOperation"),
+		Old: `		sh.held.add(h)
+		return
+	}
+	if after > message.Seq(sh.durable.Load()) {`,
+		New: `		sh.held.add(h)
+		return
+	}
+	if false {`,
+		By: shortly("./internal/engine", "TestCrashAtEveryOperation"),
 	},
 	{
 		Name:  "engine-unknown-told-as-not-done",
 		Fault: "a commit whose answer was lost is told as not done",
 		File:  "internal/engine/reopen.go",
-		Old:   "\t\trefused = refused || definite(f.err)\n",
-		New:   "\t\trefused = refused || f.err != nil\n",
-		By:    shortly("./internal/engine", "TestLostCommitAnswers"),
+		Old: `		refused = refused || definite(f.err)
+`,
+		New: `		refused = refused || f.err != nil
+`,
+		By: shortly("./internal/engine", "TestLostCommitAnswers"),
 	},
 	{
 		Name:  "engine-passed-by-another-owner",
 		Fault: "a unit is taken for ours because somebody else's has its number",
 		File:  "internal/engine/reopen.go",
-		Old:   "\tlost.alone = lost.alone && v.Epoch == lost.epoch+1\n",
-		New:   "",
-		By:    shortly("./internal/engine", "TestAnotherOwnerPassesOurSequence"),
+		Old: `	lost.alone = lost.alone && v.Epoch == lost.epoch+1
+`,
+		New: "",
+		By:  shortly("./internal/engine", "TestAnotherOwnerPassesOurSequence"),
 	},
 	{
 		Name:  "engine-drain-drops-work",
 		Fault: "a loop that stops leaves what it was given and has not committed",
 		File:  "internal/engine/close.go",
-		Old:   "\treturn sh.stopping && sh.queue.empty() && !m.Busy() && uint64(m.Sealed()) == sh.durable.Load()\n",
-		New:   "\treturn sh.stopping || m.Busy()\n",
-		By:    shortly("./internal/engine", "TestCloseRecordsResults"),
+		Old: `	return sh.stopping && sh.queue.empty() && !m.Busy() && uint64(m.Sealed()) == sh.durable.Load()
+`,
+		New: `	return sh.stopping || m.Busy()
+`,
+		By: shortly("./internal/engine", "TestCloseRecordsResults"),
 	},
 	{
 		Name:  "engine-closes-before-results",
@@ -54,49 +68,60 @@ var engineMutants = []Mutant{
 		Name:  "engine-begins-effects-while-closing",
 		Fault: "effects are begun while the engine closes",
 		File:  "internal/engine/close.go",
-		Old:   "\tsh.machine.Quiesce()\n",
-		New:   "",
-		By:    shortly("./internal/engine", "TestCloseBeginsNoEffect"),
+		Old: `	sh.machine.Quiesce()
+`,
+		New: "",
+		By:  shortly("./internal/engine", "TestCloseBeginsNoEffect"),
 	},
 	{
 		Name:  "engine-no-floor",
 		Fault: "new work is taken until the device is full",
 		File:  "internal/engine/maintain.go",
-		Old:   "\tfull := free < e.cfg.FreeFloor\n",
-		New:   "\tfull := free == 0\n",
-		By:    shortly("./internal/engine", "TestFreeSpaceFloor"),
+		Old: `	full := free < e.cfg.FreeFloor
+`,
+		New: `	full := free == 0
+`,
+		By: shortly("./internal/engine", "TestFreeSpaceFloor"),
 	},
 	{
 		Name:  "engine-no-bound",
 		Fault: "calls are accepted without a bound",
 		File:  "internal/engine/call.go",
-		Old:   "\tcase i >= fresh:\n",
-		New:   "\tcase i < 0:\n",
-		By:    shortly("./internal/engine", "TestOverload"),
+		Old: `	case i >= fresh:
+`,
+		New: `	case i < 0:
+`,
+		By: shortly("./internal/engine", "TestOverload"),
 	},
 	{
 		Name:  "engine-panic-is-done",
 		Fault: "an effect whose function panicked is told as not done, and called again",
 		File:  "internal/engine/effects.go",
-		Old:   "\t\t\tr = unknown(fmt.Sprintf(\"the effect's function panicked: %v\", v))\n",
-		New:   "\t\t\tr = core.EffectResult{Status: message.StatusNotDone, Detail: fmt.Sprint(v)}\n",
-		By:    by(".", "TestEffects"),
+		Old: `			r = unknown(fmt.Sprintf("the effect's function panicked: %v", v))
+`,
+		New: `			r = core.EffectResult{Status: message.StatusNotDone, Detail: fmt.Sprint(v)}
+`,
+		By: by(".", "TestEffects"),
 	},
 	{
 		Name:  "engine-trials-at-once",
 		Fault: "suspects of several shards run at the same time",
 		File:  "internal/engine/trial.go",
-		Old:   "\tif e.trial != nil && e.trial != sh {\n",
-		New:   "\tif e.trial != nil && e.trial == sh {\n",
-		By:    by("./internal/engine", "TestOneSuspectAtATime"),
+		Old: `	if e.trial != nil && e.trial != sh {
+`,
+		New: `	if e.trial != nil && e.trial == sh {
+`,
+		By: by("./internal/engine", "TestOneSuspectAtATime"),
 	},
 	{
 		Name:  "engine-wall-clock-goes-back",
 		Fault: "the engine's time begins at the wall clock, although that went back",
 		File:  "internal/engine/clock.go",
-		Old:   "\tc.base = max(message.Time(now.UnixNano()), atLeast)\n",
-		New:   "\tc.base = message.Time(now.UnixNano())\n",
-		By:    by("./internal/engine", "TestClockNeverGoesBack"),
+		Old: `	c.base = max(message.Time(now.UnixNano()), atLeast)
+`,
+		New: `	c.base = message.Time(now.UnixNano())
+`,
+		By: by("./internal/engine", "TestClockNeverGoesBack"),
 	},
 	{
 		Name:  "feed-follower-skips",
@@ -118,8 +143,11 @@ var engineMutants = []Mutant{
 		Name:  "feed-position-of-another-store",
 		Fault: "a position of a restored or recreated store is believed",
 		File:  "internal/engine/feed.go",
-		Old:   "\ts.reset = inc != e.store.Incarnation() || len(places) != len(e.shards)\n",
-		New:   "\ts.reset = len(places) != len(e.shards)\n\t_ = inc\n",
-		By:    shortly("./internal/engine", "TestFollowFromElsewhere"),
+		Old: `	s.reset = inc != e.store.Incarnation() || len(places) != len(e.shards)
+`,
+		New: `	s.reset = len(places) != len(e.shards)
+	_ = inc
+`,
+		By: shortly("./internal/engine", "TestFollowFromElsewhere"),
 	},
 }

@@ -6,17 +6,20 @@ var serverMutants = []Mutant{
 		Name:  "server-tenant-forgotten",
 		Fault: "a call is made for the default tenant, whoever sent it",
 		File:  "server/call.go",
-		Old:   "\treq.Tenant, req.Principal = who.Tenant, who.Name\n",
-		New:   "\treq.Tenant, req.Principal = \"\", who.Name\n",
-		By:    by("./server", "TestTenantsDoNotMeet"),
+		Old: `	req.Tenant, req.Principal = who.Tenant, who.Name
+`,
+		New: `	req.Tenant, req.Principal = "", who.Name
+`,
+		By: by("./server", "TestTenantsDoNotMeet"),
 	},
 	{
 		Name:  "server-whole-for-every-tenant",
 		Fault: "an operator of any tenant may do what is about the whole server",
 		File:  "server/who.go",
 		Old:   "rt.whole && who.Tenant != message.DefaultTenant {",
-		New:   "rt.whole && who.Tenant == \"\" {\n\t\t\t_ = message.DefaultTenant",
-		By:    by("./server", "TestTenantsDoNotMeet"),
+		New: `rt.whole && who.Tenant == "" {
+			_ = message.DefaultTenant`,
+		By: by("./server", "TestTenantsDoNotMeet"),
 	},
 	{
 		Name:  "server-revoked-token-replays",
@@ -30,9 +33,12 @@ var serverMutants = []Mutant{
 		Name:  "server-stream-outlives-its-token",
 		Fault: "a stream goes on after its token was taken back",
 		File:  "server/who.go",
-		Old:   "\treturn err == nil && who == s.who(r)\n",
-		New:   "\t_ = who\n\treturn err == nil || r != nil\n",
-		By:    by("./server", "TestStreamsEnd"),
+		Old: `	return err == nil && who == s.who(r)
+`,
+		New: `	_ = who
+	return err == nil || r != nil
+`,
+		By: by("./server", "TestStreamsEnd"),
 	},
 	{
 		Name:  "server-any-role",
@@ -54,24 +60,29 @@ var serverMutants = []Mutant{
 		Name:  "server-batch-order",
 		Fault: "the answers of a batch are in the order of those that were valid",
 		File:  "server/batch.go",
-		Old:   "\t\tanswers[index[i]] = s.tell(r, a)\n",
-		New:   "\t\tanswers[i] = s.tell(r, a)\n",
-		By:    by("./server", "TestContract"),
+		Old: `		answers[index[i]] = s.tell(r, a)
+`,
+		New: `		answers[i] = s.tell(r, a)
+`,
+		By: by("./server", "TestContract"),
 	},
 	{
 		Name:  "server-tells-the-store",
 		Fault: "a failure's detail has what the handler or the store said",
 		File:  "server/problem.go",
-		Old:   "\t\tp.Detail = notDone.Detail\n\t\tif notDone.Code == message.CodeHandlerFailed ||",
-		New:   "\t\tp.Detail = notDone.Detail\n\t\tif p.Code == \"\" ||",
-		By:    by("./server", "TestFailures"),
+		Old: `		p.Detail = notDone.Detail
+		if notDone.Code == message.CodeHandlerFailed ||`,
+		New: `		p.Detail = notDone.Detail
+		if p.Code == "" ||`,
+		By: by("./server", "TestFailures"),
 	},
 	{
 		Name:  "server-two-keys",
 		Fault: "of two headers with a key the first is taken",
 		File:  "server/key.go",
-		Old:   "\t\treturn \"\", true, errors.New(\"the header Idempotency-Key came more than once; send one\")\n",
-		New:   "",
-		By:    by("./server", "TestContract"),
+		Old: `		return "", true, errors.New("the header Idempotency-Key came more than once; send one")
+`,
+		New: "",
+		By:  by("./server", "TestContract"),
 	},
 }

@@ -22,9 +22,10 @@ var storeMutants = []Mutant{
 		Name:  "store-epoch-not-raised",
 		Fault: "opening a shard does not raise its epoch",
 		File:  "store/pebble/store.go",
-		Old:   "\tv.Epoch++\n",
-		New:   "",
-		By:    shortly("./store/pebble", "TestStoreInMemory"),
+		Old: `	v.Epoch++
+`,
+		New: "",
+		By:  shortly("./store/pebble", "TestStoreInMemory"),
 	},
 	{
 		Name:  "store-epoch-not-durable",
@@ -38,65 +39,90 @@ var storeMutants = []Mutant{
 		Name:  "store-acknowledges-after-failure",
 		Fault: "a commit is acknowledged after a sync of the device failed",
 		File:  "store/pebble/commit.go",
-		Old:   "\t\terr = st.failed.broken()\n\t}\n\tif err != nil {\n\t\treturn fmt.Errorf(\"commit unit",
-		New:   "\t\terr = nil\n\t}\n\tif err != nil {\n\t\treturn fmt.Errorf(\"commit unit",
-		By:    shortly("./store/pebble", "TestNoAcknowledgementAfterFailure"),
+		Old: `		err = st.failed.broken()
+	}
+	if err != nil {
+		return fmt.Errorf("commit unit`,
+		New: `		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("commit unit`,
+		By: shortly("./store/pebble", "TestNoAcknowledgementAfterFailure"),
 	},
 	{
 		Name:  "store-watermark-ahead",
 		Fault: "the watermark tells of units that are not durable",
 		File:  "store/pebble/commit.go",
-		Old:   "\ts.shard.version = v\n\ts.store.folds.grew(",
-		New:   "\ts.shard.version = v\n\ts.shard.durable.raise(v)\n\ts.store.mark.touch()\n\ts.store.folds.grew(",
-		By:    shortly("./store/pebble", "TestCrashAtEveryOperation"),
+		Old: `	s.shard.version = v
+	s.store.folds.grew(`,
+		New: `	s.shard.version = v
+	s.shard.durable.raise(v)
+	s.store.mark.touch()
+	s.store.folds.grew(`,
+		By: shortly("./store/pebble", "TestCrashAtEveryOperation"),
 	},
 	{
 		Name:  "store-loss-not-noticed",
 		Fault: "what was durable and is gone is not noticed when the store is opened",
 		File:  "store/pebble/open.go",
-		Old:   "\tif err := m.missing(versions); err != nil {\n\t\treturn err\n\t}\n",
-		New:   "",
-		By:    shortly("./store/pebble", "TestWatermarkTellsOfLoss"),
+		Old: `	if err := m.missing(versions); err != nil {
+		return err
+	}
+`,
+		New: "",
+		By:  shortly("./store/pebble", "TestWatermarkTellsOfLoss"),
 	},
 	{
 		Name:  "store-mark-not-synced",
 		Fault: "the mark takes the old one's place before it is on the device",
 		File:  "store/pebble/mark.go",
-		Old:   "\tif _, err = f.Write(m.encode()); err == nil {\n\t\terr = f.Sync()\n\t}\n",
-		New:   "\t_, err = f.Write(m.encode())\n",
-		By:    shortly("./store/pebble", "TestCrashAtEveryOperation"),
+		Old: `	if _, err = f.Write(m.encode()); err == nil {
+		err = f.Sync()
+	}
+`,
+		New: `	_, err = f.Write(m.encode())
+`,
+		By: shortly("./store/pebble", "TestCrashAtEveryOperation"),
 	},
 	{
 		Name:  "store-unclean-taken-for-clean",
 		Fault: "a store whose process died is taken for one that was closed",
 		File:  "store/pebble/open.go",
-		Old:   "\tst.clean = m.state == stateClosed\n",
-		New:   "\tst.clean = m.state != stateEnd\n",
-		By:    shortly("./internal/killtest", "TestMessageThatKillsTheProcess"),
+		Old: `	st.clean = m.state == stateClosed
+`,
+		New: `	st.clean = m.state != stateEnd
+`,
+		By: shortly("./internal/killtest", "TestMessageThatKillsTheProcess"),
 	},
 	{
 		Name:  "store-two-processes",
 		Fault: "a second process opens the directory",
 		File:  "store/pebble/open.go",
-		Old:   "\tlock, err := pebble.LockDirectory(dir, fsys)\n",
-		New:   "\tlock, err := pebble.LockDirectory(fsys.PathDir(dir), vfs.NewMem())\n",
-		By:    shortly("./store/pebble", "TestSecondProcess"),
+		Old: `	lock, err := pebble.LockDirectory(dir, fsys)
+`,
+		New: `	lock, err := pebble.LockDirectory(fsys.PathDir(dir), vfs.NewMem())
+`,
+		By: shortly("./store/pebble", "TestSecondProcess"),
 	},
 	{
 		Name:  "store-no-checksums",
 		Fault: "a damaged row of the store's own is believed",
 		File:  "store/pebble/checksum.go",
-		Old:   "\tif got := checksum(place, value); got != sum {\n",
-		New:   "\tif got := checksum(place, value); got != sum && len(value) == 0 {\n",
-		By:    shortly("./store/pebble", "TestGarbageInOwnRows"),
+		Old: `	if got := checksum(place, value); got != sum {
+`,
+		New: `	if got := checksum(place, value); got != sum && len(value) == 0 {
+`,
+		By: shortly("./store/pebble", "TestGarbageInOwnRows"),
 	},
 	{
 		Name:  "store-missing-unit-not-noticed",
 		Fault: "a unit row that is missing is not noticed when they are read back",
 		File:  "store/pebble/replay.go",
-		Old:   "\t\tif want := st.shards[i].version.Seq; seq != want {\n",
-		New:   "\t\tif want := st.shards[i].version.Seq; seq > want {\n",
-		By:    shortly("./store/pebble", "TestGarbageInUnitRows"),
+		Old: `		if want := st.shards[i].version.Seq; seq != want {
+`,
+		New: `		if want := st.shards[i].version.Seq; seq > want {
+`,
+		By: shortly("./store/pebble", "TestGarbageInUnitRows"),
 	},
 	{
 		Name:  "store-drops-one-more",
@@ -118,8 +144,10 @@ var storeMutants = []Mutant{
 		Name:  "store-gap-in-an-outbox",
 		Fault: "a message that is missing from an outbox is passed over",
 		File:  "store/pebble/inbox.go",
-		Old:   "\t\tif len(key) != outboxKeyLen || binary.BigEndian.Uint64(key[5:]) != next {\n",
-		New:   "\t\tif len(key) != outboxKeyLen || binary.BigEndian.Uint64(key[5:]) < next {\n",
-		By:    shortly("./store/pebble", "TestStoreInMemory"),
+		Old: `		if len(key) != outboxKeyLen || binary.BigEndian.Uint64(key[5:]) != next {
+`,
+		New: `		if len(key) != outboxKeyLen || binary.BigEndian.Uint64(key[5:]) < next {
+`,
+		By: shortly("./store/pebble", "TestStoreInMemory"),
 	},
 }
