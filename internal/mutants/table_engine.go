@@ -35,7 +35,7 @@ var engineMutants = []Mutant{
 `,
 		New: `		refused = refused || f.err != nil
 `,
-		By: shortly("./internal/engine", "TestLostCommitAnswers"),
+		By: shortly("./internal/engine", "TestAnotherOwnerPassesOurSequence"),
 	},
 	{
 		Name:  "engine-passed-by-another-owner",

@@ -19,7 +19,7 @@ var serverMutants = []Mutant{
 		Old:   "rt.whole && who.Tenant != message.DefaultTenant {",
 		New: `rt.whole && who.Tenant == "" {
 			_ = message.DefaultTenant`,
-		By: by("./server", "TestTenantsDoNotMeet"),
+		By: by("./server", "TestContract"),
 	},
 	{
 		Name:  "server-revoked-token-replays",
@@ -83,6 +83,6 @@ var serverMutants = []Mutant{
 		Old: `		return "", true, errors.New("the header Idempotency-Key came more than once; send one")
 `,
 		New: "",
-		By:  by("./server", "TestContract"),
+		By:  by("./server", "TestOrderOfChecks"),
 	},
 }

@@ -92,17 +92,7 @@ var storeMutants = []Mutant{
 `,
 		New: `	st.clean = m.state != stateEnd
 `,
-		By: shortly("./internal/killtest", "TestMessageThatKillsTheProcess"),
-	},
-	{
-		Name:  "store-two-processes",
-		Fault: "a second process opens the directory",
-		File:  "store/pebble/open.go",
-		Old: `	lock, err := pebble.LockDirectory(dir, fsys)
-`,
-		New: `	lock, err := pebble.LockDirectory(fsys.PathDir(dir), vfs.NewMem())
-`,
-		By: shortly("./store/pebble", "TestSecondProcess"),
+		By: shortly("./store/pebble", "TestStoreInMemory"),
 	},
 	{
 		Name:  "store-no-checksums",
@@ -128,9 +118,14 @@ var storeMutants = []Mutant{
 		Name:  "store-drops-one-more",
 		Fault: "maintenance drops the generation at the horizon too",
 		File:  "store/pebble/maintain.go",
-		Old:   "UpperBound: at(uint64(below), 0)})",
-		New:   "UpperBound: at(uint64(below)+1, 0)})",
-		By:    shortly("./store/pebble", "TestStoreInMemory"),
+		Old: `	if r.Below > st.upkeep.dropped[r.Shard] {
+`,
+		New: `	if r.Below > 0 {
+		r.Below++
+	}
+	if r.Below > st.upkeep.dropped[r.Shard] {
+`,
+		By: shortly("./store/pebble", "TestStoreInMemory"),
 	},
 	{
 		Name:  "store-purges-one-more",
