@@ -66,6 +66,7 @@ func FuzzPrefer(f *testing.F) {
 // A token is a bearer token of a sensible length, and what is configured is the
 // hash of one, in one spelling of its digits.
 func FuzzToken(f *testing.F) {
+	const canary = "-canary-" // which no error may repeat
 	token := NewToken()
 	f.Add("Bearer "+token, HashToken(token))
 	f.Add("bearer  x", "sha256:00")
@@ -79,14 +80,14 @@ func FuzzToken(f *testing.F) {
 		case err == nil && (len(got) < minTokenBytes || len(got) > maxTokenBytes || !strings.HasSuffix(header, got)):
 			t.Errorf("%q has the token %q", header, got)
 		}
-		if err != nil && len(got)+len(header) > 30 && strings.Contains(err.Error(), header) {
+		if _, err := bearer(http.Header{"Authorization": {header + canary}}); err != nil && strings.Contains(err.Error(), canary) {
 			t.Errorf("the refusal repeats what was sent: %v", err)
+		}
+		if _, err := parseHash(hash + canary); err == nil || strings.Contains(err.Error(), canary) {
+			t.Errorf("a hash with something behind it: %v", err)
 		}
 		h, err := parseHash(hash)
 		if err != nil {
-			if len(hash) > 12 && strings.Contains(err.Error(), hash) {
-				t.Errorf("the error repeats what may be a secret: %v", err)
-			}
 			return
 		}
 		tokens := Tokens{byHash: map[[32]byte]Principal{h: anyone}}
@@ -109,8 +110,8 @@ func FuzzHost(f *testing.F) {
 			return
 		}
 		u, err := url.Parse("http://" + host + "/")
-		if err != nil || u.Host == "" {
-			return // no browser has such a place
+		if err != nil || u.Hostname() == "" || u.User != nil || strings.Count(host, ":") > 1 && host[0] != '[' {
+			return // no browser has such a place, or sends it so
 		}
 		name := strings.TrimSuffix(u.Hostname(), ".")
 		ip, err := netip.ParseAddr(name)

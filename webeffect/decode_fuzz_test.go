@@ -115,11 +115,12 @@ func FuzzURL(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		const canary = "-canary-" // as a secret in it
+		if _, err := parseURL(s + canary); err != nil && strings.Contains(err.Error(), canary) {
+			t.Errorf("the error repeats what may be a secret: %v", err)
+		}
 		u, err := parseURL(s)
 		if err != nil {
-			if len(s) > 20 && strings.Contains(err.Error(), s) {
-				t.Errorf("the error repeats %q, which may have a secret in it", s)
-			}
 			return
 		}
 		if u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Hostname() == "" || u.Fragment != "" {
