@@ -33,7 +33,7 @@ var storeMutants = []Mutant{
 		File:  "store/pebble/store.go",
 		Old:   "st.db.Set(key[:], value[:], pebble.Sync)",
 		New:   "st.db.Set(key[:], value[:], pebble.NoSync)",
-		By:    shortly("./store/pebble", "TestCrashAtEveryOperation"),
+		By:    shortly("./store/pebble", "TestRaisedEpochIsDurable"),
 	},
 	{
 		Name:  "store-acknowledges-after-failure",
