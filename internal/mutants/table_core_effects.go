@@ -143,6 +143,7 @@ var coreEffects = []Mutant{
 		File:  "internal/core/resolve.go",
 		Old:   "e.status != effectDoubt || e.notDone || e.resolved {",
 		New:   "e.status != effectDoubt || e.resolved {",
+		By:    by("./internal/core", "TestFirstWordStandsWhileItWaits"),
 	},
 	{
 		Name:  "effect-maybe-forgotten",

@@ -62,7 +62,7 @@ var engineMutants = []Mutant{
 		File:  "internal/engine/close.go",
 		Old:   "|| e.jobs.Load() > 0: // in this order",
 		New:   ": // in this order",
-		By:    shortly("./internal/engine", "TestCloseRecordsResults"),
+		By:    shortly("./internal/engine", "TestCloseWaitsForAnEffectUnderWay"),
 	},
 	{
 		Name:  "engine-begins-effects-while-closing",
