@@ -91,7 +91,7 @@ var engineMutants = []Mutant{
 `,
 		New: `	case i < 0:
 `,
-		By: shortly("./internal/engine", "TestOverload"),
+		By: shortly("./internal/engine", "TestBatchBeyondTheBound"),
 	},
 	{
 		Name:  "engine-panic-is-done",
