@@ -122,20 +122,28 @@ func (r *Runner) test(ctx context.Context, m *Mutant, overlay string, res *Resul
 			return err
 		}
 		for _, t := range d.Tests {
-			name := strings.TrimPrefix(strings.TrimPrefix(d.Package, "."), "/") + "." + t
+			name := nameOf(d.Package, t)
 			failed, _, err := r.run(ctx, bin, d.Package, flags(t, d.Short)...)
 			switch {
 			case err != nil:
 				return err
 			case failed:
-				res.By = append(res.By, strings.TrimPrefix(name, "."))
+				res.By = append(res.By, name)
 			default:
-				res.Missed = append(res.Missed, strings.TrimPrefix(name, "."))
+				res.Missed = append(res.Missed, name)
 			}
 		}
 	}
 	res.Found = len(res.Missed) == 0
 	return nil
+}
+
+// nameOf is a test as people write it: server.TestRoles, semel.TestEffects.
+func nameOf(pkg, test string) string {
+	if pkg == "." {
+		pkg = "semel"
+	}
+	return strings.TrimPrefix(pkg, "./") + "." + test
 }
 
 // baseline sees that tests pass without a mutant: one that fails anyhow finds
@@ -188,7 +196,7 @@ func (r *Runner) simulate(ctx context.Context, overlay string, res *Result) erro
 	}
 	if res.Median = median(res.Seeds); res.Median > 0 {
 		res.Found = true
-		res.By = []string{strings.TrimPrefix(Simulation, "./") + "." + SimulationTest}
+		res.By = []string{nameOf(Simulation, SimulationTest)}
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ var serverMutants = []Mutant{
 		File:  "server/who.go",
 		Old:   "rt.roles != 0 && !who.hasOne(rt.roles) {",
 		New:   "rt.roles != 0 && who.Roles == 0 {",
-		By:    by("./server", "TestRoles"),
+		By:    by("./server", "TestContract"),
 	},
 	{
 		Name:  "server-rebinding",
