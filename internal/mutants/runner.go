@@ -270,6 +270,7 @@ func (r *Runner) build(ctx context.Context, pkg, overlay string) (string, error)
 func (r *Runner) run(ctx context.Context, bin, pkg string, args ...string) (failed bool, out []byte, err error) {
 	cmd := exec.CommandContext(ctx, bin, append(args, "-test.timeout="+r.opt.Timeout.String())...)
 	cmd.Dir = filepath.Join(r.opt.Root, filepath.FromSlash(pkg))
+	defer forget(cmd.Dir, kept(cmd.Dir))
 	out, err = cmd.CombinedOutput()
 	var exit *exec.ExitError
 	switch {
@@ -279,4 +280,23 @@ func (r *Runner) run(ctx context.Context, bin, pkg string, args ...string) (fail
 		return true, out, nil
 	}
 	return false, out, err
+}
+
+// kept are the failures that property tests (pgregory.net/rapid) left beside
+// their package. Those of a mutant are nobody's, and are forgotten.
+func kept(dir string) []string {
+	files, _ := filepath.Glob(filepath.Join(dir, "testdata", "rapid", "*", "*.fail")) // the pattern is good
+	return files
+}
+
+func forget(dir string, before []string) {
+	for _, name := range kept(dir) {
+		if !slices.Contains(before, name) {
+			_ = os.Remove(name)
+			for range 3 { // testdata/rapid/Test, as far as they are empty now
+				name = filepath.Dir(name)
+				_ = os.Remove(name)
+			}
+		}
+	}
 }
