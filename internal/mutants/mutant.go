@@ -6,7 +6,7 @@ import "slices"
 // has the flags -seed, -seeds and -first, and says "seed N: …" of a seed that
 // failed.
 const (
-	Simulation     = "./internal/core"
+	Simulation     = "./internal/sim"
 	SimulationTest = "TestSeeds"
 )
 
