@@ -8,7 +8,7 @@ SEED     ?=
 # Packages with goroutines of their own; the race detector slows the others for nothing.
 RACE = . ./internal/demo/... ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./bench/... ./semeltest/... ./torture/... ./internal/child/... ./cmd/...
 
-.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix torture torture-mutants soak bench demo
+.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix mutants torture torture-mutants soak bench demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ sim: ## drive the core through seeded faults; SEED=n repeats one run (OPS=, FAUL
 
 matrix: ## every crash, cut and flipped bit of the embedded store (over an hour)
 	SEMEL_SOAK=1 $(GO) test -v -timeout 180m -run 'TestCrashAt|TestCut|TestHole|TestFlipped|TestUpgrade' ./internal/engine ./store/pebble
+
+mutants: ## plant bugs and see that the tests find them; ONLY=regexp
+	$(GO) run ./internal/mutants/cmd $(if $(ONLY),-only '$(ONLY)')
 
 torture: ## attack the server from outside and have it judged; EXEC= another one
 	$(GO) run ./cmd/semel torture --operations 100000 --kills 300 $(if $(EXEC),--exec '$(EXEC)')
