@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/semel-dev/semel/message"
 )
@@ -138,9 +139,12 @@ func (s *Shard) recoverClock(was clockRow) {
 	r.turn = max(r.window/generationsPerWindow, 1)
 	r.clock = was
 	if seen := was.seen + clockStep; seen > s.now && seen > was.begin() {
-		r.disputed, r.paused = seen, true
-		s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmClockJump, Detail: fmt.Sprintf(
-			"the clock is %d s behind what the last session took for the time and was not sure of; nothing is forgotten until retention is resumed", int64(seen-s.now)/1e9)})
+		r.disputed = seen
+		if was.seen > s.now { // within a step it may have been as right as this one
+			r.paused = true
+			s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmClockJump, Detail: fmt.Sprintf(
+				"the clock is %v behind what the last session took for the time and was not sure of; nothing is forgotten until retention is resumed", time.Duration(was.seen-s.now))})
+		}
 	}
 	if jump := s.now - was.trusted; was.trusted != 0 && jump > message.Time(s.cfg.MaxJump) {
 		r.paused = true

@@ -49,6 +49,22 @@ func TestGuestDoesNotVouchForTheClock(t *testing.T) {
 	}
 }
 
+// A guest that was there a moment ago is no reason to doubt a right clock.
+func TestGuestLeavesNoAlarm(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(nil), nil)
+	d.count("1", "a")
+	d.now += message.Time(time.Hour)
+	d.cfg.Guest = true
+	d.open(false)
+	d.count("2", "a")
+	d.cfg.Guest = false
+	d.now += message.Time(time.Millisecond)
+	if d.open(false); d.m.RetentionPaused() {
+		t.Error("nothing is forgotten any more, though the clock is right")
+	}
+}
+
 // A guest begins no generation, so it has no reason to wake for one.
 func TestGuestIsIdle(t *testing.T) {
 	t.Parallel()

@@ -241,6 +241,16 @@ func TestResumeRetentionDuringAnOutage(t *testing.T) {
 	<-answered
 }
 
+// FAULTS 30: a guest's word does not count.
+func TestGuestDoesNotResumeRetention(t *testing.T) {
+	t.Parallel()
+	e := start(t, mem.New(), Config{Guest: true}, nil)
+	var f *message.Fault
+	if err := e.ResumeRetention(t.Context()); !errors.As(err, &f) || f.Code != message.CodeInvalidRequest {
+		t.Errorf("a guest resumed retention: %v", err)
+	}
+}
+
 // What an effect says while its shard is down is believed when it is up.
 func TestResultDuringAnOutage(t *testing.T) {
 	t.Parallel()

@@ -199,7 +199,7 @@ func copyFiles(ctx context.Context, fsys vfs.FS, from, to string) error {
 // gives it its new incarnation. It closes the copy, unless it fails.
 func (st *Store) rename(m mark, fresh message.Incarnation) error {
 	if err := st.openDB(true); err != nil {
-		return err
+		return st.diagnose(err)
 	}
 	head, err := m.header(st.db)
 	if err != nil {

@@ -51,11 +51,11 @@ func (st *Store) diagnose(err error) error {
 		return err
 	}
 	text, e := readAll(fsys, fsys.PathJoin(st.dir, options))
-	if e == nil {
-		// It has no checksum, but little in it matters, and that never changes.
-		e = st.tuning.CheckCompatibility(st.dir, string(text))
-	}
 	if e != nil {
+		return errors.Join(err, e) // that it cannot be read does not say that it is damaged
+	}
+	// It has no checksum, but little in it matters, and that never changes.
+	if e = st.tuning.CheckCompatibility(st.dir, string(text)); e != nil {
 		return fmt.Errorf("%w: the file %s is not what was written: %w; restore a backup", store.ErrCorrupt, options, e)
 	}
 	return err
