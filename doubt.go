@@ -11,6 +11,10 @@ import (
 	"github.com/semel-dev/semel/message"
 )
 
+// Seen is the moment at which a doubt was read. It is opaque; its text may be
+// kept, and given back, also by another process.
+type Seen string
+
 // PendingEffect is an effect that is not settled.
 type PendingEffect struct {
 	ID        ID // its String is EffectCall.Key
@@ -24,6 +28,7 @@ type PendingEffect struct {
 	AskedAt   time.Time
 	StartedAt time.Time // of the last call; zero if there was none
 	Reason    string    // why the last attempt did not settle it
+	Seen      Seen      // when this was read, for About
 	Place     Place     // in its listing
 }
 
@@ -78,7 +83,7 @@ func pendingEffect(e engine.EffectEntry) PendingEffect {
 	return PendingEffect{
 		ID: e.ID, Effect: e.Name, Agent: e.Agent, Principal: e.Principal, Request: orNull(e.Body),
 		InDoubt: e.InDoubt, Started: e.Started, Attempts: e.Attempts,
-		AskedAt: timeOf(e.AskedAt), StartedAt: timeOf(e.StartedAt), Reason: e.Reason, Place: Place(e.Place),
+		AskedAt: timeOf(e.AskedAt), StartedAt: timeOf(e.StartedAt), Reason: e.Reason, Seen: Seen(e.Seen.String()), Place: Place(e.Place),
 	}
 }
 
@@ -87,6 +92,7 @@ type Resolution struct {
 	status       message.Status
 	reply        any
 	code, detail string
+	seen         Seen
 }
 
 // ResolveDone says that the effect happened, with this reply. A
@@ -96,13 +102,23 @@ func ResolveDone(reply any) Resolution {
 }
 
 // ResolveNotDone says that the effect did not happen. It is called again, with
-// the same key, once a call that began before cannot arrive any more.
+// the same key. It must be About a doubt that was read before the look at the
+// outside world. While a former call could still arrive then (for the effect's
+// timeout after it came back, or after the App was opened), it is ErrTooEarly,
+// whose After says when to look again.
 func ResolveNotDone() Resolution { return Resolution{status: message.StatusNotDone} }
 
 // ResolveFailed says that the answer of the effect is no. An empty code means
 // "rejected".
 func ResolveFailed(code, detail string) Resolution {
 	return Resolution{status: message.StatusRejected, code: orRejected(code), detail: detail}
+}
+
+// About says which doubt was read before somebody looked at the outside world:
+// what is said holds of the calls that were made by then.
+func (r Resolution) About(e PendingEffect) Resolution {
+	r.seen = e.Seen
+	return r
 }
 
 // Resolve settles an effect that is in doubt. Who says who does; it is recorded.
@@ -120,7 +136,12 @@ func (app *App) Resolve(ctx context.Context, id ID, r Resolution, who string, op
 	if r.status == 0 {
 		return "", refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest, "the resolution says nothing; use ResolveDone, ResolveNotDone or ResolveFailed")
 	}
-	res := core.Resolution{Status: r.status, Code: r.code, Detail: r.detail, By: who, Tenant: o.tenant}
+	seen, ok := core.ParseLook(string(r.seen))
+	if r.status == message.StatusNotDone && !ok {
+		return "", refuse(AgentName{}, "resolve "+id.String(), message.CodeInvalidRequest,
+			"that it is not done must be about a doubt that was read before the look at the outside world: give back its seen")
+	}
+	res := core.Resolution{Status: r.status, Code: r.code, Detail: r.detail, Seen: seen, By: who, Tenant: o.tenant}
 	if r.status == message.StatusDone {
 		body, err := encode(r.reply)
 		if err != nil {

@@ -181,7 +181,7 @@ func TestResolveDoubts(t *testing.T) {
 			t.Fatalf("settled by %q, %v", by, err)
 		}
 	}
-	wantError(t, resolve(done, semel.ResolveNotDone(), "bob"), semel.ErrAlreadyResolved)
+	wantError(t, resolve(done, semel.ResolveNotDone().About(semel.PendingEffect{Seen: "1-1"}), "bob"), semel.ErrAlreadyResolved)
 	if reply, err := pay.Call(t.Context(), "a", 5, semel.Key("done")); reply != "seen in the books for done" || err != nil {
 		t.Errorf("%q, %v", reply, err)
 	}
@@ -197,10 +197,26 @@ func TestResolveDoubts(t *testing.T) {
 	before := len(p.calls)
 	p.answer = func(int, string) (string, error) { return "paid", nil }
 	p.mu.Unlock()
-	if err := resolve(again, semel.ResolveNotDone(), "ann"); err != nil {
-		t.Fatal(err)
+	wantError(t, resolve(again, semel.ResolveNotDone(), "ann"), semel.ErrInvalidRequest)
+	early := 0
+	eventually(t, "a look when the first call cannot arrive any more", func() bool {
+		d, err := app.Doubt(t.Context(), again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = resolve(again, semel.ResolveNotDone().About(d), "ann")
+		if errors.Is(err, semel.ErrTooEarly) {
+			early++
+			return false
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return true
+	})
+	if early == 0 {
+		t.Error("not done is taken at once")
 	}
-	// It stays in doubt until the first call cannot arrive any more.
 	var reply string
 	eventually(t, "the second call", func() bool {
 		reply, err = pay.Call(t.Context(), "a", 5, semel.Key("again"))
@@ -212,7 +228,7 @@ func TestResolveDoubts(t *testing.T) {
 	if len(p.calls) != before+1 || p.calls[before] != again.String() {
 		t.Errorf("the calls are %v", p.calls[before:])
 	}
-	wantError(t, resolve(semel.ID{1}, semel.ResolveNotDone(), "ann"), semel.ErrUnknownDoubt)
+	wantError(t, resolve(semel.ID{1}, semel.ResolveNotDone().About(semel.PendingEffect{Seen: "1-1"}), "ann"), semel.ErrUnknownDoubt)
 	if all := doubts(); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}

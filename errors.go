@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
@@ -54,8 +55,9 @@ type NotDoneError struct {
 	Agent  AgentName // zero where the failure is about no agent
 	Action string
 	Code   message.Code
-	Detail string // what to do about it
-	Cause  error  // what the handler or the store returned, or why the context ended; mostly nil
+	Detail string        // what to do about it
+	After  time.Duration // how long to wait before it; zero where that is not known
+	Cause  error         // what the handler or the store returned, or why the context ended; mostly nil
 }
 
 // Error implements error.
@@ -145,6 +147,7 @@ var (
 	ErrAlreadyResolved  error = sentinel(message.CodeAlreadyResolved)  // the doubt was settled differently before
 
 	// Not done: try again.
+	ErrTooEarly         error = sentinel(message.CodeTooEarly)         // a former call of the effect may still arrive: look again, After that
 	ErrOverloaded       error = sentinel(message.CodeOverloaded)       // too much work is in flight
 	ErrHandlerFailed    error = sentinel(message.CodeHandlerFailed)    // the handler returned an error or panicked
 	ErrCanceled         error = sentinel(message.CodeCanceled)         // the context ended before it was executed
@@ -168,7 +171,7 @@ func faultError(a AgentName, action string, f *message.Fault, cause error) error
 	if f.Code.Kind() == message.Unknown {
 		return &UnknownError{Agent: a, Action: action, Code: f.Code, Detail: f.Detail, Ref: f.Ref, Cause: cause}
 	}
-	return &NotDoneError{Agent: a, Action: action, Code: f.Code, Detail: f.Detail, Cause: cause}
+	return &NotDoneError{Agent: a, Action: action, Code: f.Code, Detail: f.Detail, After: f.After, Cause: cause}
 }
 
 // callError is the error for a call that the engine answered with a fault. If

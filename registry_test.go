@@ -215,7 +215,7 @@ func TestFailuresOfEveryQuestionHaveTheirType(t *testing.T) {
 		_, _, errs["state"] = agent.Get(ctx, "a")
 		_, errs["outcome"] = app.Outcome(ctx, agent.Name("a"), "k")
 		errs["delete"] = agent.Delete(ctx, "b")
-		_, errs["resolve"] = app.Resolve(ctx, semel.ID{1}, semel.ResolveNotDone(), "me")
+		_, errs["resolve"] = app.Resolve(ctx, semel.ID{1}, semel.ResolveNotDone().About(semel.PendingEffect{Seen: "1-1"}), "me")
 		errs["retry"] = app.RetryDead(ctx, semel.ID{1})
 		errs["backup"] = app.Backup(ctx, "/nowhere")
 		errs["retention"] = app.ResumeRetention(ctx)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/message"
 )
 
@@ -23,6 +24,7 @@ type Doubt struct {
 	Asked     time.Time       `json:"asked"`
 	Started   time.Time       `json:"started,omitzero"`
 	Reason    string          `json:"reason,omitempty"`
+	Seen      semel.Seen      `json:"seen"` // when this was read, for About
 }
 
 // DeadLetter is a message that was accepted and failed for good.
@@ -60,6 +62,17 @@ type Resolution struct {
 	Reply      json.RawMessage `json:"reply,omitempty"`
 	Code       string          `json:"code,omitempty"`
 	Detail     string          `json:"detail,omitempty"`
+	Seen       semel.Seen      `json:"seen,omitempty"`
+}
+
+// About says which doubt was read before somebody looked at the outside world:
+// that it is not done holds of the calls that were made by then. Others need not
+// say it.
+func (r Resolution) About(d Doubt) Resolution {
+	if r.Resolution == notDone {
+		r.Seen = d.Seen
+	}
+	return r
 }
 
 // Done says that the effect happened, with this reply; nil means null.
@@ -70,9 +83,13 @@ func Done(reply json.RawMessage) Resolution {
 	return Resolution{Resolution: "done", Reply: reply}
 }
 
+const notDone = "not_done"
+
 // NotDone says that the effect did not happen. It is called again, with the
-// same key, once a call that began before cannot arrive any more.
-func NotDone() Resolution { return Resolution{Resolution: "not_done"} }
+// same key. It must be About a doubt that was read before the look at the
+// outside world. If a former call could still arrive then, it is
+// semel.ErrTooEarly: look again when the After of its error has passed.
+func NotDone() Resolution { return Resolution{Resolution: notDone} }
 
 // Failed says that the answer of the effect is no.
 func Failed(code, detail string) Resolution {

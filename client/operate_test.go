@@ -38,7 +38,7 @@ func TestOperating(t *testing.T) {
 	for body, r := range map[string]Resolution{
 		`{"resolution":"done","reply":{"n":1}}`:                  Done([]byte(`{"n":1}`)),
 		`{"resolution":"done","reply":null}`:                     Done(nil),
-		`{"resolution":"not_done"}`:                              NotDone(),
+		`{"resolution":"not_done","seen":"3-14"}`:                NotDone().About(Doubt{Seen: "3-14"}),
 		`{"resolution":"failed","code":"declined","detail":"d"}`: Failed("declined", "d"),
 	} {
 		got, err := c.Resolve(t.Context(), someID, r)
@@ -48,11 +48,11 @@ func TestOperating(t *testing.T) {
 		}
 	}
 	answer = func() (*http.Response, error) {
-		return respond(200, `{"doubt":"`+someID+`","effect":"charge","agent":"account/a","principal":"p","key":"k","request":{"n":1},"attempts":1,"asked":"2026-11-25T10:00:00Z","reason":"r"}`), nil
+		return respond(200, `{"doubt":"`+someID+`","effect":"charge","agent":"account/a","principal":"p","key":"k","request":{"n":1},"attempts":1,"asked":"2026-11-25T10:00:00Z","reason":"r","seen":"3-14"}`), nil
 	}
 	d, err := c.Doubt(t.Context(), someID)
 	want("GET /v1/doubts/"+someID+" ", err)
-	if d.ID != someID || d.Effect != "charge" || d.Asked.IsZero() {
+	if d.ID != someID || d.Effect != "charge" || d.Asked.IsZero() || d.Seen != "3-14" {
 		t.Errorf("%+v", d)
 	}
 	answer = func() (*http.Response, error) {

@@ -1,5 +1,7 @@
 package message
 
+import "time"
+
 // Kind is the one distinction that every caller must be able to make about a
 // failure: did it happen?
 type Kind uint8
@@ -42,6 +44,7 @@ const (
 	CodeUnknownDoubt     Code = "unknown_doubt"
 	CodeUnknownDead      Code = "unknown_dead_letter"
 	CodeAlreadyResolved  Code = "already_resolved"
+	CodeTooEarly         Code = "too_early"
 	CodeOverloaded       Code = "overloaded"
 	CodeHandlerFailed    Code = "handler_failed"
 	CodeCanceled         Code = "canceled"
@@ -74,7 +77,8 @@ func (c Code) Kind() Kind {
 type Fault struct {
 	Code   Code
 	Detail string
-	Ref    ID // the doubt or dead letter it speaks of
+	Ref    ID            // the doubt or dead letter it speaks of
+	After  time.Duration // how long to wait before it can be otherwise; zero if that is not known
 }
 
 // Error implements error.

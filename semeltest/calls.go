@@ -172,7 +172,7 @@ func (l *life) ask(s *step) (answer, error) {
 		if l.h.o.realTime {
 			pause = time.Millisecond
 		}
-		time.Sleep(pause) // what is resolved as not done is called again when the first call cannot arrive any more
+		time.Sleep(pause) // *not done* may be too early: then the World is asked again
 	}
 }
 
@@ -189,9 +189,9 @@ func (l *life) settleDoubts() error {
 			return fmt.Errorf("effect %q of %s is in doubt (%s), and the World cannot say whether it happened: its function must reach the outside through Run.World", e.Effect, e.Agent, e.Reason)
 		}
 		l.turn(callRank)
-		_, err := app.Resolve(l.ctx, e.ID, l.verdict(found), "semeltest")
+		_, err := app.Resolve(l.ctx, e.ID, l.verdict(found).About(e), "semeltest")
 		switch {
-		case err == nil, errors.Is(err, semel.ErrAlreadyResolved), errors.Is(err, semel.ErrUnknownDoubt):
+		case err == nil, errors.Is(err, semel.ErrAlreadyResolved), errors.Is(err, semel.ErrUnknownDoubt), errors.Is(err, semel.ErrTooEarly):
 		default:
 			return err
 		}

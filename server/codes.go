@@ -53,6 +53,7 @@ var answers = map[message.Code]answer{
 	message.CodeInDoubt:          {http.StatusConflict, "In doubt", true, ""},
 	message.CodeOutcomeUnknown:   {http.StatusConflict, "The outcome is unknown", false, ""},
 	message.CodeDead:             {http.StatusConflict, "Among the dead letters", true, ""},
+	message.CodeTooEarly:         {http.StatusConflict, "Too early to say so", false, ""},
 	message.CodeAlreadyResolved:  {http.StatusConflict, "Resolved before", false, ""},
 	message.CodeKeyExpired:       {http.StatusGone, "The idempotency key has expired", false, ""},
 	message.CodeTooLarge:         {http.StatusRequestEntityTooLarge, "The request is too large", false, ""},

@@ -22,6 +22,7 @@ type doubtDoc struct {
 	Asked     *time.Time      `json:"asked,omitempty"`
 	Started   *time.Time      `json:"started,omitempty" doc:"when it was called last"`
 	Reason    string          `json:"reason,omitempty" doc:"why the last attempt did not settle it"`
+	Seen      semel.Seen      `json:"seen" doc:"when this was read: give it back with not_done"`
 }
 
 func (d doubtDoc) weight() int { return len(d.Request) + len(d.Reason) }
@@ -30,6 +31,7 @@ func doubtDocOf(e semel.PendingEffect) doubtDoc {
 	return doubtDoc{
 		Doubt: e.ID.String(), Effect: e.Effect, Agent: plainName(e.Agent), Principal: e.Principal, Key: e.ID.String(),
 		Request: e.Request, Attempts: e.Attempts, Asked: instant(e.AskedAt), Started: instant(e.StartedAt), Reason: e.Reason,
+		Seen: e.Seen,
 	}
 }
 
@@ -78,22 +80,25 @@ type resolutionDoc struct {
 	Reply      json.RawMessage `json:"reply,omitempty" doc:"with done: what the effect would have answered; null if it is left out"`
 	Code       string          `json:"code,omitempty" doc:"with failed: for programs"`
 	Detail     string          `json:"detail,omitempty" doc:"with failed: for people"`
+	Seen       semel.Seen      `json:"seen,omitempty" doc:"with not_done: the doubt's own, as it was read before the look at the outside world"`
 }
 
 func (d resolutionDoc) resolution() (semel.Resolution, string) {
 	failed := d.Code != "" || d.Detail != ""
 	switch {
-	case d.Resolution == "done" && !failed:
+	case d.Resolution == "done" && !failed && d.Seen == "":
 		if len(d.Reply) == 0 {
 			d.Reply = json.RawMessage("null")
 		}
 		return semel.ResolveDone(d.Reply), ""
-	case d.Resolution == "not_done" && !failed && d.Reply == nil:
-		return semel.ResolveNotDone(), ""
-	case d.Resolution == "failed" && d.Reply == nil:
+	case d.Resolution == "not_done" && !failed && d.Reply == nil && d.Seen != "":
+		return semel.ResolveNotDone().About(semel.PendingEffect{Seen: d.Seen}), ""
+	case d.Resolution == "not_done" && d.Seen == "":
+		return semel.Resolution{}, "not_done needs seen: read the doubt, then look at the outside world, and give back the doubt's seen"
+	case d.Resolution == "failed" && d.Reply == nil && d.Seen == "":
 		return semel.ResolveFailed(d.Code, d.Detail), ""
 	}
-	return semel.Resolution{}, `a resolution is "done", with a reply, "not_done", or "failed", with a code and a detail; nothing else may be in it`
+	return semel.Resolution{}, `a resolution is "done", with a reply, "not_done", with the doubt's seen, or "failed", with a code and a detail; nothing else may be in it`
 }
 
 // resolvedDoc says who settled a doubt.

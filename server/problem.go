@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/message"
@@ -43,6 +45,9 @@ func problemOf(err error) (p problem, a answer, private bool) {
 	case kind == semel.KindNotDone && errors.As(err, &notDone):
 		p, a = system(notDone.Code, kind)
 		p.Detail = notDone.Detail
+		if notDone.After > 0 {
+			a.after = strconv.FormatInt(int64((notDone.After+time.Second-1)/time.Second), 10)
+		}
 		if notDone.Code == message.CodeHandlerFailed || p.Code == string(codeInternal) {
 			// What a handler says in an error or a panic was not written for
 			// whoever is at the other end.

@@ -18,8 +18,7 @@ import (
 type operator struct {
 	*recorder
 	client *client.Client
-	ledger string          // its URL
-	seen   map[string]bool // doubts, and after which attempt
+	ledger string // its URL
 }
 
 func newOperator(rec *recorder, server, token, ledger string) (*operator, error) {
@@ -27,7 +26,7 @@ func newOperator(rec *recorder, server, token, ledger string) (*operator, error)
 	if err != nil {
 		return nil, err
 	}
-	return &operator{rec, c, ledger, make(map[string]bool)}, nil
+	return &operator{rec, c, ledger}, nil
 }
 
 // settle settles doubts until done is closed.
@@ -37,13 +36,6 @@ func (o *operator) settle(ctx context.Context, done <-chan struct{}) error {
 			if err != nil {
 				return err
 			}
-			// It stays in the list until its former call cannot arrive any more, and
-			// may come back after the next one.
-			id := fmt.Sprint(doubt.ID, doubt.Attempts)
-			if o.seen[id] {
-				continue
-			}
-			o.seen[id] = true
 			if err := o.resolve(ctx, doubt); err != nil {
 				return err
 			}
@@ -82,14 +74,16 @@ func (o *operator) resolve(ctx context.Context, doubt client.Doubt) error {
 		rec.Resolution, rec.Receipt, word = "done", r.Receipt, client.Done(body)
 	}
 	rec.At = o.now() // what follows from the word comes later
-	_, err = o.client.Resolve(ctx, doubt.ID, word)
-	if errors.Is(err, semel.ErrAlreadyResolved) || errors.Is(err, semel.ErrUnknownDoubt) {
-		return nil // a probe was faster
-	}
-	if err == nil {
+	_, err = o.client.Resolve(ctx, doubt.ID, word.About(doubt))
+	switch {
+	case err == nil:
 		o.write(rec)
+	case errors.Is(err, semel.ErrAlreadyResolved), errors.Is(err, semel.ErrUnknownDoubt): // a probe was faster
+	case errors.Is(err, semel.ErrTooEarly): // the books are asked again
+	default:
+		return err
 	}
-	return err
+	return nil
 }
 
 func (o *operator) books(ctx context.Context, key string) (int, []byte, error) {

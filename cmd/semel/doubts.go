@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/client"
 )
 
@@ -54,23 +55,24 @@ func printDoubt(s *session, d client.Doubt) error {
 		"request", oneLine(d.Request, 2000), "attempts", strconv.Itoa(d.Attempts),
 		"asked", moment(d.Asked), "started", moment(d.Started), "reason", d.Reason,
 		"", "Ask the provider for the effect key. Then settle it:",
-		"", "semel doubts resolve "+d.ID+" --done REPLY | --not-done | --failed CODE")
+		"", "semel doubts resolve "+d.ID+" --done REPLY | --not-done "+string(d.Seen)+" | --failed CODE")
 }
 
 func resolveCommand(o *remote) *cobra.Command {
-	var done, failed, detail string
-	var notDone bool
+	var done, failed, detail, notDone string
 	cmd := &cobra.Command{
 		Use:   "resolve ID",
 		Short: "Say what became of it",
 		Long: `Say what became of an effect that is in doubt. The first resolution wins.
 
 --done REPLY     it happened, and this is the reply: JSON, - for standard input, or @FILE
---not-done       it did not happen: it is called again, with the same effect key
+--not-done SEEN  it did not happen: it is called again, with the same effect key. SEEN is what
+                 doubts show prints: read the doubt, then look at the provider. While
+                 a former call can still arrive this is refused, and says when to look again
 --failed CODE    the answer is no, with a code for the agent that asked`,
 		Args: cobra.ExactArgs(1),
 		RunE: o.do(func(ctx context.Context, s *session, args []string) error {
-			r := client.NotDone()
+			var r client.Resolution
 			switch {
 			case done != "":
 				reply, err := bodyArg([]string{done})
@@ -80,8 +82,10 @@ func resolveCommand(o *remote) *cobra.Command {
 				r = client.Done(reply)
 			case failed != "":
 				r = client.Failed(failed, detail)
-			case !notDone:
-				return usageError{errors.New("say --done REPLY, --not-done or --failed CODE")}
+			case notDone != "":
+				r = client.NotDone().About(client.Doubt{Seen: semel.Seen(notDone)})
+			default:
+				return usageError{errors.New("say --done REPLY, --not-done SEEN or --failed CODE")}
 			}
 			if detail != "" && failed == "" {
 				return usageError{errors.New("--detail belongs to --failed")}
@@ -98,7 +102,7 @@ func resolveCommand(o *remote) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&done, "done", "", "it happened, with this `reply`")
-	f.BoolVar(&notDone, "not-done", false, "it did not happen; it is called again")
+	f.StringVar(&notDone, "not-done", "", "it did not happen, and is called again; the doubt was `seen` then")
 	f.StringVar(&failed, "failed", "", "the answer is no, with this `code`")
 	f.StringVar(&detail, "detail", "", "a `text` for people, with --failed")
 	cmd.MarkFlagsMutuallyExclusive("done", "not-done", "failed")

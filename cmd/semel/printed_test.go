@@ -52,7 +52,7 @@ func semelRun(t *testing.T, args ...string) result {
 
 const (
 	cannedID      = "000102030405060708090a0b0c0d0e0f"
-	cannedDoubt   = `{"doubt":"` + cannedID + `","effect":"charge","agent":"account/alice","principal":"shop","key":"k","request":{"cents":5},"attempts":1,"asked":"2026-11-25T10:00:00Z","started":"2026-11-25T10:00:01Z","reason":"the line\u001b went dead"}`
+	cannedDoubt   = `{"doubt":"` + cannedID + `","effect":"charge","agent":"account/alice","principal":"shop","key":"k","request":{"cents":5},"attempts":1,"asked":"2026-11-25T10:00:00Z","started":"2026-11-25T10:00:01Z","reason":"the line\u001b went dead","seen":"3-14"}`
 	cannedDead    = `{"dead_letter":"` + cannedID + `","agent":"account/alice","action":"credit","principal":"shop","key":"k","body":{"cents":5},"reason":"it panicked","attempts":10,"at":"2026-11-25T10:00:00Z"}`
 	cannedTimes   = `"first_seen":"2026-11-25T10:00:00Z","settled":"2026-11-25T10:00:01Z","attempts":1,"expires":"2026-11-26T10:00:01Z"`
 	cannedPrint   = "9c378f958507c1833d49c2c62238529e1ef0961f11b47626810db8011fb7c747"
@@ -171,7 +171,7 @@ func TestWhatIsPrinted(t *testing.T) {
   started       2026-11-25 10:00:01Z
   reason        the line\u001b went dead
 Ask the provider for the effect key. Then settle it:
-semel doubts resolve ` + id + " --done REPLY | --not-done | --failed CODE\n", ""},
+semel doubts resolve ` + id + " --done REPLY | --not-done 3-14 | --failed CODE\n", ""},
 		{"doubts show --json " + id, 0, cannedDoubt + "\n", ""},
 		{"doubts resolve " + id + " --done {\"paid\":true}", 0, id + " is settled as done, by ann\n", ""},
 		{"doubts resolve --json " + id + " --failed declined --detail no", 0, `{"doubt":"` + id + `","resolution":"done","by":"ann"}` + "\n", ""},
@@ -292,9 +292,9 @@ func TestUsage(t *testing.T) {
 		{"call account/alice credit --wait 1s --async", "none of the others can be"},
 		{"call account/alice credit --wait -1s", "must not be negative"},
 		{"doubts nothing", "unknown command"},
-		{"doubts resolve " + cannedID, "say --done REPLY, --not-done or --failed CODE"},
-		{"doubts resolve " + cannedID + " --not-done --failed x", "none of the others can be"},
-		{"doubts resolve " + cannedID + " --not-done --detail x", "--detail belongs to --failed"},
+		{"doubts resolve " + cannedID, "say --done REPLY, --not-done SEEN or --failed CODE"},
+		{"doubts resolve " + cannedID + " --not-done 3-14 --failed x", "none of the others can be"},
+		{"doubts resolve " + cannedID + " --not-done 3-14 --detail x", "--detail belongs to --failed"},
 		{"get account/alice --server ftp://x", "is not the URL of a server"},
 		{"get account/alice --server http://x --data " + dir, "exclude each other"},
 		{"backup a/b", "a server's backups are below its own configured directory"},

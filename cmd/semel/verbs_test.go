@@ -185,7 +185,7 @@ func TestVerbsOfOperatorsWithNothingToDo(t *testing.T) {
 		}
 		p.verb(exitNotDone, verb, "show", cannedID)
 	}
-	p.verb(exitNotDone, "doubts", "resolve", cannedID, "--not-done")
+	p.verb(exitNotDone, "doubts", "resolve", cannedID, "--not-done", "3-14")
 	p.verb(exitNotDone, "dead", "retry", cannedID)
 	p.verb(exitNotDone, "dead", "discard", cannedID)
 	p.verb(exitNotDone, "effects", "run", "nothing", "--key", "k")

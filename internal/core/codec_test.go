@@ -61,12 +61,12 @@ var codecs = map[string]struct {
 	},
 	"effect": {
 		&effectRecord{id: message.ID{1}, name: "n", agent: simAgent("t", "x"), cause: message.ID{2}, principal: "p", body: []byte("b"), then: "then",
-			link: fullMessage().ReplyTo.Link, status: effectDoubt, attempts: 2, asked: 3, started: 4, epoch: 5, reason: "r", notDone: true, trace: "trace", unrecorded: keyedUnrecorded},
+			link: fullMessage().ReplyTo.Link, status: effectDoubt, attempts: 2, asked: 3, started: 4, epoch: 5, reason: "r", trace: "trace", unrecorded: keyedUnrecorded},
 		func(v any) []byte { return appendEffect(nil, testKey.Key, v.(*effectRecord)) },
 		func(k message.RowKey, b []byte) (any, error) { return readEffect(k, b) },
 	},
 	"resolution": {
-		&Resolution{message.StatusDone, []byte("b"), "c", "d", "by", "tenant", 3, "conflict"},
+		&Resolution{Status: message.StatusDone, Body: []byte("b"), Code: "c", Detail: "d", By: "by", Tenant: "tenant", At: 3, Seen: Look{4, 5}, Conflict: "conflict"},
 		func(v any) []byte { return appendResolution(nil, testKey.Key, v.(*Resolution)) },
 		func(k message.RowKey, b []byte) (any, error) { return ReadResolution(k, b) },
 	},

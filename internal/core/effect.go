@@ -90,9 +90,7 @@ func (s *Shard) pumpEffects() {
 		case effectAsked:
 			s.call(e)
 		case effectStarted, effectDoubt:
-			if !e.notDone { // else a person knew, and the call waits for its time
-				s.probe(e)
-			}
+			s.probe(e)
 		}
 	}
 }
@@ -162,12 +160,10 @@ func (s *Shard) effectDone(r EffectResult) {
 	}
 	switch {
 	case r.certain():
-		if r.Probe && (e.notDone || e.status == effectAsked) {
+		if r.Probe && e.status == effectAsked {
 			s.belied(e, r) // a person was wrong, and no second call was made yet
 		}
 		s.settleEffect(e, r)
-	case r.Probe && e.notDone:
-		// A person knew; the call waits for its time.
 	case r.Probe && e.status == effectAsked:
 		s.enqueue(e) // a person knew while the probe was under way, and the call may be made
 	case r.Probe && r.Status == message.StatusNotDone:
@@ -267,7 +263,7 @@ func (s *Shard) settleTime(e *effectRecord) message.Time {
 // again makes an effect that did not happen one that was only asked; the
 // caller says when it is called.
 func (s *Shard) again(e *effectRecord) {
-	e.status, e.notDone, e.mem.maybe = effectAsked, false, false
+	e.status, e.mem.maybe = effectAsked, false
 	e.unrecorded = s.policy(e).Policy.unrecorded()
 	s.putEffect(e)
 	e.mem.seq = s.openSeq()
@@ -340,9 +336,6 @@ func (s *Shard) wakeEffect(e *effectRecord) {
 		return
 	}
 	e.mem.retryAt = 0
-	if e.notDone {
-		s.again(e)
-	}
 	s.enqueue(e)
 	s.pumpEffects()
 }

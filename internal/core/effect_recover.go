@@ -1,10 +1,6 @@
 package core
 
-import (
-	"time"
-
-	"github.com/semel-dev/semel/message"
-)
+import "github.com/semel-dev/semel/message"
 
 // lostCall is what is said of a call whose answer was not recorded, because
 // the process ended or the shard was opened again.
@@ -27,8 +23,6 @@ func (s *Shard) recoverEffect(r message.Row, unclean bool) error {
 	s.noteDoubt(e)
 	s.markOrigin(e) // the last session may have ended before it did
 	switch {
-	case e.status == effectDoubt && e.notDone:
-		s.effectLater(e, time.Duration(max(s.settleTime(e)-s.now, 0)))
 	case e.status == effectDoubt && e.resolved:
 		s.recoverResolution(e)
 	case e.status == effectDoubt:

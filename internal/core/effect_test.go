@@ -36,7 +36,7 @@ func (d *single) done(id message.ID, probe bool, status message.Status) {
 func (d *single) resolve(id message.ID, status message.Status) Answer {
 	d.t.Helper()
 	c := new(Caller)
-	d.m.Resolve(d.now, c, id, Resolution{Status: status, By: "eve"})
+	d.m.Resolve(d.now, c, id, Resolution{Status: status, By: "eve", Seen: d.m.Look(d.now)})
 	d.settle()
 	return d.answers[c]
 }
@@ -87,46 +87,153 @@ func TestSettleTimeBeginsWithTheCall(t *testing.T) {
 	}
 }
 
-// The same, when a person says it.
-func TestResolvedSettleTimeBeginsWithTheCall(t *testing.T) {
+// The same, when a person says it: a look before that sees too little. A
+// person closes no key, so it holds also where the word of a probe counts at once.
+func TestNotDoneIsRefusedWhileTheCallMayArrive(t *testing.T) {
 	t.Parallel()
-	d := newSingle(t, effectBehavior("ask"), nil)
-	d.submit(new(Caller), keyed("ask", "k", "1"))
-	d.work()
-	d.commit()
-	d.sync()
-	d.commit()
-	d.now += message.Time(10 * time.Second)
-	d.sync()
-	id := d.called(false)
-	d.done(id, false, message.StatusUnknown)
-	d.resolve(id, message.StatusNotDone)
-	d.now += message.Time(1900 * time.Millisecond)
-	d.settle()
-	if len(d.calls) != 0 {
-		t.Fatalf("called again before the first call can have ended")
+	for _, policy := range []string{"ask", "probe"} {
+		b := effectBehavior(policy)
+		b.Effects[policy].ProbeCloses = policy == "probe"
+		d := newSingle(t, b, nil)
+		d.submit(new(Caller), keyed("ask", "k", "1"))
+		d.work()
+		d.commit()
+		d.sync()
+		d.commit()
+		d.now += message.Time(10 * time.Second)
+		d.sync()
+		id := d.called(false)
+		d.done(id, false, message.StatusUnknown)
+		returned := d.now
+		if policy == "probe" {
+			id = doubted(t, d, id)
+		}
+		for d.now < returned+message.Time(1900*time.Millisecond) {
+			a := d.resolve(id, message.StatusNotDone)
+			if a.Fault == nil || a.Fault.Code != message.CodeTooEarly {
+				t.Fatalf("%s: %v after the call came back: %+v", policy, time.Duration(d.now-returned), a)
+			}
+			if left := time.Duration(returned-d.now) + 2*time.Second; a.Fault.After < left || a.Fault.After > left+time.Second {
+				t.Errorf("%s: it says to look in %v, of %v", policy, a.Fault.After, left)
+			}
+			d.now += message.Time(100 * time.Millisecond)
+			d.settle()
+			if len(d.calls) > 0 && !d.calls[0].Probe {
+				t.Fatalf("%s: called again: %+v", policy, d.calls)
+			}
+			d.calls = nil
+		}
+		d.now += message.Time(200 * time.Millisecond)
+		if a := d.resolve(id, message.StatusNotDone); a.Outcome == nil {
+			t.Errorf("%s: when its time has come: %+v", policy, a)
+		}
+		if policy == "probe" {
+			d.done(id, true, message.StatusUnknown)
+		}
+		d.called(false)
 	}
-	d.now += message.Time(200 * time.Millisecond)
-	d.settle()
-	d.called(false)
 }
 
-// A person closes no key: the word of one waits also where a probe's need not.
-func TestResolvedSettleTimeOfAClosingProbe(t *testing.T) {
+// A look in a former session, whose clock may have been ahead, says nothing of
+// what that session let go before it ended.
+func TestALookIsOfItsSession(t *testing.T) {
 	t.Parallel()
-	b := effectBehavior("probe")
-	b.Effects["probe"].ProbeCloses = true
-	d := newSingle(t, b, nil)
-	id := inDoubt(t, d) // within milliseconds
-	d.resolve(id, message.StatusNotDone)
-	d.done(id, true, message.StatusUnknown)
-	d.now += message.Time(1900 * time.Millisecond)
-	d.settle()
-	if len(d.calls) != 0 {
-		t.Fatalf("called again before the first call can have ended")
+	d := newSingle(t, effectBehavior("ask"), nil)
+	id := d.asked()
+	d.done(id, false, message.StatusUnknown)
+	former := d.m.Look(d.now)
+	d.crash()
+	d.advance(time.Minute)
+	former.At = d.now // its clock was ahead of what is now
+	say := func(l Look) Answer {
+		c := new(Caller)
+		d.m.Resolve(d.now, c, id, Resolution{Status: message.StatusNotDone, By: "eve", Seen: l})
+		d.settle()
+		return d.answers[c]
 	}
-	d.now += message.Time(200 * time.Millisecond)
-	d.settle()
+	if a := say(former); a.Fault == nil || a.Fault.Code != message.CodeTooEarly {
+		t.Errorf("%+v", a)
+	}
+	if a := say(d.m.Look(d.now)); a.Outcome == nil {
+		t.Errorf("%+v", a)
+	}
+}
+
+// Rejected and done say what is, and need not wait.
+func TestOtherWordsCountAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, status := range []message.Status{message.StatusDone, message.StatusRejected} {
+		d := newSingle(t, effectBehavior("ask"), nil)
+		id := d.asked()
+		d.done(id, false, message.StatusUnknown)
+		if a := d.resolve(id, status); a.Outcome == nil || a.Outcome.Status != status {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// A guest calls nothing, and each would begin the wait anew.
+func TestAGuestCannotSayNotDone(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, effectBehavior("ask"), nil)
+	id := d.asked()
+	d.done(id, false, message.StatusUnknown)
+	d.cfg.Guest = true
+	d.crash()
+	d.advance(time.Hour)
+	if a := d.resolve(id, message.StatusNotDone); a.Fault == nil || a.Fault.Code != message.CodeTooEarly || a.Fault.After != 0 {
+		t.Errorf("%+v", a)
+	}
+	if a := d.resolve(id, message.StatusDone); a.Outcome == nil {
+		t.Errorf("%+v", a)
+	}
+}
+
+// A word is about the calls that were made when the doubt was read, however late
+// it comes.
+func TestALateWordSaysNothingOfTheNextCall(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, effectBehavior("ask"), nil)
+	id := d.asked()
+	d.done(id, false, message.StatusUnknown)
+	say := func(seen Look) Answer {
+		c := new(Caller)
+		d.m.Resolve(d.now, c, id, Resolution{Status: message.StatusNotDone, By: "eve", Seen: seen})
+		d.settle()
+		return d.answers[c]
+	}
+	tooEarly := func(a Answer) bool {
+		return a.Fault != nil && a.Fault.Code == message.CodeTooEarly && a.Fault.After == 0
+	}
+	soon := d.m.Look(d.now)
+	d.advance(3 * time.Second)
+	if a := say(soon); !tooEarly(a) {
+		t.Errorf("looked too early: %+v", a)
+	}
+	if a := say(Look{d.m.epoch, d.now + 1}); a.Fault == nil || a.Fault.Code != message.CodeInvalidRequest {
+		t.Errorf("looked in the future: %+v", a)
+	}
+	first := d.m.Look(d.now)
+	if a := say(first); a.Outcome == nil || a.Replayed {
+		t.Fatalf("%+v", a)
+	}
+	d.called(false)
+	d.done(id, false, message.StatusUnknown)
+	d.now++
+	second := d.m.Look(d.now)
+	d.advance(3 * time.Second)
+	if a := say(first); a.Outcome == nil || !a.Replayed {
+		t.Errorf("the word again: %+v", a)
+	}
+	if a := say(second); !tooEarly(a) {
+		t.Errorf("looked too early at the second call: %+v", a)
+	}
+	if len(d.calls) > 0 {
+		t.Fatalf("called again: %+v", d.calls)
+	}
+	if a := say(d.m.Look(d.now)); a.Outcome == nil || a.Replayed {
+		t.Errorf("a word about the second call: %+v", a)
+	}
 	d.called(false)
 }
 
@@ -151,6 +258,11 @@ func inDoubt(t *testing.T, d *single) message.ID {
 	t.Helper()
 	id := d.asked()
 	d.done(id, false, message.StatusUnknown)
+	return doubted(t, d, id)
+}
+
+func doubted(t *testing.T, d *single, id message.ID) message.ID {
+	t.Helper()
 	for range 10_000 {
 		if len(d.calls) == 1 && d.m.effects[id].status == effectDoubt {
 			d.called(true)
@@ -187,19 +299,17 @@ func TestNotDoneWhileAProbeIsUnderWay(t *testing.T) {
 // A probe that was under way finds a person wrong, before a second call.
 func TestProbeBeliesAPerson(t *testing.T) {
 	t.Parallel()
-	for _, wait := range []time.Duration{0, time.Minute} {
-		d := newSingle(t, effectBehavior("probe"), nil)
-		id := inDoubt(t, d)
-		d.now += message.Time(wait)
-		d.resolve(id, message.StatusNotDone)
-		d.done(id, true, message.StatusDone)
-		d.advance(3 * time.Second)
-		if a := d.ask(keyed("ask", "k", "1")); a.Outcome == nil || a.Outcome.Status != message.StatusDone || len(d.calls) > 0 {
-			t.Errorf("%+v; calls %+v", a, d.calls)
-		}
-		if n := d.alarmed(AlarmConflict); n != 1 {
-			t.Errorf("%d alarms", n)
-		}
+	d := newSingle(t, effectBehavior("probe"), nil)
+	id := inDoubt(t, d)
+	d.now += message.Time(time.Minute)
+	d.resolve(id, message.StatusNotDone)
+	d.done(id, true, message.StatusDone)
+	d.advance(3 * time.Second)
+	if a := d.ask(keyed("ask", "k", "1")); a.Outcome == nil || a.Outcome.Status != message.StatusDone || len(d.calls) > 0 {
+		t.Errorf("%+v; calls %+v", a, d.calls)
+	}
+	if n := d.alarmed(AlarmConflict); n != 1 {
+		t.Errorf("%d alarms", n)
 	}
 }
 
@@ -214,7 +324,7 @@ func TestNotDoneWhileAProbeWaits(t *testing.T) {
 	d.submit(new(Caller), m)
 	d.settle()
 	other := d.called(false) // and takes the only place
-	d.now += message.Time(100 * time.Millisecond)
+	d.now += message.Time(3 * time.Second)
 	d.settle()
 	if e := d.m.effects[id]; !e.mem.waiting || e.mem.running {
 		t.Fatalf("%+v", e.mem)
@@ -497,7 +607,13 @@ func TestLateAnswerContradicts(t *testing.T) {
 		"in time, during a probe": {"probe", func(*single, message.ID) {}, message.StatusDone, message.StatusDone, 0},
 		"in time, in doubt":       {"ask", func(*single, message.ID) {}, message.StatusDone, message.StatusDone, 0},
 		"to be called again on a person's word": {"ask", func(d *single, id message.ID) {
-			d.resolve(id, message.StatusNotDone)
+			d.advance(3 * time.Second)
+			d.m.Resolve(d.now, new(Caller), id, Resolution{Status: message.StatusNotDone, By: "eve", Seen: d.m.Look(d.now)})
+		}, message.StatusDone, message.StatusDone, 1},
+		"to be called again on a probe's word": {"probe", func(d *single, id message.ID) {
+			d.called(true)
+			d.now += message.Time(3 * time.Second)
+			d.done(id, true, message.StatusNotDone)
 		}, message.StatusDone, message.StatusDone, 1},
 		"called again on a person's word": {"ask", func(d *single, id message.ID) {
 			d.advance(3 * time.Second)

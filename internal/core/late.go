@@ -25,7 +25,8 @@ func (s *Shard) lateArrival(r EffectResult) {
 	case e == nil || e.mem.settling != nil || e.resolved:
 		s.lateResult(r)
 		return
-	case e.notDone, e.mem.running && !e.mem.probing && e.status == effectStarted && !s.policy(e).ProbeCloses:
+	case e.status == effectAsked && s.policy(e).Policy.unrecorded() == nothingUnrecorded,
+		e.mem.running && !e.mem.probing && e.status == effectStarted && !s.policy(e).ProbeCloses:
 		// It is called again, because somebody said that it was not done. (A
 		// provider that closes keys refused the first call, and means the second.)
 		s.belied(e, r)

@@ -53,7 +53,6 @@ type effectRecord struct {
 	started   message.Time  // of the last call
 	epoch     message.Epoch // in which the last call was begun
 	reason    string        // of the last failure
-	notDone   bool          // a person said that it did not happen: it is called again as soon as that counts
 	resolved  bool          // a person settled it; the agent has not heard yet
 	trace     string        // of the step that asked
 
@@ -78,9 +77,6 @@ func appendEffect(b, key []byte, e *effectRecord) []byte {
 	b = putUint(b, 12, uint64(e.started))
 	b = putUint(b, 13, uint64(e.epoch))
 	b = putBytes(b, 14, e.reason)
-	if e.notDone {
-		b = putUint(b, 15, 1)
-	}
 	if e.resolved {
 		b = putUint(b, 16, 1)
 	}
@@ -121,8 +117,7 @@ func readEffect(k message.RowKey, value []byte) (*effectRecord, error) {
 			e.epoch = message.Epoch(f.val)
 		case 14:
 			e.reason = string(f.bytes)
-		case 15:
-			e.notDone = f.val == 1
+		// 15 said that a person's *not done* waited for its time. Now one is only taken when it counts.
 		case 16:
 			e.resolved = f.val == 1
 		case 17:
@@ -178,6 +173,7 @@ type Resolution struct {
 	By       string
 	Tenant   string // whose effect it is. Of a request: who asks, empty for an operator of all
 	At       message.Time
+	Seen     Look   // of *not done*: when the doubt was read, before the look at the outside
 	Conflict string // what a late answer said against it; empty if none did
 }
 
@@ -191,6 +187,8 @@ func appendResolution(b, key []byte, r *Resolution) []byte {
 	b = putUint(b, 6, uint64(r.At))
 	b = putBytes(b, 7, r.Conflict)
 	b = putBytes(b, 8, r.Tenant)
+	b = putUint(b, 9, uint64(r.Seen.Epoch))
+	b = putUint(b, 10, uint64(r.Seen.At))
 	return seal(b, start, key)
 }
 
@@ -215,6 +213,10 @@ func ReadResolution(k message.RowKey, value []byte) (*Resolution, error) {
 			r.Conflict = string(f.bytes)
 		case 8:
 			r.Tenant = string(f.bytes)
+		case 9:
+			r.Seen.Epoch = message.Epoch(f.val)
+		case 10:
+			r.Seen.At = message.Time(f.val)
 		}
 		return nil
 	})

@@ -9,8 +9,9 @@ import (
 
 // Resolve settles a doubt by a person's word. Status Done brings Body to the
 // agent as the effect's reply, Rejected brings Code and Detail, NotDone calls
-// the effect again under the same key, when a former call can no longer
-// arrive. The first resolution wins; the same one again changes nothing.
+// the effect again under the same key; it is refused if a former call could
+// still arrive when the doubt was read, since who looked then has not seen the
+// end. The first resolution wins; the same one again changes nothing.
 func (s *Shard) Resolve(now message.Time, c *Caller, id message.ID, r Resolution) {
 	s.advanceClock(now)
 	s.whenRoom(func() { s.resolve(c, id, r) })
@@ -22,7 +23,7 @@ func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 	if e != nil && asks != "" && asks != e.agent.Tenant {
 		e = nil // for this tenant there is no such effect, and no resolution of its own
 	}
-	if e == nil || e.mem.settling != nil || e.status != effectDoubt || e.notDone || e.resolved {
+	if e == nil || e.mem.settling != nil || e.status != effectDoubt || e.resolved {
 		s.resolvedBefore(id, func(was *Resolution, err error) {
 			switch {
 			case err != nil:
@@ -40,6 +41,14 @@ func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 		})
 		return
 	}
+	if r.Status == message.StatusNotDone && (s.cfg.Guest || !s.settled(e, r.Seen)) {
+		s.early(c, e, r.Seen)
+		return
+	}
+	if r.Seen.At > s.now {
+		s.refuse(c, 0, message.CodeInvalidRequest, "the doubt was not seen then; give back what was told when it was read")
+		return
+	}
 	r.Tenant = e.agent.Tenant
 	if n := s.sizeResult(e, len(r.Tenant)+len(r.Body)+len(r.Code)+len(r.Detail)+len(r.By)); n > s.limits.message {
 		s.refuse(c, 0, message.CodeTooLarge, "the resolution has %d bytes with all that is stored of it; at most %d are allowed", n, s.limits.message)
@@ -54,15 +63,33 @@ func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 		s.settleEffect(e, EffectResult{ID: id, Status: r.Status, Body: r.Body, Code: r.Code, Detail: r.Detail})
 		return
 	}
-	e.notDone = true
-	if wait := s.settleTime(e) - s.now; wait > 0 {
-		s.putEffect(e)
-		s.effectLater(e, time.Duration(wait))
-		return
-	}
 	s.again(e)
 	s.enqueue(e)
 	s.pumpEffects()
+}
+
+// early answers a *not done* that comes too early, unless it was taken before:
+// what was said of the last call says nothing of this one. A guest calls
+// nothing, and each would begin the wait anew.
+func (s *Shard) early(c *Caller, e *effectRecord, seen Look) {
+	s.resolvedBefore(e.id, func(was *Resolution, err error) {
+		if err == nil && was != nil && was.Status == message.StatusNotDone && was.Seen == seen {
+			s.answer(c, s.latest(), Answer{Outcome: resolvedOutcome(was), Value: was.By, Replayed: true})
+			return
+		}
+		f := &message.Fault{Code: message.CodeTooEarly}
+		wait := time.Duration(s.settleTime(e) - s.now)
+		switch {
+		case s.cfg.Guest:
+			f.Detail = "only the program that calls the effect knows when a former call can no longer arrive; start it, and say it there"
+		case wait > 0:
+			f.After = (wait + time.Second - 1).Truncate(time.Second) // what is told in seconds is told in full
+			f.Detail = fmt.Sprintf("a former call may still arrive; read the doubt and look again in %s, and say then what you see", f.After)
+		default:
+			f.Detail = "a former call could still arrive when the doubt was read; read it and look again, and say then what you see"
+		}
+		s.answer(c, s.latest(), Answer{Fault: f})
+	})
 }
 
 // recoverResolution takes up a doubt that a person settled, of which the

@@ -526,7 +526,12 @@ func TestResolutionSurvivesCrash(t *testing.T) {
 	}
 	d.keep = false
 	d.crash()
+	c = new(Caller)
+	d.m.Resolve(d.now, c, id, Resolution{Status: message.StatusRejected}) // the agent has not heard yet
 	d.settle()
+	if f := d.answers[c].Fault; f == nil || f.Code != message.CodeAlreadyResolved {
+		t.Errorf("%+v", d.answers[c])
+	}
 	if a := d.ask(keyed("ask", "k", "1")); a.Outcome == nil || string(a.Outcome.Body) != `{"n":7}` {
 		t.Errorf("%+v", a)
 	}
@@ -663,53 +668,5 @@ func TestLateReadOfASettledKey(t *testing.T) {
 	d.settle()
 	if o := d.answers[dup].Outcome; o == nil || o.Status != message.StatusDone || count(t, d) != 1 {
 		t.Errorf("%+v", d.answers[dup])
-	}
-}
-
-// A person's "not done" waits for its time whatever a probe hears meanwhile.
-func TestResolvedNotDoneWaits(t *testing.T) {
-	t.Parallel()
-	d := newSingle(t, effectBehavior("probe"), nil)
-	d.submit(new(Caller), keyed("ask", "k", "1"))
-	d.settle()
-	id := d.calls[0].ID
-	d.m.EffectDone(d.now, EffectResult{ID: id, Attempt: 1, Status: message.StatusUnknown})
-	unknown := EffectResult{ID: id, Probe: true, Attempt: 1, Status: message.StatusUnknown}
-	probing := func() bool { return len(d.calls) == 1 && d.calls[0].Probe }
-	for range 3 {
-		d.calls = nil
-		for range 20 {
-			d.settle()
-			if probing() {
-				break
-			}
-			d.now += 1e6
-		}
-		if !probing() {
-			t.Fatalf("no probe: %+v", d.calls)
-		}
-		if d.m.effects[id].status != effectDoubt {
-			d.m.EffectDone(d.now, unknown)
-		}
-	}
-	d.calls = nil
-	c := new(Caller)
-	d.m.Resolve(d.now, c, id, Resolution{Status: message.StatusNotDone})
-	d.settle()
-	if d.answers[c].Outcome == nil {
-		t.Fatalf("%+v", d.answers[c])
-	}
-	d.m.EffectDone(d.now, unknown)
-	for range 1900 {
-		d.settle()
-		if len(d.calls) > 0 {
-			t.Fatalf("called %d ms after it began", int64(d.now-simStart)/1e6)
-		}
-		d.now += 1e6
-	}
-	d.now += 2e8
-	d.settle()
-	if len(d.calls) != 1 || d.calls[0].Probe {
-		t.Errorf("%+v", d.calls)
 	}
 }

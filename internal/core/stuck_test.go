@@ -128,7 +128,7 @@ func TestSettledDoubtIsNotShownAfterCrash(t *testing.T) {
 	d.now += message.Time(time.Minute)
 	d.settle()
 	d.keep = true
-	d.m.Resolve(d.now, new(Caller), id, Resolution{Status: message.StatusNotDone, By: "x"})
+	d.m.Resolve(d.now, new(Caller), id, Resolution{Status: message.StatusNotDone, By: "x", Seen: d.m.Look(d.now)})
 	d.commit()
 	d.sync()
 	d.keep = false

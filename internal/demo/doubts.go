@@ -25,7 +25,6 @@ type Doubt struct {
 // somebody does who may look into the provider's ledger.
 func (d *stage) person(ctx context.Context, payments []*payment) ([]Doubt, error) {
 	var settled []Doubt
-	seen := make(map[string]bool)
 	for {
 		c, err := d.client(ctx)
 		if err != nil {
@@ -35,11 +34,10 @@ func (d *stage) person(ctx context.Context, payments []*payment) ([]Doubt, error
 			if err != nil {
 				return settled, err
 			}
-			if seen[doubt.ID] {
-				continue // it is called again when a former call cannot arrive any more
-			}
-			seen[doubt.ID] = true
 			one, err := d.resolve(ctx, c, doubt)
+			if errors.Is(err, semel.ErrTooEarly) {
+				continue // a former call may still arrive: it is looked up again
+			}
 			if err != nil {
 				return settled, err
 			}
@@ -81,7 +79,7 @@ func (d *stage) resolve(ctx context.Context, c *client.Client, doubt client.Doub
 		word = client.Done(receipt)
 		break
 	}
-	_, err = c.Resolve(ctx, doubt.ID, word)
+	_, err = c.Resolve(ctx, doubt.ID, word.About(doubt))
 	if errors.Is(err, semel.ErrAlreadyResolved) || errors.Is(err, semel.ErrUnknownDoubt) {
 		err, one.Resolution = nil, "found settled" // a probe was faster
 	}

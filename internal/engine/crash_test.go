@@ -148,11 +148,16 @@ func (p *process) ask(o op) (a core.Answer, err error) {
 		switch a.Outcome.Status {
 		case message.StatusInFlight:
 		case message.StatusInDoubt:
+			doubt, found, err := p.Effect(p.alive, a.Outcome.Doubt)
+			if err != nil || !found {
+				continue
+			}
 			r := p.h.judge(o.Tag)
+			r.Seen = doubt.Seen
 			settled := p.Resolve(p.alive, a.Outcome.Doubt, r)
 			if f := settled.Fault; f != nil {
-				if f.Code == message.CodeUnknownDoubt || f.Code == message.CodeAlreadyResolved {
-					continue // a probe was quicker, or what was said before the crash takes hold
+				if f.Code == message.CodeUnknownDoubt || f.Code == message.CodeAlreadyResolved || f.Code == message.CodeTooEarly {
+					continue // a probe was quicker, what was said before the crash takes hold, or it is looked up again
 				}
 				return settled, refused{o, f}
 			}

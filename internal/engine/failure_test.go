@@ -264,7 +264,9 @@ func TestReopenDuringACall(t *testing.T) {
 					case a.Outcome.Status == message.StatusDone:
 						return
 					case a.Outcome.Status == message.StatusInDoubt:
-						e.Resolve(t.Context(), a.Outcome.Doubt, core.Resolution{Status: message.StatusNotDone, By: "judge"})
+						if doubt, found, err := e.Effect(t.Context(), a.Outcome.Doubt); err == nil && found {
+							e.Resolve(t.Context(), doubt.ID, core.Resolution{Status: message.StatusNotDone, By: "judge", Seen: doubt.Seen})
+						}
 					}
 				}
 			})

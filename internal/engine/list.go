@@ -86,7 +86,7 @@ func (e *Engine) Agents(ctx context.Context, tenant, typ string, after Place) it
 	prefix := message.Agent{Tenant: tenant, Type: typ}.AppendKey(nil)
 	prefix = prefix[:len(prefix)-1] // without the end of the empty id
 	return rows(e, ctx, store.Range{Table: message.TableState, From: prefix, To: store.PrefixEnd(prefix)}, after,
-		func(row message.Row, at Place) (entry AgentEntry, err error) {
+		nil, func(row message.Row, at Place) (entry AgentEntry, err error) {
 			entry.Place = at
 			if entry.Agent, _, err = message.ParseAgentKey(row.Key); err != nil {
 				return entry, err
@@ -99,6 +99,7 @@ func (e *Engine) Agents(ctx context.Context, tenant, typ string, after Place) it
 // EffectEntry is an effect that is not settled.
 type EffectEntry struct {
 	core.EffectView
+	Seen  core.Look // when it was read, or a moment before
 	Place Place
 }
 
@@ -108,9 +109,20 @@ func (e *Engine) Effects(ctx context.Context, after Place) iter.Seq2[EffectEntry
 }
 
 func (e *Engine) effects(ctx context.Context, r store.Range, after Place) iter.Seq2[EffectEntry, error] {
-	return rows(e, ctx, r, after, func(row message.Row, at Place) (EffectEntry, error) {
+	var seen core.Look
+	look := func(sh *shard) error {
+		ans := e.onLoop(ctx, sh, func(m *core.Shard, now message.Time, c *core.Caller) {
+			seen = m.Look(now)
+			sh.answerAt(0, callOf(c), core.Answer{})
+		})
+		if ans.Fault != nil {
+			return ans.Fault
+		}
+		return nil
+	}
+	return rows(e, ctx, r, after, look, func(row message.Row, at Place) (EffectEntry, error) {
 		v, err := core.ReadEffect(message.RowKey{Table: message.TableEffect, Key: row.Key}, row.Value)
-		return EffectEntry{v, at}, err
+		return EffectEntry{v, seen, at}, err
 	})
 }
 
@@ -136,7 +148,7 @@ func (e *Engine) DeadLetter(ctx context.Context, id message.ID) (DeadEntry, bool
 }
 
 func (e *Engine) dead(ctx context.Context, r store.Range, after Place) iter.Seq2[DeadEntry, error] {
-	return rows(e, ctx, r, after, func(row message.Row, at Place) (DeadEntry, error) {
+	return rows(e, ctx, r, after, nil, func(row message.Row, at Place) (DeadEntry, error) {
 		d, err := core.ReadDead(message.RowKey{Table: message.TableDead, Key: row.Key}, row.Value)
 		return DeadEntry{d, at}, err
 	})
@@ -156,8 +168,9 @@ func firstOf[T any](list iter.Seq2[T, error]) (item T, found bool, err error) {
 	return item, false, nil
 }
 
-// rows lists a range of every shard, after a place.
-func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place, read func(message.Row, Place) (T, error)) iter.Seq2[T, error] {
+// rows lists a range of every shard, after a place. Before it reads a shard it
+// calls begin, if there is one.
+func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place, begin func(*shard) error, read func(message.Row, Place) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		if f := e.notRunning(); f != nil {
@@ -174,6 +187,12 @@ func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place,
 			if key != nil && uint32(sh.id) == from {
 				if r.From, ok = behind(whole, key); !ok {
 					yield(none, errPlace)
+					return
+				}
+			}
+			if begin != nil {
+				if err := begin(sh); err != nil {
+					yield(none, err)
 					return
 				}
 			}

@@ -70,7 +70,7 @@ func TestFirstResolutionStands(t *testing.T) {
 		}
 		tried++
 		e = boot()
-		if r := e.Resolve(context.Background(), id, core.Resolution{Status: message.StatusNotDone, By: "bob"}); r.Fault == nil {
+		if r := e.Resolve(context.Background(), id, core.Resolution{Status: message.StatusRejected, By: "bob"}); r.Fault == nil {
 			accepted++
 		}
 		e.Close(now)

@@ -159,7 +159,12 @@ func runProgram() error {
 		if r.FormValue("as") == "done" {
 			res = semel.ResolveDone(r.FormValue("reply"))
 		}
-		_, err := app.Resolve(r.Context(), id, res, "tester")
+		doubt, err := app.Doubt(r.Context(), id)
+		if err != nil {
+			doubt.Seen = "1-1" // it is settled, or another is meant
+		}
+		res = res.About(doubt)
+		_, err = app.Resolve(r.Context(), id, res, "tester")
 		writeJSON(w, replyOf(semel.Outcome{}, err))
 	})
 	return listenAndSay(mux)

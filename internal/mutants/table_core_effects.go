@@ -111,7 +111,7 @@ var coreEffects = []Mutant{
 `,
 		New: `	return later(began, p.Timeout)
 `,
-		By: by("./internal/core", "TestResolvedNotDoneWaits"),
+		By: by("./internal/core", "TestNotDoneIsRefusedWhileTheCallMayArrive"),
 	},
 	{
 		Name:  "effect-settling-time-from-the-record",
@@ -141,9 +141,28 @@ var coreEffects = []Mutant{
 		Name:  "effect-second-resolution-wins",
 		Fault: "a doubt that a person settled can be settled again, otherwise",
 		File:  "internal/core/resolve.go",
-		Old:   "e.status != effectDoubt || e.notDone || e.resolved {",
-		New:   "e.status != effectDoubt || e.resolved {",
-		By:    by("./internal/core", "TestFirstWordStandsWhileItWaits"),
+		Old:   "e.status != effectDoubt || e.resolved {",
+		New:   "e.status != effectDoubt {",
+		By:    by("./internal/core", "TestResolutionSurvivesCrash"),
+	},
+	{
+		Name:  "effect-early-look",
+		Fault: "a person's not done counts from when it is said, not from when they looked",
+		File:  "internal/core/look.go",
+		Old: `	return l.Epoch == s.epoch && l.At >= s.settleTime(e)
+`,
+		New: `	return l.Epoch > 0 && s.now >= s.settleTime(e)
+`,
+	},
+	{
+		Name:  "effect-look-of-another-session",
+		Fault: "a look is compared with the clock of another session than the one in which it was made",
+		File:  "internal/core/look.go",
+		Old: `	return l.Epoch == s.epoch && l.At >= s.settleTime(e)
+`,
+		New: `	return l.At >= s.settleTime(e)
+`,
+		By: by("./internal/core", "TestALookIsOfItsSession"),
 	},
 	{
 		Name:  "effect-maybe-forgotten",

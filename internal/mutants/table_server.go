@@ -70,11 +70,9 @@ var serverMutants = []Mutant{
 		Name:  "server-tells-the-store",
 		Fault: "a failure's detail has what the handler or the store said",
 		File:  "server/problem.go",
-		Old: `		p.Detail = notDone.Detail
-		if notDone.Code == message.CodeHandlerFailed ||`,
-		New: `		p.Detail = notDone.Detail
-		if p.Code == "" ||`,
-		By: by("./server", "TestFailures"),
+		Old:   `		if notDone.Code == message.CodeHandlerFailed ||`,
+		New:   `		if p.Code == "" ||`,
+		By:    by("./server", "TestFailures"),
 	},
 	{
 		Name:  "server-two-keys",

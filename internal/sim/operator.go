@@ -23,7 +23,7 @@ func (s *Sim) operate() {
 				s.failf("%v", err)
 				return
 			}
-			if e := s.world.effects[v.ID]; v.InDoubt && e != nil && s.rng.oneIn(2) && !e.undecided() {
+			if e := s.world.effects[v.ID]; v.InDoubt && e != nil && s.rng.oneIn(2) {
 				s.resolve(x, v, e)
 			}
 			if x.ended {
@@ -60,52 +60,71 @@ func (s *Sim) admin(x *session, what string, do func(now message.Time, caller *c
 	x.submit(q, false, do)
 }
 
-// resolve settles a doubt as the world knows it.
+// resolve settles a doubt as the world knows it at this moment, which may be too
+// early to say that it was not done. The word may come late, and twice.
 func (s *Sim) resolve(x *session, v core.EffectView, e *outside) {
 	r := core.Resolution{By: "operator"}
 	switch {
 	case e.happened > 0:
 		r.Status, r.Body = message.StatusDone, e.reply()
-	case e.rejected || s.rng.oneIn(3):
+	case !e.undecided() && (e.rejected || s.rng.oneIn(3)):
 		r.Status, r.Code = message.StatusRejected, "declined"
 		e.rejected = true // and nobody will do it any more
-	case s.cluster && s.now <= x.began+message.Time(callTimeout)+message.Time(s.cfg.Lease):
-		return // a former owner may call yet; that the core waits too makes a word that is too old no truer
 	default:
-		r.Status = message.StatusNotDone
+		r.Status, r.Seen = message.StatusNotDone, x.m.Look(x.clock())
+		e.permit = !e.undecided() // the call may come before the answer does
 	}
 	if x.m.Probing(v.ID) {
 		s.reach(ResolvedProbing)
 	}
-	for range pick(s.rng, 1, 1, 2) {
-		if r.Status == message.StatusNotDone {
-			e.permit = true // the call may come before the answer does
+	for i := range pick(s.rng, 1, 1, 2) {
+		if i == 0 && s.rng.oneIn(2) {
+			s.tell(x, v.ID, e, r)
+			continue
 		}
-		s.admin(x, "resolve "+v.ID.String()+" as "+r.Status.String(), func(now message.Time, caller *core.Caller) {
-			x.m.Resolve(now, caller, v.ID, r)
-		}, func(a core.Answer) {
-			if a.Fault != nil {
-				switch a.Fault.Code {
-				case message.CodeUnknownDoubt, message.CodeAlreadyResolved, message.CodeStoreUnavailable, message.CodeCommitUnknown:
-				default:
-					s.failf("resolve: %v", a.Fault)
-				}
-				return
+		s.after(s.rng.between(0, 3*callTimeout), func() {
+			to := x
+			if x.ended {
+				to = s.owner(x.id)
 			}
-			if a.Outcome.Status != r.Status {
-				s.failf("resolve %s as %s is answered as %s", v.ID, r.Status, a.Outcome.Status)
-			}
-			if e.resolved != 0 && e.resolved != r.Status && !e.excused {
-				s.failf("effect %s was resolved as %s, and then as %s", v.ID, e.resolved, r.Status)
-			}
-			if r.Status != message.StatusNotDone {
-				e.resolved = r.Status
+			if to != nil && to.p.resume <= s.now {
+				s.tell(to, v.ID, e, r)
 			}
 		})
-		if x.ended {
+	}
+}
+
+// tell brings a person's word to a session.
+func (s *Sim) tell(x *session, id message.ID, e *outside, r core.Resolution) {
+	if x.ended {
+		return
+	}
+	s.admin(x, "resolve "+id.String()+" as "+r.Status.String(), func(now message.Time, caller *core.Caller) {
+		x.m.Resolve(now, caller, id, r)
+	}, func(a core.Answer) {
+		if a.Fault != nil {
+			switch a.Fault.Code {
+			case message.CodeTooEarly:
+				s.reach(TooEarly)
+				if a.Fault.After == 0 {
+					s.reach(EarlyLook)
+				}
+			case message.CodeUnknownDoubt, message.CodeAlreadyResolved, message.CodeStoreUnavailable, message.CodeCommitUnknown:
+			default:
+				s.failf("resolve: %v", a.Fault)
+			}
 			return
 		}
-	}
+		if a.Outcome.Status != r.Status {
+			s.failf("resolve %s as %s is answered as %s", id, r.Status, a.Outcome.Status)
+		}
+		if e.resolved != 0 && e.resolved != r.Status && !e.excused {
+			s.failf("effect %s was resolved as %s, and then as %s", id, e.resolved, r.Status)
+		}
+		if r.Status != message.StatusNotDone {
+			e.resolved = r.Status
+		}
+	})
 }
 
 // bury tries a dead letter again, or gives it up.

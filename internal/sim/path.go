@@ -15,6 +15,8 @@ const (
 	Contradicted    // a late answer contradicted what was settled
 	Late            // a result came back to a later session of its process
 	ResolvedProbing // a person settled an effect that was being probed
+	TooEarly        // a person's *not done* was refused, as the call might still arrive
+	EarlyLook       // ... or as it might have when they looked
 	Passed          // a message passed a hold out of its mailbox
 	Rushed          // something new came while the unit was full
 	FedChanges      // a unit had its row in the change feed
@@ -54,7 +56,7 @@ const (
 )
 
 var pathNames = [paths]string{
-	"embedded", "cluster", "skewed", "killed", "dead", "doubted", "contradicted", "late", "resolved_probing", "passed", "rushed",
+	"embedded", "cluster", "skewed", "killed", "dead", "doubted", "contradicted", "late", "resolved_probing", "too_early", "early_look", "passed", "rushed",
 	"fed_changes", "forgotten", "retention_paused", "backwards", "expired", "conflicted", "elsewhere", "timed_out",
 	"reordered", "took_clean", "took_unclean", "same_token", "lease_lapsed", "renew_refused", "fenced_epoch",
 	"fenced_version", "fenced_timeline", "fenced_read", "unknown_done", "unknown_not", "unknown_ever", "loss_noticed",
