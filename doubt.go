@@ -105,7 +105,8 @@ func ResolveDone(reply any) Resolution {
 // the same key. It must be About a doubt that was read before the look at the
 // outside world. While a former call could still arrive then (for the effect's
 // timeout after it came back, or after the App was opened), it is ErrTooEarly,
-// whose After says when to look again.
+// whose After says when to look again. A program that does not have the effect,
+// or is a guest, cannot say it (ErrUnknownEffect).
 func ResolveNotDone() Resolution { return Resolution{status: message.StatusNotDone} }
 
 // ResolveFailed says that the answer of the effect is no. An empty code means

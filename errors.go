@@ -142,6 +142,7 @@ var (
 	ErrUnknownAgentType error = sentinel(message.CodeUnknownAgentType) // no such type is registered
 	ErrUnknownAction    error = sentinel(message.CodeUnknownAction)    // its type has no such action
 	ErrUnknownAgent     error = sentinel(message.CodeUnknownAgent)     // it does not exist
+	ErrUnknownEffect    error = sentinel(message.CodeUnknownEffect)    // this program does not have the effect
 	ErrUnknownDoubt     error = sentinel(message.CodeUnknownDoubt)     // no such effect is in doubt
 	ErrUnknownDead      error = sentinel(message.CodeUnknownDead)      // there is no such dead letter
 	ErrAlreadyResolved  error = sentinel(message.CodeAlreadyResolved)  // the doubt was settled differently before

@@ -66,7 +66,7 @@ func TestEveryCodeOfTheContract(t *testing.T) {
 	sentinels := map[string]error{}
 	for _, err := range []error{
 		semel.ErrKeyRequired, semel.ErrKeyInvalid, semel.ErrKeyInFuture, semel.ErrConflict, semel.ErrInvalidRequest, semel.ErrTooLarge,
-		semel.ErrUnknownAgentType, semel.ErrUnknownAction, semel.ErrUnknownAgent, semel.ErrUnknownDoubt, semel.ErrUnknownDead,
+		semel.ErrUnknownAgentType, semel.ErrUnknownAction, semel.ErrUnknownAgent, semel.ErrUnknownEffect, semel.ErrUnknownDoubt, semel.ErrUnknownDead,
 		semel.ErrAlreadyResolved, semel.ErrTooEarly, semel.ErrOverloaded, semel.ErrHandlerFailed, semel.ErrCanceled, semel.ErrClosed, semel.ErrStorageFull,
 		semel.ErrStoreUnavailable, semel.ErrInFlight, semel.ErrInDoubt, semel.ErrDead, semel.ErrExpired, semel.ErrOutcomeUnknown,
 		semel.ErrCommitUnknown, semel.ErrUnknownKey,

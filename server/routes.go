@@ -141,7 +141,7 @@ func (s *api) operatorRoutes() []route {
 			codes: codes(nameCodes, write, []message.Code{message.CodeUnknownAgent})},
 		{method: http.MethodPost, path: "/v1/doubts/{id}", roles: RoleOperator, handle: s.resolve,
 			id: "resolve", about: "Settle a doubt", body: resolutionDoc{}, reply: resolvedDoc{}, status: http.StatusOK,
-			codes: codes(bodyCodes, write, []message.Code{message.CodeUnknownDoubt, message.CodeAlreadyResolved, message.CodeTooEarly})},
+			codes: codes(bodyCodes, write, []message.Code{message.CodeUnknownDoubt, message.CodeAlreadyResolved, message.CodeTooEarly, message.CodeUnknownEffect})},
 		{method: http.MethodPost, path: "/v1/dead/{id}/retry", roles: RoleOperator, handle: s.retryDead,
 			id: "retry-dead", about: "Try a dead letter again", status: http.StatusNoContent,
 			codes: codes(write, []message.Code{message.CodeUnknownDead})},

@@ -61,7 +61,7 @@ var codecs = map[string]struct {
 	},
 	"effect": {
 		&effectRecord{id: message.ID{1}, name: "n", agent: simAgent("t", "x"), cause: message.ID{2}, principal: "p", body: []byte("b"), then: "then",
-			link: fullMessage().ReplyTo.Link, status: effectDoubt, attempts: 2, asked: 3, started: 4, epoch: 5, reason: "r", trace: "trace", unrecorded: keyedUnrecorded},
+			link: fullMessage().ReplyTo.Link, status: effectDoubt, attempts: 2, asked: 3, started: 4, timeout: 6, epoch: 5, resolved: true, reason: "r", trace: "trace", unrecorded: keyedUnrecorded},
 		func(v any) []byte { return appendEffect(nil, testKey.Key, v.(*effectRecord)) },
 		func(k message.RowKey, b []byte) (any, error) { return readEffect(k, b) },
 	},

@@ -14,11 +14,12 @@ type effectMemory struct {
 	running  bool         // a call or probe is under way
 	probing  bool         // what is under way is a probe
 	retryAt  message.Time // when to call or probe again; zero if nothing is planned
-	returned message.Time // when this session's last call came back
+	returned message.Time // when the last call that came back in this session did
 	probes   int          // probes that could not tell, since the last call
 	settling *envelope    // its result is on its way to the agent
 	maybe    bool         // a call before the last may have happened
 	former   bool         // a call of a former session may still come back
+	away     bool         // ... and one is known not to have come back yet
 	suspect  bool
 	seq      message.Seq // the unit that asked
 	doubtful int         // its place among the effects in doubt, from 1; 0 if it is not
@@ -101,7 +102,7 @@ func (s *Shard) call(e *effectRecord) {
 	p := s.policy(e)
 	after := e.mem.seq
 	e.attempts++
-	e.started, e.epoch = s.now, s.epoch
+	e.started, e.epoch, e.timeout = s.now, s.epoch, p.Timeout
 	e.mem.probes, e.mem.retryAt = 0, 0
 	switch kind := p.Policy.unrecorded(); {
 	case kind == nothingUnrecorded:
@@ -252,12 +253,16 @@ func (s *Shard) probedNotDone(e *effectRecord) {
 // the call came back: when it was let go nobody knows, for its record may have
 // taken any time to become durable.
 func (s *Shard) settleTime(e *effectRecord) message.Time {
-	p := s.policy(e)
 	began := max(e.started, e.mem.returned)
 	if e.epoch != s.epoch {
-		began = s.began // a former owner may have let its call go as late as this
+		// A former owner may have let its call go as late as this.
+		began = max(s.began, e.mem.returned)
 	}
-	return later(later(began, p.Timeout), s.cfg.Lease)
+	if e.mem.away {
+		began = s.now
+	}
+	// The deadline may be another one since the call was made.
+	return later(later(began, max(e.timeout, s.policy(e).Timeout)), s.cfg.Lease)
 }
 
 // again makes an effect that did not happen one that was only asked; the

@@ -10,7 +10,7 @@ const lostCall = "the session that began the call ended before its answer was re
 // be another one than it was asked, or called, under: what counts then is what
 // the record says may have happened, and the present policy says what is done
 // about it.
-func (s *Shard) recoverEffect(r message.Row, unclean bool) error {
+func (s *Shard) recoverEffect(r message.Row, rec *Recovered) error {
 	k := message.RowKey{Table: message.TableEffect, Key: r.Key}
 	e, err := readEffect(k, r.Value)
 	if err != nil {
@@ -18,7 +18,8 @@ func (s *Shard) recoverEffect(r message.Row, unclean bool) error {
 	}
 	s.effects[e.id] = e
 	s.doubtful.follow(e, e.status == effectDoubt)
-	e.mem.suspect = unclean && s.trial.spend()
+	e.mem.suspect = rec.Unclean && s.trial.spend()
+	e.mem.away = rec.Calling[e.id]
 	e.mem.seq, e.mem.former = s.sealed, true
 	s.noteDoubt(e)
 	s.markOrigin(e) // the last session may have ended before it did

@@ -172,20 +172,89 @@ func TestOtherWordsCountAtOnce(t *testing.T) {
 	}
 }
 
-// A guest calls nothing, and each would begin the wait anew.
-func TestAGuestCannotSayNotDone(t *testing.T) {
+// Who does not have the effect cannot call it again, and does not know its
+// deadline.
+func TestNotDoneIsForWhoHasTheEffect(t *testing.T) {
 	t.Parallel()
-	d := newSingle(t, effectBehavior("ask"), nil)
+	for name, change := range map[string]func(*single){
+		"a guest":                    func(d *single) { d.cfg.Guest = true },
+		"a program without it":       func(d *single) { d.b.Effects = nil },
+		"a program of other effects": func(d *single) { d.b.Effects = map[string]*Effect{"other": {Policy: Ask}} },
+	} {
+		d := newSingle(t, effectBehavior("ask"), nil)
+		id := d.asked()
+		d.done(id, false, message.StatusUnknown)
+		change(d)
+		d.crash()
+		d.advance(time.Hour)
+		if a := d.resolve(id, message.StatusNotDone); a.Fault == nil || a.Fault.Code != message.CodeUnknownEffect {
+			t.Errorf("%s: %+v", name, a)
+		}
+		if a := d.resolve(id, message.StatusDone); a.Outcome == nil {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+}
+
+// The deadline is that under which the call was made, if it was longer.
+func TestSettleTimeOfALongerDeadline(t *testing.T) {
+	t.Parallel()
+	b := effectBehavior("ask")
+	b.Effects["ask"].Timeout = time.Minute
+	d := newSingle(t, b, nil)
 	id := d.asked()
-	d.done(id, false, message.StatusUnknown)
-	d.cfg.Guest = true
+	b.Effects["ask"].Timeout = time.Second
 	d.crash()
-	d.advance(time.Hour)
-	if a := d.resolve(id, message.StatusNotDone); a.Fault == nil || a.Fault.Code != message.CodeTooEarly || a.Fault.After != 0 {
+	d.advance(50 * time.Second)
+	if a := d.resolve(id, message.StatusNotDone); a.Fault == nil || a.Fault.Code != message.CodeTooEarly {
 		t.Errorf("%+v", a)
 	}
-	if a := d.resolve(id, message.StatusDone); a.Outcome == nil {
+	d.advance(20 * time.Second)
+	if a := d.resolve(id, message.StatusNotDone); a.Outcome == nil {
 		t.Errorf("%+v", a)
+	}
+}
+
+// A call that goes on while the shard is opened again in its process is waited
+// for like any other: the settling time begins when it comes back.
+func TestSettleTimeOfACallAcrossAReopen(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []string{"ask", "probe"} {
+		d := newSingle(t, effectBehavior(policy), nil) // a call takes a second at most, and the lease is one
+		id := d.asked()
+		d.calling = map[message.ID]bool{id: true}
+		d.open(false)
+		d.settle()
+		again := func() bool {
+			if d.m.effects[id].status == effectDoubt {
+				d.resolve(id, message.StatusNotDone)
+			}
+			for _, c := range d.calls {
+				if !c.Probe {
+					return true
+				}
+				d.calls = nil
+				d.done(id, true, message.StatusNotDone)
+			}
+			return false
+		}
+		for range 50 {
+			if d.advance(200 * time.Millisecond); again() {
+				t.Fatalf("%s: called again while the first call is under way", policy)
+			}
+		}
+		d.m.LateResult(d.now, EffectResult{ID: id, Attempt: 1, Status: message.StatusUnknown})
+		for range 9 {
+			if d.advance(200 * time.Millisecond); again() {
+				t.Fatalf("%s: called again at once after the first call came back", policy)
+			}
+		}
+		for i := 0; !again(); i++ {
+			if i == 50 {
+				t.Fatalf("%s: never called again", policy)
+			}
+			d.advance(200 * time.Millisecond)
+		}
 	}
 }
 

@@ -19,6 +19,9 @@ func (s *Shard) lateArrival(r EffectResult) {
 	if e != nil {
 		r = s.fit(e, r)
 	}
+	if e != nil && !r.Probe {
+		e.mem.away, e.mem.returned = false, s.now
+	}
 	switch {
 	case !r.certain():
 		return

@@ -31,7 +31,7 @@ func ParseLook(text string) (l Look, ok bool) {
 	e, err1 := strconv.ParseUint(epoch, 10, 64)
 	t, err2 := strconv.ParseUint(at, 10, 63)
 	l = Look{message.Epoch(e), message.Time(t)}
-	return l, err1 == nil && err2 == nil && l.String() == text
+	return l, err1 == nil && err2 == nil && l.String() == text && e > 0
 }
 
 // settled says whether no call of an effect that was made could still arrive

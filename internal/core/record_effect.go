@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/semel-dev/semel/message"
 )
@@ -51,6 +52,7 @@ type effectRecord struct {
 	attempts  int // calls begun
 	asked     message.Time
 	started   message.Time  // of the last call
+	timeout   time.Duration // of the last call
 	epoch     message.Epoch // in which the last call was begun
 	reason    string        // of the last failure
 	resolved  bool          // a person settled it; the agent has not heard yet
@@ -82,6 +84,7 @@ func appendEffect(b, key []byte, e *effectRecord) []byte {
 	}
 	b = putUint(b, 17, uint64(e.unrecorded))
 	b = putBytes(b, 18, e.trace)
+	b = putUint(b, 19, uint64(e.timeout))
 	return seal(b, start, key)
 }
 
@@ -127,6 +130,8 @@ func readEffect(k message.RowKey, value []byte) (*effectRecord, error) {
 			}
 		case 18:
 			e.trace = string(f.bytes)
+		case 19:
+			e.timeout = time.Duration(f.val)
 		}
 		return err
 	})

@@ -41,13 +41,19 @@ func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 		})
 		return
 	}
-	if r.Status == message.StatusNotDone && (s.cfg.Guest || !s.settled(e, r.Seen)) {
-		s.early(c, e, r.Seen)
-		return
-	}
-	if r.Seen.At > s.now {
-		s.refuse(c, 0, message.CodeInvalidRequest, "the doubt was not seen then; give back what was told when it was read")
-		return
+	if r.Status == message.StatusNotDone {
+		switch {
+		case s.foreign(e): // it has the call's deadline, and makes the next call
+			s.refuse(c, 0, message.CodeUnknownEffect,
+				"this program does not have the effect %q, so it cannot call it again; say it where the effect is called", e.name)
+			return
+		case r.Seen.Epoch == s.epoch && r.Seen.At > s.now:
+			s.refuse(c, 0, message.CodeInvalidRequest, "the doubt was not seen then; give back what was told when it was read")
+			return
+		case !s.settled(e, r.Seen):
+			s.early(c, e, r.Seen)
+			return
+		}
 	}
 	r.Tenant = e.agent.Tenant
 	if n := s.sizeResult(e, len(r.Tenant)+len(r.Body)+len(r.Code)+len(r.Detail)+len(r.By)); n > s.limits.message {
@@ -69,8 +75,7 @@ func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 }
 
 // early answers a *not done* that comes too early, unless it was taken before:
-// what was said of the last call says nothing of this one. A guest calls
-// nothing, and each would begin the wait anew.
+// what was said of the last call says nothing of this one.
 func (s *Shard) early(c *Caller, e *effectRecord, seen Look) {
 	s.resolvedBefore(e.id, func(was *Resolution, err error) {
 		if err == nil && was != nil && was.Status == message.StatusNotDone && was.Seen == seen {
@@ -79,14 +84,10 @@ func (s *Shard) early(c *Caller, e *effectRecord, seen Look) {
 		}
 		f := &message.Fault{Code: message.CodeTooEarly}
 		wait := time.Duration(s.settleTime(e) - s.now)
-		switch {
-		case s.cfg.Guest:
-			f.Detail = "only the program that calls the effect knows when a former call can no longer arrive; start it, and say it there"
-		case wait > 0:
+		f.Detail = "a former call could still arrive when the doubt was read; read it and look again, and say then what you see"
+		if wait > 0 {
 			f.After = (wait + time.Second - 1).Truncate(time.Second) // what is told in seconds is told in full
 			f.Detail = fmt.Sprintf("a former call may still arrive; read the doubt and look again in %s, and say then what you see", f.After)
-		default:
-			f.Detail = "a former call could still arrive when the doubt was read; read it and look again, and say then what you see"
 		}
 		s.answer(c, s.latest(), Answer{Fault: f})
 	})

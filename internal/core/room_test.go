@@ -83,7 +83,7 @@ func TestSizes(t *testing.T) {
 			t.Fatalf("a timer of %d bytes is taken for %d", want, got)
 		}
 		e := &effectRecord{name: str(), agent: agent(), principal: str(), body: []byte(str()), then: str(), link: link(),
-			status: effectDoubt, attempts: r.Int(), asked: message.Time(num()), started: message.Time(num()), epoch: message.Epoch(num()),
+			status: effectDoubt, attempts: r.Int(), asked: message.Time(num()), started: message.Time(num()), timeout: time.Duration(r.Int64()), epoch: message.Epoch(num()),
 			reason: truncate(str()), resolved: true}
 		if got, want := sizeEffect(e), len(appendEffect(nil, nil, e)); got < want || got > want+effectGrows {
 			t.Fatalf("an effect of %d bytes is taken for %d", want, got)

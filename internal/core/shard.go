@@ -173,6 +173,9 @@ type Recovered struct {
 	Dead     int           // the rows of TableDead
 	New      bool          // the store holds nothing yet: no identity was ever seen
 	Counters Counters      // of the last machine of this process, if there was one
+	// Calling are effects that a former session of this process still calls:
+	// every one comes back, with LateResult.
+	Calling map[message.ID]bool
 	// Unclean says that the last process did not end in order: what may have
 	// killed it is tried alone. When this process opens the shard again before
 	// that is over (Shard.Suspects), it says so again, with Since.
@@ -237,7 +240,7 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 		}
 	}
 	for _, r := range rec.Effects {
-		if err := s.recoverEffect(r, rec.Unclean); err != nil {
+		if err := s.recoverEffect(r, &rec); err != nil {
 			return nil, err
 		}
 	}

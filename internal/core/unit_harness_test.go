@@ -21,7 +21,8 @@ type single struct {
 	calls   []EffectJob
 	alarms  []Alarm
 	retired []Retire
-	keep    bool // keep reads instead of answering them
+	calling map[message.ID]bool // by the process, for a former session
+	keep    bool                // keep reads instead of answering them
 	loads   []*Load
 }
 
@@ -45,7 +46,7 @@ func (d *single) open(unclean bool) {
 		r.epoch++
 	}
 	rec := d.store.recovered(0)
-	rec.Unclean = unclean
+	rec.Unclean, rec.Calling = unclean, d.calling
 	m, err := New(d.cfg, d.b, d.now, rec)
 	if err != nil {
 		d.t.Fatal(err)

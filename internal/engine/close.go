@@ -279,6 +279,19 @@ func (c *calling) remove(j *core.EffectJob) {
 	}
 }
 
+// called are the effects that are called, and not only probed.
+func (c *calling) called() map[message.ID]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ids := make(map[message.ID]bool)
+	for j := range c.jobs {
+		if !j.Probe {
+			ids[j.ID] = true
+		}
+	}
+	return ids
+}
+
 // none is closed when none runs.
 func (c *calling) none() <-chan struct{} {
 	c.mu.Lock()

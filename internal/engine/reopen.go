@@ -118,6 +118,7 @@ func (sh *shard) takeUp(lost *lostSession) error {
 	if err != nil {
 		return err
 	}
+	rec.Calling = e.calling.called()
 	uncalled := lost.uncalled
 	if !lost.alone {
 		uncalled = nil // somebody else may have called them

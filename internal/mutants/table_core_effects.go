@@ -98,18 +98,18 @@ var coreEffects = []Mutant{
 		Name:  "effect-no-settling-time",
 		Fault: "not done is believed while a call may still be on its way",
 		File:  "internal/core/effect.go",
-		Old: `	return later(later(began, p.Timeout), s.cfg.Lease)
+		Old: `	return later(later(began, max(e.timeout, s.policy(e).Timeout)), s.cfg.Lease)
 `,
-		New: `	return later(began, min(p.Timeout, s.cfg.Lease, 0))
+		New: `	return later(began, min(s.cfg.Lease, 0))
 `,
 	},
 	{
 		Name:  "effect-settling-time-without-lease",
 		Fault: "not done is believed while a former owner may still let its call go",
 		File:  "internal/core/effect.go",
-		Old: `	return later(later(began, p.Timeout), s.cfg.Lease)
+		Old: `	return later(later(began, max(e.timeout, s.policy(e).Timeout)), s.cfg.Lease)
 `,
-		New: `	return later(began, p.Timeout)
+		New: `	return later(began, max(e.timeout, s.policy(e).Timeout))
 `,
 		By: by("./internal/core", "TestNotDoneIsRefusedWhileTheCallMayArrive"),
 	},
@@ -122,6 +122,27 @@ var coreEffects = []Mutant{
 		New: `	began := e.started
 `,
 		By: by("./internal/core", "TestSettleTimeBeginsWithTheCall"),
+	},
+	{
+		Name:  "effect-deadline-of-today",
+		Fault: "the settling time is that of today's configuration, although the call was given longer",
+		File:  "internal/core/effect.go",
+		Old: `	return later(later(began, max(e.timeout, s.policy(e).Timeout)), s.cfg.Lease)
+`,
+		New: `	return later(later(began, s.policy(e).Timeout), s.cfg.Lease)
+`,
+		By: by("./internal/core", "TestSettleTimeOfALongerDeadline"),
+	},
+	{
+		Name:  "effect-call-across-a-reopen",
+		Fault: "a call that outlives its session is not waited for by the next one of its process",
+		File:  "internal/core/effect.go",
+		Old: `	if e.mem.away {
+		began = s.now
+	}
+`,
+		New: "",
+		By:  by("./internal/core", "TestSettleTimeOfACallAcrossAReopen"),
 	},
 	{
 		Name:  "effect-late-answer-believed",
