@@ -137,6 +137,71 @@ var coreMessages = []Mutant{
 		By: by("./internal/core", "TestRejectedStepLeavesNothing"),
 	},
 	{
+		Name:  "core-rejected-asks",
+		Fault: "what a rejected step asks of the outside is done",
+		File:  "internal/core/run.go",
+		Old: `	if keep {
+		s.commitStep(env)
+	}
+`,
+		New: `	if keep {
+		s.commitStep(env)
+	} else {
+		for _, e := range s.step.effects {
+			s.addEffect(e)
+		}
+	}
+`,
+	},
+	{
+		Name:  "core-rejected-timers",
+		Fault: "a timer that a rejected step set fires",
+		File:  "internal/core/run.go",
+		Old: `	if keep {
+		s.commitStep(env)
+	}
+`,
+		New: `	if keep {
+		s.commitStep(env)
+	} else {
+		for _, t := range s.step.timers {
+			s.changeTimer(c, t)
+		}
+	}
+`,
+	},
+	{
+		Name:  "core-reply-of-another",
+		Fault: "now and then a message is answered, and recorded, with the reply to another",
+		File:  "internal/core/run.go",
+		Old: `func (s *Shard) settleDirect(env *envelope, o *message.Outcome) {
+`,
+		New: `var lastBody []byte
+
+func (s *Shard) settleDirect(env *envelope, o *message.Outcome) {
+	if o.Status == message.StatusDone {
+		was := lastBody
+		if lastBody = append([]byte(nil), o.Body...); s.counters.Steps%5 == 0 {
+			o.Body = was
+		}
+	}
+`,
+	},
+	{
+		Name:  "core-code-of-another",
+		Fault: "a refusal has another code than the handler gave",
+		File:  "internal/core/run.go",
+		Old:   `Code: res.Code, Detail: res.Detail, Body: res.Body})`,
+		New:   `Code: "rejected", Detail: res.Detail, Body: res.Body})`,
+	},
+	{
+		Name:  "core-conflict-before-durable",
+		Fault: "a key is said to have been used before that is durable",
+		File:  "internal/core/submit.go",
+		Old:   `s.refuseAll(env, after, message.CodeConflict`,
+		New:   `s.refuseAll(env, 0, message.CodeConflict`,
+	},
+	{
 		Name:  "core-hold-ignored",
 		Fault: "a message without the token passes a hold",
 		File:  "internal/core/admit.go",

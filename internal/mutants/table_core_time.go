@@ -85,6 +85,24 @@ var coreTime = []Mutant{
 		By: by("./internal/core", "TestGenerations"),
 	},
 	{
+		Name:  "retention-new-key-expired",
+		Fault: "a key within its retention is refused as expired",
+		File:  "internal/core/submit.go",
+		Old: `	if at <= s.retention.horizon(s.lead) {
+`,
+		New: `	if at <= s.now-message.Time(s.cfg.Skew)/2 {
+`,
+	},
+	{
+		Name:  "retention-no-skew",
+		Fault: "a key from a clock that is a little ahead is refused",
+		File:  "internal/core/submit.go",
+		Old: `	if at > s.now+message.Time(s.cfg.Skew) {
+`,
+		New: `	if at > s.now {
+`,
+	},
+	{
 		Name:  "clock-runs-backwards",
 		Fault: "a session begins before times that the one before it had seen",
 		File:  "internal/core/retention.go",

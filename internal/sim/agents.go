@@ -18,7 +18,10 @@ var (
 	errPoison = errors.New("never")
 )
 
-const principal = "tester"
+const (
+	principal  = "tester"
+	flakyPanic = "flaky"
+)
 
 func failed(err error) core.Result { return core.Result{Verdict: core.Failed, Err: err} }
 
@@ -49,6 +52,7 @@ func (s *Sim) types() map[string]*core.Type {
 			"debit":       s.account(message.ExactlyOnce, s.debit),
 			"transfer":    s.account(message.ExactlyOnce, s.transfer),
 			"transferred": s.account(message.ExactlyOnce, s.transferred),
+			"stray":       s.account(message.ExactlyOnce, s.stray),
 			"poison":      s.account(message.ExactlyOnce, s.poison),
 			"invalid":     s.account(message.ExactlyOnce, s.invalid),
 			"kill":        s.account(message.ExactlyOnce, s.kill),
@@ -68,7 +72,9 @@ func (s *Sim) types() map[string]*core.Type {
 		}},
 		"tally": {Load: loadTally, Actions: map[string]*core.Action{
 			"again": {Guarantee: message.AtLeastOnce, Run: s.count},
-			"count": {Run: s.count},
+			"count": {Run: func(st *core.Step, state core.State) core.Result {
+				return s.says(st.Message(), func() core.Result { return s.count(st, state) })
+			}},
 		}},
 	}
 }
@@ -79,7 +85,7 @@ type handler = func(*core.Step, *ledger, body) core.Result
 func (s *Sim) numbered(f handler) *core.Action {
 	return &core.Action{Run: func(st *core.Step, state core.State) core.Result {
 		l := state.(*ledger)
-		r := f(st, l, bodyOf(st.Message().Body))
+		r := s.says(st.Message(), func() core.Result { return f(st, l, bodyOf(st.Message().Body)) })
 		if keeps(r) {
 			s.running.steps = append(s.running.steps, l.stands(st.Message().To, l.changes))
 		}
@@ -107,6 +113,23 @@ func (s *Sim) account(g message.Guarantee, f handler) *core.Action {
 	return a
 }
 
+// litter changes all that a step can change. As the step does not stand, nobody
+// must ever see anything of it: the world does not know the effect, no handler
+// bears a stray message, and the hold outlasts the run.
+func litter(st *core.Step, l *ledger) {
+	l.add(nameOf(nDirt, 0, 0), 1)
+	st.Send(core.Outgoing{To: accounts[0], Action: "stray"})
+	st.Send(core.Outgoing{To: accounts[0], Action: "stray", Delay: time.Millisecond})
+	st.Ask(core.Call{Effect: policies[askPolicy]})
+	st.SetTimer(timers[0], time.Millisecond, "stray", nil)
+	st.Hold("litter", time.Hour)
+}
+
+func (s *Sim) stray(st *core.Step, _ *ledger, _ body) core.Result {
+	s.failf("%s hears what a step sent that does not stand", st.Message().To)
+	return replied(body{})
+}
+
 // flaky makes a handler fail as often as the message wants.
 func (s *Sim) flaky(st *core.Step, l *ledger, op uint32, p part, fails int) (core.Result, bool) {
 	k := nameOf(0, p, op)
@@ -114,10 +137,9 @@ func (s *Sim) flaky(st *core.Step, l *ledger, op uint32, p part, fails int) (cor
 		return core.Result{}, false
 	}
 	s.failures[k]++
-	l.add(nameOf(nDirt, 0, 0), 1) // must be undone
-	st.Send(core.Outgoing{To: accounts[0], Action: "poison", Body: body{op: op}.bytes()})
+	litter(st, l)
 	if s.failures[k]%2 == 0 {
-		panic("flaky")
+		panic(flakyPanic)
 	}
 	return failed(errFlaky), true
 }
@@ -127,7 +149,7 @@ func (s *Sim) credit(st *core.Step, l *ledger, b body) core.Result {
 		return r
 	}
 	if b.amt < 0 {
-		l.add(nameOf(nDirt, 0, 0), 1)
+		litter(st, l)
 		return refused("negative", false)
 	}
 	l.add(nameOf(nSeen, b.part, b.op), 1)

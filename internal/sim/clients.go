@@ -152,6 +152,27 @@ func (c *clients) attempt(o *op) {
 	}
 }
 
+// fit says whether nothing but its caller can keep an op from its outcome.
+func (o *op) fit() bool { return o.action == "credit" && o.key != "" && o.body.fails == 0 }
+
+// lieAtOnce sends another payload under the same key, right after the first:
+// its outcome is not durable yet, and may not even be known.
+func (c *clients) lieAtOnce(x *session, o *op) {
+	s := c.s
+	if at, timed := message.KeyTime(o.key); x.ended || x.closing || timed && message.Time(at) > x.clock()+message.Time(s.cfg.Skew) {
+		return // what came first is gone, or refused for its key's time
+	}
+	evil := o.body
+	evil.evil = true
+	q := &request{o: o, evil: true, what: o.action, p: x.p, index: len(c.open)}
+	c.open = append(c.open, q)
+	if s.networked {
+		s.after(message.Time(patience), func() { c.nothing(q) })
+	}
+	m := c.message(o, evil)
+	x.submit(q, false, func(now message.Time, k *core.Caller) { x.m.Submit(now, k, m) })
+}
+
 // lie sends another payload under the same key, once the outcome is known.
 func (c *clients) lie(o *op) {
 	s := c.s
@@ -263,7 +284,11 @@ func (c *clients) send(p *process, q *request, accept bool, b body) {
 		}
 		m := c.message(o, b)
 		k := x.submit(q, accept, func(now message.Time, k *core.Caller) { x.m.Submit(now, k, m) })
-		x.mayCancel(k, 30*time.Millisecond)
+		if q.probe || q.evil || !o.fit() || !s.rng.oneIn(20) {
+			x.mayCancel(k, 30*time.Millisecond)
+		} else {
+			c.lieAtOnce(x, o)
+		}
 	})
 }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"math/bits"
 	"strings"
 	"time"
 
@@ -30,6 +31,9 @@ func (c *clients) judge(q *request, a core.Answer) {
 		return
 	}
 	out := a.Outcome
+	if o.key != "" && o.action != "remove" && out.Status.Settled() {
+		c.s.checkOutcome(o, out)
+	}
 	switch {
 	case o.action == "remove" || o.key == "":
 		o.settled, o.final = true, out
@@ -117,7 +121,12 @@ func (x *session) checkReleased(k *call, a core.Answer) {
 	switch {
 	case q.o == nil && a.Fault == nil && a.Outcome.Action == "query":
 		x.checkRead(a)
-	case q.o == nil || q.o.excused || q.evil || q.o.key == "" || q.o.action == "remove" || q.o.action == "quick":
+	case q.o == nil:
+	case a.Fault != nil && (a.Fault.Code == message.CodeKeyExpired || a.Fault.Code == message.CodeKeyInFuture):
+		x.checkTime(k, a.Fault)
+	case q.evil:
+		x.checkConflict(q.o, a)
+	case q.o.excused || q.o.key == "" || q.o.action == "remove" || q.o.action == "quick":
 	case a.Fault != nil:
 		if a.Fault.Code == message.CodeInFlight && strings.HasPrefix(a.Fault.Detail, "it was accepted") {
 			x.checkAccepted(q.o)
@@ -149,6 +158,33 @@ func (x *session) checkAccepted(o *op) {
 	r := x.s.acked(x.id)
 	if r.tables[message.TableOpen][o.row] == nil && r.recorded(o.row) == nil {
 		x.s.failf("%s is told that it was accepted, and nothing durable says so", o)
+	}
+}
+
+// checkConflict: that a key was used before is durable when it is said.
+func (x *session) checkConflict(o *op, a core.Answer) {
+	if a.Fault != nil && a.Fault.Code == message.CodeConflict && !o.excused && o.first > x.clock()-message.Time(x.s.cfg.Retention)+1e9 {
+		x.checkAccepted(o)
+	}
+}
+
+// maxLead is what the machine takes the largest lead of a key for, at most: it
+// counts leads in powers of two.
+func (s *Sim) maxLead() message.Time { return 1 << bits.Len64(uint64(s.cfg.Skew)) }
+
+// checkTime: a key is refused for its time only if that is beyond what the
+// dedup log remembers, or ahead by more than the skew.
+func (x *session) checkTime(k *call, f *message.Fault) {
+	s, o := x.s, k.q.o
+	t, timed := message.KeyTime(o.key)
+	at := message.Time(t)
+	switch {
+	case !timed:
+		s.failf("%s is refused for the time of its key, which has none: %v", o, f)
+	case f.Code == message.CodeKeyInFuture && at <= k.at+message.Time(s.cfg.Skew):
+		s.failf("%s: its key is %v ahead: %v", o, time.Duration(at-k.at), f)
+	case f.Code == message.CodeKeyExpired && at > x.clock()-message.Time(s.cfg.Retention)+s.maxLead() && !s.backwards[x.id]:
+		s.failf("%s: its key is %v old: %v", o, time.Duration(x.clock()-at), f)
 	}
 }
 

@@ -143,7 +143,7 @@ func (p *process) takeUp(id message.Shard, rec core.Recovered, clean bool, offse
 		p.begin(id, rec, offset, timeline, token)
 		return
 	}
-	former := &session{s: s, p: p, id: id, m: l.machine, epoch: l.epoch, ended: true, timeline: timeline, born: timeline}
+	former := &session{s: s, p: p, id: id, m: l.machine, epoch: l.epoch, offset: offset, ended: true, timeline: timeline, born: timeline}
 	l.alone = l.alone && rec.Version.Epoch == l.epoch+1 && l.machine != nil
 	former.settle(l, &rec.Version)
 	rec.Unclean = !clean

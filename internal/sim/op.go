@@ -28,8 +28,10 @@ type op struct {
 	retries bool         // or each of several that are refused at once would be tried again
 	waiting int          // requests without an answer
 	sent    int
-	arrived int  // at machines
-	excused bool // a failover lost what was acknowledged of it
+	arrived int      // at machines
+	excused bool     // a failover lost what was acknowledged of it
+	runs    int      // of its handler
+	codes   []string // that its handlers refused it with
 }
 
 // String is for failures.

@@ -57,7 +57,8 @@ type flight struct {
 type call struct {
 	caller core.Caller
 	q      *request
-	index  int // among the session's
+	at     message.Time // when it came, by the machine's clock
+	index  int          // among the session's
 }
 
 func (x *session) clock() message.Time { return x.s.now + x.offset }
@@ -297,7 +298,7 @@ func (x *session) scheduleTick() {
 
 // submit gives the machine a caller's message or request.
 func (x *session) submit(q *request, accept bool, do func(now message.Time, c *core.Caller)) *call {
-	c := &call{q: q, index: len(x.calls)}
+	c := &call{q: q, at: x.clock(), index: len(x.calls)}
 	c.caller = core.Caller{Data: c, Accept: accept}
 	x.calls = append(x.calls, c)
 	x.step(func(now message.Time) { do(now, &c.caller) })
