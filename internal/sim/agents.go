@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/semel-dev/semel/internal/core"
@@ -204,9 +205,22 @@ func (s *Sim) invalid(*core.Step, *ledger, body) core.Result {
 	return core.Result{Verdict: core.Failed, Invalid: true, Err: errPoison}
 }
 
-func (s *Sim) kill(_ *core.Step, _ *ledger, b body) core.Result {
+func (s *Sim) kill(st *core.Step, _ *ledger, b body) core.Result {
 	s.running.p.killed = true
+	s.killers[st.Message().ID] = true
 	return replied(b)
+}
+
+// mayBeAwaited says whether a dead letter may be a note or a timer, which others
+// are in order with. Those fail by themselves never, and kill nothing; but a
+// process that often ends by chance may be thought to end by them.
+func (s *Sim) mayBeAwaited(a core.Alarm) bool {
+	for _, own := range []string{errFlaky.Error(), errPoison.Error(), flakyPanic} {
+		if strings.HasSuffix(a.Detail, own) {
+			return false
+		}
+	}
+	return !s.killers[a.ID]
 }
 
 // innerActions are what spawn and ask send on.

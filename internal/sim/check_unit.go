@@ -109,7 +109,7 @@ func (s *Sim) checkCursor(e *entry, w *message.Write, before *rows, moved map[st
 	}
 	if n != was+1 {
 		for _, src := range s.clients.sources {
-			if src.lost[n-1] {
+			if string(w.Key) == string(src.cursor()) && src.lostAll(was+1, n-1) {
 				return // they went with a failover
 			}
 		}

@@ -64,6 +64,16 @@ func (s *Sim) excuseSource(w *message.Write) {
 	}
 }
 
+// lostAll says whether a failover lost every position from one to another.
+func (src *source) lostAll(from, to uint64) bool {
+	for p := from; p <= to; p++ {
+		if !src.lost[p] {
+			return false
+		}
+	}
+	return true
+}
+
 // cursor is the row key of the source's cursor.
 func (src *source) cursor() []byte {
 	return append(append([]byte("s"), src.agent.AppendKey(nil)...), src.name...)

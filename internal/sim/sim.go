@@ -86,7 +86,8 @@ type Sim struct {
 
 	declared    [len(policies)]uint8 // policies that an effect was ever under
 	failures    map[name]int
-	overtaken   map[string]bool // agents of which a message died
+	overtaken   map[string]bool     // agents of which a message died that others are in order with
+	killers     map[message.ID]bool // messages that kill the process that runs them
 	fences      []fence
 	backwards   []bool // a leap that nobody trusted was taken back
 	owed        []map[message.Seq][]string
@@ -117,7 +118,7 @@ func Run(o Options) *Result {
 func newSim(o Options) *Sim {
 	s := &Sim{
 		opt: o, seed: o.Seed, rng: newRNG(o.Seed, 0), now: start, keep: o.Trace,
-		failures: make(map[name]int), overtaken: make(map[string]bool),
+		failures: make(map[name]int), overtaken: make(map[string]bool), killers: make(map[message.ID]bool),
 	}
 	r := newRNG(o.Seed, 4)
 	s.cluster = r.oneIn(2)

@@ -152,7 +152,7 @@ func (x *session) alarm(a core.Alarm) {
 	switch a.Kind {
 	case core.AlarmDead:
 		s.reach(Dead)
-		s.overtaken[a.Agent.ID] = true
+		s.overtaken[a.Agent.ID] = s.overtaken[a.Agent.ID] || s.mayBeAwaited(a)
 	case core.AlarmDoubt:
 		s.reach(Doubted)
 	case core.AlarmConflict: // nobody lies here, so only what nobody knew can be contradicted
