@@ -275,6 +275,9 @@ func (c *clients) send(p *process, q *request, accept bool, b body) {
 		s.tracef("submit %s key %q to node %d, accept %v", o, o.key, p.n.id, accept)
 	}
 	c.post(p, s.shardOf(o.agent), q, func(x *session) {
+		if q.evil && o.lostIn > 0 {
+			return // what it contradicts may be lost
+		}
 		if o.action == "remove" {
 			x.submit(q, false, func(now message.Time, k *core.Caller) { x.m.Remove(now, k, o.agent) })
 			return
@@ -316,7 +319,7 @@ func (c *clients) replay(o *op) {
 	s := c.s
 	shard := s.shardOf(o.agent)
 	p := c.reachable(shard)
-	if p == nil || o.unknown || o.excused {
+	if p == nil || o.unknown || o.excused || o.final == nil {
 		return
 	}
 	inside := s.clock(shard)-o.final.Settled < message.Time(s.cfg.Retention)-1e9
@@ -328,7 +331,7 @@ func (c *clients) replay(o *op) {
 }
 
 // reply carries an answer to its client.
-func (c *clients) reply(p *process, q *request, a core.Answer) {
+func (c *clients) reply(x *session, q *request, a core.Answer) {
 	s := c.s
 	s.mix(0xa5, uint64(len(q.what)), answerHash(a))
 	if s.keep {
@@ -337,7 +340,7 @@ func (c *clients) reply(p *process, q *request, a core.Answer) {
 	if a.Fault != nil && q.stream != nil {
 		q.stream.dead = true
 	}
-	s.giveBack(p, func() {
+	s.giveBack(x.p, func() {
 		late := q.index < 0
 		if !late {
 			c.close(q)
@@ -351,10 +354,16 @@ func (c *clients) reply(p *process, q *request, a core.Answer) {
 				q.then(a)
 			}
 		case q.evil || q.probe:
-			c.judgeReplay(q, a)
+			if !x.outdated(q.o) {
+				c.judgeReplay(q, a)
+			}
 		default:
 			if !late {
 				q.o.waiting--
+			}
+			if x.outdated(q.o) {
+				c.again(q.o, time.Millisecond, 150*time.Millisecond)
+				return
 			}
 			c.judge(q, a)
 		}

@@ -175,5 +175,5 @@ func (x *session) answer(a core.AnswerTo) {
 	c := a.Caller.Data.(*call)
 	x.s.counts.Answers++
 	x.checkReleased(c, a.Answer)
-	x.s.clients.reply(x.p, c.q, a.Answer)
+	x.s.clients.reply(x, c.q, a.Answer)
 }

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"time"
+
 	"github.com/semel-dev/semel/internal/core"
 	"github.com/semel-dev/semel/message"
 )
@@ -79,10 +81,38 @@ func (src *source) cursor() []byte {
 	return append(append([]byte("s"), src.agent.AppendKey(nil)...), src.name...)
 }
 
+// excuseOp: an op is excused until its outcome is told by the store that lost
+// it. Its client asks again, as it would after any error, unless it wants the op
+// done at most once.
 func (s *Sim) excuseOp(o *op) {
-	if !o.excused {
-		s.reach(Excused)
-		o.excused = true
+	o.lostIn = s.store.timeline
+	if o.excused {
+		return
+	}
+	s.reach(Excused)
+	o.excused = true
+	if o.settled && o.key != "" && o.action != "quick" && !o.unknown {
+		s.clients.reopen(o)
+	}
+}
+
+// reopen lets the client of an op that has its outcome ask again.
+func (c *clients) reopen(o *op) {
+	o.settled = false
+	c.unsure = append(c.unsure, o)
+	c.again(o, 0, 500*time.Millisecond)
+}
+
+// outdated says whether a session speaks of an op as it was before the failover
+// that lost it.
+func (x *session) outdated(o *op) bool { return x.born < o.lostIn }
+
+// judgedAnew forgets what was said before a failover of an op, as an outcome is
+// told that is not lost.
+func (s *Sim) judgedAnew(o *op) {
+	if o.excused {
+		s.reach(JudgedAnew)
+		o.excused, o.final = false, nil
 	}
 }
 

@@ -51,7 +51,8 @@ func (c *clients) judge(q *request, a core.Answer) {
 // judgeFinal: an outcome that is settled is the same for ever.
 func (c *clients) judgeFinal(o *op, a core.Answer) {
 	s, out := c.s, a.Outcome
-	if o.final != nil && !o.excused && !sameOutcome(o.final, out) {
+	s.judgedAnew(o)
+	if o.final != nil && !sameOutcome(o.final, out) {
 		s.failf("%s was answered %s, and now %s", o, describe(core.Answer{Outcome: o.final}), describe(a))
 	}
 	if o.final == nil {
@@ -79,7 +80,7 @@ func (c *clients) judgeFault(o *op, f *message.Fault) {
 	case message.CodeKeyExpired:
 		s.reach(Expired)
 		shard := s.shardOf(o.agent)
-		if o.final != nil && !o.unknown && o.final.Settled > s.clock(shard)-message.Time(s.cfg.Retention)+1e9 && !s.backwards[shard] {
+		if o.final != nil && !o.unknown && !o.excused && o.final.Settled > s.clock(shard)-message.Time(s.cfg.Retention)+1e9 && !s.backwards[shard] {
 			s.failf("%s expired within its retention", o)
 		}
 		o.settled, o.unknown = true, true
@@ -96,8 +97,8 @@ func (c *clients) judgeFault(o *op, f *message.Fault) {
 // judgeReplay looks at the answer to a repetition or a lie.
 func (c *clients) judgeReplay(q *request, a core.Answer) {
 	s, o := c.s, q.o
-	if o.excused {
-		return
+	if o.excused || o.final == nil && !q.evil {
+		return // what it would repeat is lost
 	}
 	switch f := a.Fault; {
 	case f == nil && q.evil:
@@ -126,7 +127,7 @@ func (x *session) checkReleased(k *call, a core.Answer) {
 		x.checkTime(k, a.Fault)
 	case q.evil:
 		x.checkConflict(q.o, a)
-	case q.o.excused || q.o.key == "" || q.o.action == "remove" || q.o.action == "quick":
+	case x.outdated(q.o) || q.o.key == "" || q.o.action == "remove" || q.o.action == "quick":
 	case a.Fault != nil:
 		if a.Fault.Code == message.CodeInFlight && strings.HasPrefix(a.Fault.Detail, "it was accepted") {
 			x.checkAccepted(q.o)
@@ -163,7 +164,7 @@ func (x *session) checkAccepted(o *op) {
 
 // checkConflict: that a key was used before is durable when it is said.
 func (x *session) checkConflict(o *op, a core.Answer) {
-	if a.Fault != nil && a.Fault.Code == message.CodeConflict && !o.excused && o.first > x.clock()-message.Time(x.s.cfg.Retention)+1e9 {
+	if a.Fault != nil && a.Fault.Code == message.CodeConflict && !x.outdated(o) && o.first > x.clock()-message.Time(x.s.cfg.Retention)+1e9 {
 		x.checkAccepted(o)
 	}
 }
@@ -196,7 +197,7 @@ func (x *session) checkNotDone(k *call) {
 		return
 	}
 	r := s.acked(x.id)
-	if !o.excused && (r.tables[message.TableOpen][o.row] != nil || r.recorded(o.row) != nil) {
+	if !x.outdated(o) && (r.tables[message.TableOpen][o.row] != nil || r.recorded(o.row) != nil) {
 		s.failf("%s is told that it was not executed, and it is recorded", o)
 	}
 }

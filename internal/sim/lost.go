@@ -130,7 +130,7 @@ func (x *session) fault(c *call, f *message.Fault) {
 	if f == notDone {
 		x.checkNotDone(c)
 	}
-	x.s.clients.reply(x.p, c.q, core.Answer{Fault: f})
+	x.s.clients.reply(x, c.q, core.Answer{Fault: f})
 }
 
 // takeUp begins a session of a shard that the process may have had before.

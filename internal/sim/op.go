@@ -29,7 +29,8 @@ type op struct {
 	waiting int          // requests without an answer
 	sent    int
 	arrived int      // at machines
-	excused bool     // a failover lost what was acknowledged of it
+	lostIn  uint64   // the timeline of the last failover that lost anything of it; zero if none did
+	excused bool     // ... and no answer came since of what is not lost
 	runs    int      // of its handler
 	codes   []string // that its handlers refused it with
 }

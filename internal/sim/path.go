@@ -42,6 +42,7 @@ const (
 	UnknownEver     // ... could not be told, as others had the shard meanwhile
 	LossNoticed     // a node remembered a higher version than the store had
 	Excused         // an effect or op of which a failover lost what was acknowledged
+	JudgedAnew      // such an op had an outcome again
 	ZombieCall      // a former owner let a call go after its successor had begun
 	LateCall        // ... later than any settling time covers
 	Doubled         // an effect happened twice for that reason, as FAULTS 3a says
@@ -60,7 +61,7 @@ var pathNames = [paths]string{
 	"fed_changes", "forgotten", "retention_paused", "backwards", "expired", "conflicted", "elsewhere", "timed_out",
 	"reordered", "took_clean", "took_unclean", "same_token", "lease_lapsed", "renew_refused", "fenced_epoch",
 	"fenced_version", "fenced_timeline", "fenced_read", "unknown_done", "unknown_not", "unknown_ever", "loss_noticed",
-	"excused", "zombie_call", "late_call", "doubled", "closed_late", "keyed_again", "stream_broken", "three_crashes", "withheld",
+	"excused", "judged_anew", "zombie_call", "late_call", "doubled", "closed_late", "keyed_again", "stream_broken", "three_crashes", "withheld",
 	"uncalled_taken", "drained",
 }
 
