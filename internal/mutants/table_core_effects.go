@@ -3,6 +3,15 @@ package mutants
 // Effects, in the pure core.
 var coreEffects = []Mutant{
 	{
+		Name:  "effect-doubt-untold",
+		Fault: "who waits for an effect that came into doubt is not told",
+		File:  "internal/core/origin.go",
+		Old: `		return changed
+`,
+		New: `		return changed && status != message.StatusInDoubt
+`,
+	},
+	{
 		Name:  "effect-ask-retried-after-crash",
 		Fault: "an effect with the policy Ask that was started is called again after a crash",
 		File:  "internal/core/effect_recover.go",

@@ -164,6 +164,7 @@ func (x *session) checkGauges() {
 		Agents: got.Agents, CachedBytes: got.CachedBytes, Paused: x.m.RetentionPaused(),
 		Effects: len(r.tables[message.TableEffect]), Dead: len(r.tables[message.TableDead]),
 	}
+	var doubts []message.ID
 	for k, v := range r.tables[message.TableEffect] {
 		e, err := core.ReadEffect(message.RowKey{Table: message.TableEffect, Key: []byte(k)}, v)
 		if err != nil {
@@ -174,6 +175,7 @@ func (x *session) checkGauges() {
 			continue
 		}
 		want.Doubts++
+		doubts = append(doubts, e.ID)
 		at := e.StartedAt
 		if at == 0 {
 			at = e.AskedAt
@@ -195,6 +197,7 @@ func (x *session) checkGauges() {
 		}
 		want.Taken += n
 	}
+	x.checkOrigins(r, doubts)
 	if got != want {
 		s.failf("the gauges of shard %d are\n%+v, its rows say\n%+v", x.id, got, want)
 	}

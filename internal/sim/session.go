@@ -24,6 +24,7 @@ type session struct {
 	flights []*flight
 	acked   message.Seq
 	calls   []*call // that the machine has
+	reading int     // loads that did not come back
 	jobs    int     // calls and probes of effects that did not come back
 	steps   []*doneStep
 	tickAt  message.Time

@@ -176,12 +176,14 @@ func (x *session) alarm(a core.Alarm) {
 // load performs a read at one moment and gives it back at a later one.
 func (x *session) load(l *core.Load) {
 	s := x.s
+	x.reading++
 	perform := func() func() {
 		values, due, following := s.store.read(x.id, l)
 		if s.keep {
 			s.tracef("shard %d reads %s", x.id, readText(l, values, due))
 		}
 		return func() {
+			x.reading--
 			x.step(func(now message.Time) {
 				var err error
 				if l.Due != nil {
