@@ -7,7 +7,7 @@
 // clock of its own (node.go); it drives a machine for each shard that it has
 // (session.go, commit.go, work.go) as internal/engine does. The model of the
 // store (rows.go, store.go) is either embedded, a log whose unsynced tail a
-// crash loses, or remote, behind a network (network.go, remote.go) and leases
+// crash loses, or remote, behind a network (network.go, commit.go) and leases
 // (lease.go). Clients, sources and an operator use the nodes; the outside world
 // keeps a ledger of its own (world.go).
 //
@@ -17,12 +17,23 @@
 // which a kind or a path never occurred has proved nothing of it, and fails.
 //
 // Checks are made as things happen: of every unit before it is applied
-// (check_unit.go, check_fold.go, check_feed.go), of every answer when it is let
-// go and again when it arrives (judge.go), of every call of an effect
-// (world.go). In the end everything is healed and must be drained within a
-// bound, and what is left must agree with what everybody was told
-// (check_end.go). What a failover of the store lost is excused, and nothing else
-// (excuse.go).
+// (check_unit.go, check_fold.go, check_feed.go, check_doubt.go), of every answer
+// when it is let go and again when it arrives (judge.go, check_reply.go), of
+// every call of an effect (world.go). In the end everything is healed and must
+// be drained within a bound, and what is left must agree with what everybody was
+// told (check_end.go).
+//
+// Some things are excused: what a failover of the store lost, until it is told
+// again (excuse.go); an effect that a former owner called later than any
+// settling time covers (world.go, FAULTS 3a); the order of what reaches an agent
+// of which a dead letter may have been overtaken (agents.go); and times, on a
+// shard whose clock went back because nobody had trusted it (sim.go, backwards).
+//
+// What is real here is the core. The store is a model, and so is its fence: that
+// a real one compares what it must is for the tests of the stores. What a driver
+// decides is written again after internal/engine, not run: when a call may go
+// out, what is confirmed before it is answered, what becomes of units in
+// question. A bug of the engine is found by its own tests.
 //
 // Start reading at Run.
 package sim
