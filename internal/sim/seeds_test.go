@@ -104,6 +104,11 @@ func (c *Counts) text() string {
 	return b.String()
 }
 
+// longestRun bounds a run by the wall clock, far above what any takes. Within a
+// run events are counted, but one that never ends is not, and the test binary's
+// own timeout names no seed.
+const longestRun = 3 * time.Minute
+
 // sweep runs seeds side by side.
 type sweep struct {
 	mu     sync.Mutex
@@ -130,7 +135,11 @@ func (w *sweep) run(t *testing.T) {
 				}
 				w.next++
 				w.mu.Unlock()
+				stuck := time.AfterFunc(longestRun, func() {
+					panic(fmt.Sprintf("seed %d: an event of this run does not end", seed))
+				})
 				r := Run(Options{Seed: seed, Ops: *flagOps})
+				stuck.Stop()
 				w.mu.Lock()
 				w.total.Add(&r.Counts)
 				w.done++
