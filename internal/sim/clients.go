@@ -125,7 +125,7 @@ func (c *clients) attempt(o *op) {
 	}
 	now := s.clock(shard)
 	if o.key == "" {
-		o.name(s.rng, now)
+		o.name(s, now)
 		if o.key != "" {
 			c.byRow[o.row] = o
 		}
@@ -319,10 +319,10 @@ func (c *clients) replay(o *op) {
 	s := c.s
 	shard := s.shardOf(o.agent)
 	p := c.reachable(shard)
-	if p == nil || o.unknown || o.excused || o.final == nil {
+	if p == nil || o.excused || o.final == nil && !o.unknown {
 		return
 	}
-	inside := s.clock(shard)-o.final.Settled < message.Time(s.cfg.Retention)-1e9
+	inside := !o.unknown && s.clock(shard)-o.final.Settled < message.Time(s.cfg.Retention)-1e9
 	_, timed := message.KeyTime(o.key)
 	if !inside && !timed {
 		return // it may run again

@@ -83,6 +83,9 @@ func (c *clients) judgeFault(o *op, f *message.Fault) {
 		if o.final != nil && !o.unknown && !o.excused && o.final.Settled > s.clock(shard)-message.Time(s.cfg.Retention)+1e9 && !s.backwards[shard] {
 			s.failf("%s expired within its retention", o)
 		}
+		if !o.unknown { // once expired is expired for ever, or it would run again
+			s.after(s.rng.between(0, s.cfg.Retention/2), func() { c.replay(o) })
+		}
 		o.settled, o.unknown = true, true
 	case message.CodeUnknownAgent:
 		if o.action != "remove" {
@@ -154,8 +157,12 @@ func (x *session) checkRecorded(o *op, out *message.Outcome) {
 	}
 }
 
-// checkAccepted: that a call was accepted is durable when its caller hears it.
+// checkAccepted: that a call was accepted is durable when its caller hears it,
+// and until its outcome may be forgotten.
 func (x *session) checkAccepted(o *op) {
+	if o.first < x.clock()-message.Time(x.s.cfg.Retention)+1e9 {
+		return
+	}
 	r := x.s.acked(x.id)
 	if r.tables[message.TableOpen][o.row] == nil && r.recorded(o.row) == nil {
 		x.s.failf("%s is told that it was accepted, and nothing durable says so", o)
@@ -164,7 +171,7 @@ func (x *session) checkAccepted(o *op) {
 
 // checkConflict: that a key was used before is durable when it is said.
 func (x *session) checkConflict(o *op, a core.Answer) {
-	if a.Fault != nil && a.Fault.Code == message.CodeConflict && !x.outdated(o) && o.first > x.clock()-message.Time(x.s.cfg.Retention)+1e9 {
+	if a.Fault != nil && a.Fault.Code == message.CodeConflict && !x.outdated(o) {
 		x.checkAccepted(o)
 	}
 }

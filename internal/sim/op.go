@@ -198,14 +198,15 @@ func fingerprint(o *op, b []byte) (f message.Fingerprint) {
 }
 
 // name gives an op its key when it is first sent: half of them carry a time.
-func (o *op) name(r *rng, now message.Time) {
+func (o *op) name(s *Sim, now message.Time) {
+	r, off := s.rng, s.cfg.Skew*19/20
 	if o.key != "" || o.action == "again" {
 		return
 	}
-	if !o.rush && r.oneIn(2) {
+	if !o.rush && !s.brief && r.oneIn(2) {
 		o.key = fmt.Sprintf("key-%d", o.n)
 	} else {
-		at := now + r.between(-1900*time.Millisecond, 1900*time.Millisecond)
+		at := now + r.between(-off, off)
 		ms := uint64(at) / 1e6
 		o.key = fmt.Sprintf("%08x-%04x-7000-8000-%012x", ms>>16, ms&0xffff, o.n)
 	}

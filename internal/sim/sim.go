@@ -71,6 +71,7 @@ type Sim struct {
 	cluster    bool
 	networked  bool // clients are somewhere else
 	cfg        core.Config
+	brief      bool // retention is so short that only keys with a time can be asked for again
 	lease      time.Duration
 	inFlight   int // units of a session
 	agentTypes map[string]*core.Type
@@ -137,6 +138,9 @@ func newSim(o Options) *Sim {
 		CacheBytes: pick(r, 1, 3000, 1<<20), WindowKeys: pick(r, 4, 40, 1<<16), MaxState: 1 << 13,
 		BackoffBase: 10 * time.Millisecond, BackoffMax: 100 * time.Millisecond, MaxAttempts: 4,
 		Running: pick(r, 1, 3, 50), InboxBatch: pick(r, 1, 3, 50), Suspects: pick(r, 1, 3, 20),
+	}
+	if newRNG(o.Seed, 5).oneIn(6) { // what a run recorded is forgotten while it goes on
+		s.brief, s.cfg.Retention, s.cfg.Skew = true, 500*time.Millisecond, 200*time.Millisecond
 	}
 	s.feedMood = r.intn(4)
 	s.agentTypes = s.types()
