@@ -26,7 +26,8 @@ type outside struct {
 	happened int
 	rejected bool
 	opaque   bool           // whether it happened can seldom be told
-	permit   bool           // a person said that it did not happen
+	words    []*word        // of *not done*, that may yet be acted on
+	leftTo   message.Time   // until then nobody else looks after the doubt
 	resolved message.Status // done or rejected, as was acknowledged to a person
 	closed   int            // calls up to this attempt are refused: a probe closed their key
 	recorded map[int]bool   // attempts whose start was durable at some time
@@ -129,11 +130,8 @@ func (w *world) begin(x *session, job core.EffectJob) {
 	if policy != core.ReadOnly && policy != core.Keyed && !e.excused && !bears {
 		w.checkAgain(e, job, policy)
 	}
-	if e.permit { // the word of a person was acted on
-		e.permit = false
-		for _, c := range e.calls {
-			c.notDone = true
-		}
+	if x.successor() == nil {
+		w.actOn(e, job.Attempt)
 	}
 	e.calls = append(e.calls, c)
 	if x.p.cutOff(toWorld) {
@@ -185,8 +183,21 @@ func (w *world) checkAgain(e *outside, job core.EffectJob, policy core.Policy) {
 		s.failf("effect %s (%s) is called again after it happened", job.ID, job.Name)
 	}
 	for _, c := range e.calls {
-		if !c.notDone && (policy == core.AtMostOnce || policy == core.Ask) && !e.permit {
-			s.failf("effect %s (%s) is called again, and nobody said that it was not done", job.ID, job.Name)
+		if !c.notDone && !e.permits(job.Attempt) {
+			s.failf("effect %s (%s, %s) is called again, and nobody said that it was not done", job.ID, job.Name, policy)
+		}
+	}
+}
+
+// actOn: an owner that calls once more by a person's word takes it for every
+// call that was made before. A former owner takes it for its own call alone.
+func (w *world) actOn(e *outside, attempt int) {
+	if e.resolved != 0 && !e.excused {
+		w.s.failf("effect %s is called, and it was acknowledged as resolved %s", e.id, e.resolved)
+	}
+	if e.permits(attempt) {
+		for _, c := range e.calls {
+			c.notDone = true
 		}
 	}
 }
