@@ -110,10 +110,14 @@ func (s *Sim) account(g message.Guarantee, f handler) *core.Action {
 // flaky makes a handler fail as often as the message wants.
 func (s *Sim) flaky(st *core.Step, l *ledger, op uint32, p part, fails int) (core.Result, bool) {
 	k := nameOf(0, p, op)
+	if p != whole { // else its client tries again too
+		s.checkRetry(st, k)
+	}
 	if s.failures[k] >= fails {
 		return core.Result{}, false
 	}
 	s.failures[k]++
+	s.failedStep(k)
 	l.add(nameOf(nDirt, 0, 0), 1) // must be undone
 	st.Send(core.Outgoing{To: accounts[0], Action: "poison", Body: body{op: op}.bytes()})
 	if s.failures[k]%2 == 0 {
@@ -229,7 +233,9 @@ func (s *Sim) note(st *core.Step, l *ledger, b body) core.Result {
 func (s *Sim) hold(st *core.Step, l *ledger, b body) core.Result {
 	l.add(nameOf(nSeen, whole, b.op), 1)
 	d := time.Duration(b.ms) * time.Millisecond
-	l.set(nameOf(nHeld, 0, 0), int64(st.Now())+int64(d))
+	until := st.Now() + message.Time(d)
+	s.heldTo[st.Message().To.ID] = max(s.heldTo[st.Message().To.ID], until)
+	l.set(nameOf(nHeld, 0, 0), int64(until))
 	l.set(nameOf(nToken, 0, 0), int64(b.n))
 	st.Hold(strconv.Itoa(int(b.n)), d)
 	return replied(body{op: b.op})
@@ -321,6 +327,9 @@ func (s *Sim) fired(st *core.Step, l *ledger, b body) core.Result {
 	}
 	if int64(st.Now()) < l.get(nameOf(nDue, 0, uint32(b.timer))) && !s.backwards[s.running.id] {
 		s.failf("timer %s of %s fired early", timers[b.timer], to)
+	}
+	if !died {
+		s.checkPunctual("timer "+timers[b.timer], to, message.Time(l.get(nameOf(nDue, 0, uint32(b.timer)))))
 	}
 	if l.get(want) == int64(b.n) {
 		l.set(want, 0)

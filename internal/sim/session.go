@@ -27,6 +27,7 @@ type session struct {
 	jobs    int     // calls and probes of effects that did not come back
 	steps   []*doneStep
 	tickAt  message.Time
+	tried   message.Time // when a suspect was on trial last, which others wait for
 	sealing bool
 	closing bool // it is given away when nothing is under way
 
@@ -134,6 +135,9 @@ func (x *session) step(event func(now message.Time)) {
 	s.running = x
 	event(x.clock())
 	if !x.ended {
+		if x.m.OnTrial() {
+			x.tried = s.now
+		}
 		x.follow()
 	}
 }

@@ -86,7 +86,9 @@ type Sim struct {
 
 	declared    [len(policies)]uint8 // policies that an effect was ever under
 	failures    map[name]int
-	overtaken   map[string]bool // agents of which a message died
+	failedAt    map[name]lastFailure
+	heldTo      map[string]message.Time // until when an agent was held at the latest
+	overtaken   map[string]bool         // agents of which a message died
 	fences      []fence
 	backwards   []bool // a leap that nobody trusted was taken back
 	owed        []map[message.Seq][]string
@@ -117,7 +119,8 @@ func Run(o Options) *Result {
 func newSim(o Options) *Sim {
 	s := &Sim{
 		opt: o, seed: o.Seed, rng: newRNG(o.Seed, 0), now: start, keep: o.Trace,
-		failures: make(map[name]int), overtaken: make(map[string]bool),
+		failures: make(map[name]int), failedAt: make(map[name]lastFailure), heldTo: make(map[string]message.Time),
+		overtaken: make(map[string]bool),
 	}
 	r := newRNG(o.Seed, 4)
 	s.cluster = r.oneIn(2)
