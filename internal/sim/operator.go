@@ -165,7 +165,7 @@ func (s *Sim) tell(x *session, id message.ID, e *outside, r *word) {
 // checkTaken: a person's *not done* is taken only if no call before it could
 // still arrive when they looked.
 func (s *Sim) checkTaken(e *outside, r *word) {
-	since := slices.ContainsFunc(e.calls[r.calls:], func(c *outsideCall) bool { return c.attempt < r.attempt })
+	since := slices.ContainsFunc(e.calls[r.calls:], func(c *outsideCall) bool { return c.attempt < r.attempt && !c.late })
 	if (r.early || since) && !e.excused {
 		s.failf("effect %s: *not done* was taken, and a call could still arrive when the person looked", e.id)
 	}

@@ -124,7 +124,11 @@ func (x *session) letCall(j core.EffectJob) {
 	x.p.after(s.rng.between(0, 2*time.Millisecond), func() { s.world.begin(x, j) })
 	if s.strike(BeforeCall) {
 		r := s.draw(BeforeCall)
-		x.p.sleeps(r.between(100*time.Millisecond, 3*time.Second), r.oneIn(2))
+		d, suspended := r.between(100*time.Millisecond, 3*time.Second), r.oneIn(2)
+		if r.oneIn(2) { // it wakes while its successor must still reckon with it
+			d = x.until - x.p.clock() + r.between(0, s.lease)
+		}
+		x.p.sleeps(d, suspended)
 	}
 }
 

@@ -31,13 +31,14 @@ type outside struct {
 	resolved message.Status // done or rejected, as was acknowledged to a person
 	closed   int            // calls up to this attempt are refused: a probe closed their key
 	recorded map[int]bool   // attempts whose start was durable at some time
-	excused  bool           // what was acknowledged of it was lost, or a former owner was later than FAULTS 3a covers
+	excused  bool           // what was acknowledged of it was lost, or it happened by a call that was too late
 }
 
 // outsideCall is one call on its way. It may arrive until it was decided.
 type outsideCall struct {
 	attempt int
 	decided bool
+	late    bool // its former owner let it go later than any settling time covers: FAULTS 3a
 	closed  bool // a probe closed the key before it arrived: the provider refuses it
 	notDone bool // the machine was told that it was certainly not done
 }
@@ -65,7 +66,7 @@ func (e *outside) reply() []byte { return body{op: e.ask.op, part: e.ask.part, t
 func (e *outside) policy() string { return policies[e.ask.policy] }
 
 func (e *outside) undecided() bool {
-	return slices.ContainsFunc(e.calls, func(c *outsideCall) bool { return !c.decided })
+	return slices.ContainsFunc(e.calls, func(c *outsideCall) bool { return !c.decided && !c.late })
 }
 
 // heard judges the answer that an agent consumes.
@@ -116,7 +117,7 @@ func (w *world) begin(x *session, job core.EffectJob) {
 	}
 	policy := x.p.effects[job.Name].Policy
 	w.checkRecorded(x, e, job, policy)
-	c := &outsideCall{attempt: job.Attempt}
+	c := &outsideCall{attempt: job.Attempt, late: w.late(x)}
 	if job.Attempt <= e.closed { // a former owner's, which a probe of its successor overtook
 		s.reach(ClosedLate)
 		w.after(x, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
@@ -127,7 +128,7 @@ func (w *world) begin(x *session, job core.EffectJob) {
 	// What can bear it may be called at once by a successor whose program lets
 	// it be repeated, whatever this one's policy is.
 	bears := x.successor() != nil && (e.ask.policy == roPolicy || e.ask.policy == keyedPolicy)
-	if policy != core.ReadOnly && policy != core.Keyed && !e.excused && !bears {
+	if policy != core.ReadOnly && policy != core.Keyed && !e.excused && !bears && !c.late {
 		w.checkAgain(e, job, policy)
 	}
 	if x.successor() == nil {
@@ -151,10 +152,6 @@ func (w *world) checkRecorded(x *session, e *outside, job core.EffectJob, policy
 	s := w.s
 	if y := x.successor(); y != nil {
 		s.reach(ZombieCall)
-		if s.now > y.began+message.Time(s.cfg.Lease) {
-			s.reach(LateCall)
-			e.excused = true // the settling time does not cover that: FAULTS 3a
-		}
 		if policy != core.ReadOnly && policy != core.Keyed && !e.recorded[job.Attempt] && !e.excused {
 			s.failf("effect %s (%s) attempt %d is called by a former owner, and its started record was never durable", e.id, job.Name, job.Attempt)
 		}
@@ -172,6 +169,17 @@ func (w *world) checkRecorded(x *session, e *outside, job core.EffectJob, policy
 	}
 }
 
+// late says whether a former owner lets a call go later than the settling time
+// of its successor covers.
+func (w *world) late(x *session) bool {
+	y := x.successor()
+	if y == nil || w.s.now <= y.began+message.Time(w.s.cfg.Lease) {
+		return false
+	}
+	w.s.reach(LateCall)
+	return true
+}
+
 // checkAgain: what is not known to be repeatable is called once, but for what
 // somebody knows not to have happened.
 func (w *world) checkAgain(e *outside, job core.EffectJob, policy core.Policy) {
@@ -183,7 +191,7 @@ func (w *world) checkAgain(e *outside, job core.EffectJob, policy core.Policy) {
 		s.failf("effect %s (%s) is called again after it happened", job.ID, job.Name)
 	}
 	for _, c := range e.calls {
-		if !c.notDone && !e.permits(job.Attempt) {
+		if !c.notDone && !c.late && !e.permits(job.Attempt) {
 			s.failf("effect %s (%s, %s) is called again, and nobody said that it was not done", job.ID, job.Name, policy)
 		}
 	}
@@ -251,7 +259,7 @@ func (w *world) arrive(x *session, e *outside, c *outsideCall, latency message.T
 		if !c.decided { // else a probe closed its key
 			c.decided = true
 			if happens {
-				w.happen(e)
+				w.happen(e, c)
 			}
 		}
 	})
@@ -278,7 +286,7 @@ func (w *world) arrive(x *session, e *outside, c *outsideCall, latency message.T
 	})
 }
 
-func (w *world) happen(e *outside) {
+func (w *world) happen(e *outside, c *outsideCall) {
 	s := w.s
 	if e.rejected {
 		return
@@ -288,6 +296,9 @@ func (w *world) happen(e *outside) {
 		return // the provider deduplicates
 	}
 	e.happened++
+	if c.late && e.ask.policy != roPolicy {
+		e.excused = true // its successor may have settled it as not done, or call it once more
+	}
 	s.mix(0x4a, uint64(e.ask.op))
 	if s.keep {
 		s.tracef("happened %s", e.id)
