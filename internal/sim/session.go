@@ -20,16 +20,18 @@ type session struct {
 	began  message.Time // in the simulation's time
 	ended  bool
 
-	held    held // waits for the open unit
-	flights []*flight
-	acked   message.Seq
-	calls   []*call // that the machine has
-	jobs    int     // calls and probes of effects that did not come back
-	steps   []*doneStep
-	tickAt  message.Time
-	tried   message.Time // when a suspect was on trial last, which others wait for
-	sealing bool
-	closing bool // it is given away when nothing is under way
+	held      held // waits for the open unit
+	flights   []*flight
+	acked     message.Seq
+	calls     []*call // that the machine has
+	jobs      int     // calls and probes of effects that did not come back
+	steps     []*doneStep
+	tickAt    message.Time
+	tried     message.Time       // when a suspect was on trial last, which others wait for
+	doubts    map[message.ID]int // alarmed since the last unit was sealed
+	conflicts int                // alarmed
+	sealing   bool
+	closing   bool // it is given away when nothing is under way
 
 	// Of the remote store alone.
 	timeline uint64

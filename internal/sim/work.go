@@ -159,8 +159,13 @@ func (x *session) alarm(a core.Alarm) {
 		s.overtaken[a.Agent.ID] = true
 	case core.AlarmDoubt:
 		s.reach(Doubted)
+		if x.doubts == nil {
+			x.doubts = make(map[message.ID]int)
+		}
+		x.doubts[a.ID]++
 	case core.AlarmConflict: // nobody lies here, so only what nobody knew can be contradicted
 		s.reach(Contradicted)
+		x.conflicts++
 		declined := strings.Contains(a.Detail, "settled as not_done") && strings.Contains(a.Detail, "says rejected") // since then
 		if !strings.Contains(a.Detail, "settled as unknown") && !declined && !s.world.excuses(a.ID) {
 			s.failf("effect %s: %s", a.ID, a.Detail)

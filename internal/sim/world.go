@@ -20,18 +20,19 @@ type world struct {
 
 // outside is an effect as the outside world knows it.
 type outside struct {
-	id       message.ID
-	ask      body
-	calls    []*outsideCall
-	happened int
-	rejected bool
-	opaque   bool           // whether it happened can seldom be told
-	words    []*word        // of *not done*, that may yet be acted on
-	leftTo   message.Time   // until then nobody else looks after the doubt
-	resolved message.Status // done or rejected, as was acknowledged to a person
-	closed   int            // calls up to this attempt are refused: a probe closed their key
-	recorded map[int]bool   // attempts whose start was durable at some time
-	excused  bool           // what was acknowledged of it was lost, or it happened by a call that was too late
+	id        message.ID
+	ask       body
+	calls     []*outsideCall
+	happened  int
+	rejected  bool
+	opaque    bool           // whether it happened can seldom be told
+	words     []*word        // of *not done*, that may yet be acted on
+	leftTo    message.Time   // until then nobody else looks after the doubt
+	unknownIn *session       // that told the agent that the outcome is unknown
+	resolved  message.Status // done or rejected, as was acknowledged to a person
+	closed    int            // calls up to this attempt are refused: a probe closed their key
+	recorded  map[int]bool   // attempts whose start was durable at some time
+	excused   bool           // what was acknowledged of it was lost, or it happened by a call that was too late
 }
 
 // outsideCall is one call on its way. It may arrive until it was decided.
@@ -89,6 +90,7 @@ func (w *world) heard(m *message.Message) {
 			w.s.failf("effect %s (%s) is reported %s, but happened %d times (may yet: %v)", e.id, e.policy(), a.Status, e.happened, e.undecided())
 		}
 	case message.StatusUnknown:
+		e.unknownIn = w.s.running
 		if w.s.declared[e.ask.policy]&(1<<core.AtMostOnce) == 0 {
 			w.s.failf("effect %s (%s) is reported unknown", e.id, e.policy())
 		}
@@ -120,7 +122,7 @@ func (w *world) begin(x *session, job core.EffectJob) {
 	c := &outsideCall{attempt: job.Attempt, late: w.late(x)}
 	if job.Attempt <= e.closed { // a former owner's, which a probe of its successor overtook
 		s.reach(ClosedLate)
-		w.after(x, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
+		w.after(x, e, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
 			return core.EffectResult{ID: e.id, Attempt: c.attempt, Status: message.StatusUnknown, Detail: "closed"}
 		})
 		return
@@ -137,7 +139,7 @@ func (w *world) begin(x *session, job core.EffectJob) {
 	e.calls = append(e.calls, c)
 	if x.p.cutOff(toWorld) {
 		c.decided = true
-		w.after(x, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
+		w.after(x, e, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
 			c.notDone = c.notDone || !x.ended
 			return core.EffectResult{ID: e.id, Attempt: c.attempt, Status: message.StatusNotDone, Detail: "no way there"}
 		})
@@ -227,7 +229,7 @@ func (w *world) decide(x *session, e *outside, c *outsideCall) {
 				e.rejected = e.rejected || e.happened == 0
 			}
 		})
-		w.after(x, latency+1, func() core.EffectResult {
+		w.after(x, e, latency+1, func() core.EffectResult {
 			switch {
 			case e.happened > 0:
 				res.Status, res.Body = message.StatusDone, e.reply()
@@ -242,7 +244,7 @@ func (w *world) decide(x *session, e *outside, c *outsideCall) {
 		w.arrive(x, e, c, latency, message.StatusDone, true)
 	case fate < 75: // certainly not done
 		c.decided = true
-		w.after(x, latency, func() core.EffectResult {
+		w.after(x, e, latency, func() core.EffectResult {
 			c.notDone = c.notDone || !x.ended
 			res.Status, res.Detail = message.StatusNotDone, "refused to connect"
 			return res
@@ -271,7 +273,7 @@ func (w *world) arrive(x *session, e *outside, c *outsideCall, latency message.T
 		}
 	}
 	res := core.EffectResult{ID: e.id, Attempt: c.attempt}
-	w.after(x, wait, func() core.EffectResult {
+	w.after(x, e, wait, func() core.EffectResult {
 		switch {
 		case e.rejected:
 			res.Status, res.Code = message.StatusRejected, "declined"
@@ -314,8 +316,7 @@ func (w *world) happen(e *outside, c *outsideCall) {
 
 // after gives a call or a probe back, to the session that began it or to a
 // later one of its process.
-func (w *world) after(x *session, wait message.Time, result func() core.EffectResult) {
-	s := w.s
+func (w *world) after(x *session, e *outside, wait message.Time, result func() core.EffectResult) {
 	x.p.after(wait, func() {
 		res := result()
 		x.jobs--
@@ -324,8 +325,7 @@ func (w *world) after(x *session, wait message.Time, result func() core.EffectRe
 			return
 		}
 		if y := x.p.sessions[x.id]; y != nil && y != x {
-			s.reach(Late)
-			y.step(func(now message.Time) { y.m.LateResult(now, res) })
+			y.lateResult(e, res)
 		}
 	})
 }
@@ -354,6 +354,6 @@ func (w *world) probe(x *session, e *outside, job core.EffectJob) {
 				c.notDone = c.notDone || c.decided
 			}
 		}
-		w.after(x, s.rng.between(0, 5*time.Millisecond), func() core.EffectResult { return res })
+		w.after(x, e, s.rng.between(0, 5*time.Millisecond), func() core.EffectResult { return res })
 	})
 }
