@@ -145,6 +145,23 @@ var coreEffects = []Mutant{
 		By:  by("./internal/core", "TestSettleTimeOfACallAcrossAReopen"),
 	},
 	{
+		Name:  "effect-doubt-untold",
+		Fault: "an effect comes into doubt, and no alarm says so",
+		File:  "internal/core/effect.go",
+		Old: `	s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmDoubt, Agent: e.agent, ID: e.id, Detail: e.name + ": " + e.reason})
+`,
+		New: "",
+	},
+	{
+		Name:  "effect-contradiction-untold",
+		Fault: "a late answer contradicts what the agent heard, and no alarm says so",
+		File:  "internal/core/late.go",
+		Old: `	s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmConflict, ID: r.ID, Detail: detail})
+`,
+		New: `	_ = detail
+`,
+	},
+	{
 		Name:  "effect-late-answer-believed",
 		Fault: "a late answer that contradicts a resolution is dropped without a word",
 		File:  "internal/core/late.go",
