@@ -63,7 +63,7 @@ func (st *store) acquire(p *process, token uint64, has []bool) *grant {
 			l.clean = l.holder == nil && l.clean
 		}
 		l.holder, l.token, l.until = p, token, st.s.now+message.Time(st.s.lease)
-		st.open(shard)
+		st.open(shard, p)
 		return st.granted(shard, token, l.clean)
 	}
 	return nil

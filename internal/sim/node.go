@@ -81,7 +81,7 @@ func (p *process) openAll(unclean bool) {
 		p.offset = max(p.offset, s.store.begin(message.Shard(i))-s.now)
 	}
 	for i := range p.sessions {
-		s.store.open(message.Shard(i))
+		s.store.open(message.Shard(i), p)
 		rec := s.store.recovered(message.Shard(i))
 		rec.Unclean = unclean
 		p.begin(message.Shard(i), rec, p.offset, s.store.timeline, 0)
@@ -230,7 +230,7 @@ func (p *process) reopenAll() {
 	p.after(s.rng.between(0, 20*time.Millisecond), func() {
 		for i := range p.sessions {
 			shard := message.Shard(i)
-			s.store.open(shard)
+			s.store.open(shard, p)
 			p.takeUp(shard, s.store.recovered(shard), true, p.offset, s.store.timeline, 0)
 			if s.failure != "" {
 				return

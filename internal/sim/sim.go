@@ -40,6 +40,7 @@ type Broken struct {
 type Result struct {
 	Options Options
 	Failure string // empty: none
+	form    string // what kind of failure it is
 	Hash    uint64 // of all that happened
 	Counts  Counts
 	Strikes []Strike // in their order
@@ -67,6 +68,7 @@ type Sim struct {
 	keep    bool
 	lines   []string
 	failure string
+	form    string // of the failure
 
 	cluster    bool
 	networked  bool // clients are somewhere else
@@ -112,7 +114,7 @@ func Run(o Options) *Result {
 		s.run()
 	}()
 	s.counts.Strikes = s.chaos.strikes
-	return &Result{Options: o, Failure: s.failure, Hash: s.hash, Counts: s.counts, Strikes: s.chaos.struck, Trace: s.lines,
+	return &Result{Options: o, Failure: s.failure, form: s.form, Hash: s.hash, Counts: s.counts, Strikes: s.chaos.struck, Trace: s.lines,
 		Config: fmt.Sprintf("%d nodes, network %v, lease %v, %d units in flight, %+v", len(s.nodes), s.networked, s.lease, s.inFlight, s.cfg)}
 }
 
@@ -251,7 +253,7 @@ func (s *Sim) failf(form string, args ...any) {
 	if s.failure != "" {
 		return
 	}
-	s.failure = fmt.Sprintf(form, args...)
+	s.form, s.failure = form, fmt.Sprintf(form, args...)
 	if len(s.failure) > 4000 { // it may show large bodies
 		s.failure = s.failure[:4000] + "…"
 	}

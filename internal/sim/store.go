@@ -132,9 +132,11 @@ func (st *store) retire(shard message.Shard, r core.Retire) {
 	}
 }
 
-// open raises the epoch. An embedded store syncs that before it says so.
-func (st *store) open(shard message.Shard) {
+// open raises the epoch for a process. An embedded store syncs that before it
+// says so.
+func (st *store) open(shard message.Shard, p *process) {
 	e := &entry{shard: shard, opened: st.visible[shard].epoch + 1}
+	st.s.fences[shard].grant(e.opened, p)
 	if st.s.cluster {
 		st.append(e)
 		return
