@@ -193,6 +193,19 @@ var coreEffects = []Mutant{
 `,
 	},
 	{
+		Name:  "effect-refused-word-acted-on",
+		Fault: "a person's not done is refused as too early, and the effect is called again all the same",
+		File:  "internal/core/resolve.go",
+		Old: `		wait := time.Duration(s.settleTime(e) - s.now)
+`,
+		New: `		wait := time.Duration(s.settleTime(e) - s.now)
+		if wait <= 0 {
+			s.again(e)
+			s.enqueue(e)
+		}
+`,
+	},
+	{
 		Name:  "effect-look-of-another-session",
 		Fault: "a look is compared with the clock of another session than the one in which it was made",
 		File:  "internal/core/look.go",
