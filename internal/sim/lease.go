@@ -186,10 +186,11 @@ func (p *process) renew() {
 	}
 }
 
-// giveAway ends a session in order, once nothing of it is under way.
-func (x *session) giveAway() {
+// giveAway ends a session in order, once nothing of it is under way. It reports
+// false if that had begun before.
+func (x *session) giveAway() bool {
 	if x.closing {
-		return
+		return false
 	}
 	x.closing = true
 	x.m.Quiesce()
@@ -210,6 +211,7 @@ func (x *session) giveAway() {
 		}
 	}
 	x.after(0, look)
+	return true
 }
 
 // released gives the lease up.

@@ -128,7 +128,9 @@ func (x *session) letCall(j core.EffectJob) {
 		if r.oneIn(2) { // it wakes while its successor must still reckon with it
 			d = x.until - x.p.clock() + r.between(0, s.lease)
 		}
-		x.p.sleeps(d, suspended)
+		if !x.p.sleeps(d, suspended) {
+			s.missed(BeforeCall)
+		}
 	}
 }
 
