@@ -154,6 +154,23 @@ var coreEffects = []Mutant{
 		By:  by("./internal/core", "TestSettleTimeOfACallAcrossAReopen"),
 	},
 	{
+		Name:  "effect-doubt-unalarmed",
+		Fault: "an effect comes into doubt, and no alarm says so",
+		File:  "internal/core/effect.go",
+		Old: `	s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmDoubt, Agent: e.agent, ID: e.id, Detail: e.name + ": " + e.reason})
+`,
+		New: "",
+	},
+	{
+		Name:  "effect-contradiction-untold",
+		Fault: "a late answer contradicts what the agent heard, and no alarm says so",
+		File:  "internal/core/late.go",
+		Old: `	s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmConflict, ID: r.ID, Detail: detail})
+`,
+		New: `	_ = detail
+`,
+	},
+	{
 		Name:  "effect-late-answer-believed",
 		Fault: "a late answer that contradicts a resolution is dropped without a word",
 		File:  "internal/core/late.go",
@@ -182,6 +199,19 @@ var coreEffects = []Mutant{
 		Old: `	return l.Epoch == s.epoch && l.At >= s.settleTime(e)
 `,
 		New: `	return l.Epoch > 0 && s.now >= s.settleTime(e)
+`,
+	},
+	{
+		Name:  "effect-refused-word-acted-on",
+		Fault: "a person's not done is refused as too early, and the effect is called again all the same",
+		File:  "internal/core/resolve.go",
+		Old: `		wait := time.Duration(s.settleTime(e) - s.now)
+`,
+		New: `		wait := time.Duration(s.settleTime(e) - s.now)
+		if wait <= 0 {
+			s.again(e)
+			s.enqueue(e)
+		}
 `,
 	},
 	{

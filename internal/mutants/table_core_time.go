@@ -35,6 +35,24 @@ var coreTime = []Mutant{
 		New: "",
 	},
 	{
+		Name:  "wake-up-of-a-timer-lost",
+		Fault: "nobody is told when the next timer is due, and it waits for whatever happens next",
+		File:  "internal/core/shard.go",
+		Old: `	if at := s.timers.next; at != 0 && !s.timers.loading && at < next {
+`,
+		New: `	if at := s.timers.next; false && at != 0 {
+`,
+	},
+	{
+		Name:  "wake-up-of-a-retry-lost",
+		Fault: "nobody is told when a retry is due or a hold ends, and it waits for whatever happens next",
+		File:  "internal/core/shard.go",
+		Old: `	if at := s.alarms.next(); at != 0 && at < next {
+`,
+		New: `	if at := s.alarms.next(); false && at != 0 {
+`,
+	},
+	{
 		Name:  "retention-one-generation-early",
 		Fault: "a generation of the dedup log is forgotten one too early",
 		File:  "internal/core/retention.go",

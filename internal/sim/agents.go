@@ -134,10 +134,14 @@ func (s *Sim) stray(st *core.Step, _ *ledger, _ body) core.Result {
 // flaky makes a handler fail as often as the message wants.
 func (s *Sim) flaky(st *core.Step, l *ledger, op uint32, p part, fails int) (core.Result, bool) {
 	k := nameOf(0, p, op)
+	if p != whole { // else its client tries again too
+		s.checkRetry(st, k)
+	}
 	if s.failures[k] >= fails {
 		return core.Result{}, false
 	}
 	s.failures[k]++
+	s.failedStep(k)
 	litter(st, l)
 	if s.failures[k]%2 == 0 {
 		panic(flakyPanic)
@@ -265,7 +269,9 @@ func (s *Sim) note(st *core.Step, l *ledger, b body) core.Result {
 func (s *Sim) hold(st *core.Step, l *ledger, b body) core.Result {
 	l.add(nameOf(nSeen, whole, b.op), 1)
 	d := time.Duration(b.ms) * time.Millisecond
-	l.set(nameOf(nHeld, 0, 0), int64(st.Now())+int64(d))
+	until := st.Now() + message.Time(d)
+	s.heldTo[st.Message().To.ID] = max(s.heldTo[st.Message().To.ID], until)
+	l.set(nameOf(nHeld, 0, 0), int64(until))
 	l.set(nameOf(nToken, 0, 0), int64(b.n))
 	st.Hold(strconv.Itoa(int(b.n)), d)
 	return replied(body{op: b.op})
@@ -357,6 +363,9 @@ func (s *Sim) fired(st *core.Step, l *ledger, b body) core.Result {
 	}
 	if int64(st.Now()) < l.get(nameOf(nDue, 0, uint32(b.timer))) && !s.backwards[s.running.id] {
 		s.failf("timer %s of %s fired early", timers[b.timer], to)
+	}
+	if !died {
+		s.checkPunctual("timer "+timers[b.timer], to, message.Time(l.get(nameOf(nDue, 0, uint32(b.timer)))))
 	}
 	if l.get(want) == int64(b.n) {
 		l.set(want, 0)

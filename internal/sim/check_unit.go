@@ -14,7 +14,7 @@ import (
 // compares: whose units are accepted, and how far its outboxes are.
 type fence struct {
 	epoch    message.Epoch
-	owner    *process // of the units of this epoch
+	owner    *process // to whom the store granted this epoch
 	seq      message.Seq
 	accepted map[message.Seq]*process
 	outEnd   []uint64
@@ -24,13 +24,13 @@ func newFence(shards int) fence {
 	return fence{accepted: make(map[message.Seq]*process), outEnd: make([]uint64, shards)}
 }
 
+// grant notes whose the units of an epoch are.
+func (f *fence) grant(epoch message.Epoch, p *process) { f.epoch, f.owner = epoch, p }
+
 // checkUnit judges a unit that the store accepts, before it is applied.
 func (s *Sim) checkUnit(e *entry) {
 	before, f := s.store.visible[e.shard], &s.fences[e.shard]
 	s.mix(0x0417, uint64(e.shard), uint64(e.version.Epoch), uint64(e.version.Seq))
-	if f.epoch != before.epoch {
-		f.epoch, f.owner = before.epoch, e.by
-	}
 	if e.version.Epoch != f.epoch || e.by != f.owner {
 		s.failf("shard %d: a unit of epoch %d is accepted, and the owner's is %d (of one process: %v)", e.shard, e.version.Epoch, f.epoch, e.by == f.owner)
 	}

@@ -31,6 +31,7 @@ func (x *session) seal() bool {
 	e := newEntry(x.id, u)
 	e.steps, e.by, e.clock, e.gen, e.oldest, e.feed = x.steps[:n:n], x.p, x.clock(), gen, oldest, x.p.feed
 	x.steps = append([]*doneStep(nil), x.steps[n:]...)
+	e.doubts, x.doubts = x.doubts, nil
 	f := &flight{seq: u.Version.Seq, held: x.held}
 	f.held.wakes = append(f.held.wakes, x.m.TakeWakes()...)
 	x.held = held{}

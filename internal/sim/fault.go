@@ -196,8 +196,8 @@ type chaos struct {
 	left    [kinds]int // occasions until the next strike
 	index   [kinds]int // of the next strike
 	skip    [kinds]map[int]bool
-	strikes [kinds]int64 // that were not skipped
-	struck  []Strike     // the same, in their order
+	strikes [kinds]int64 // that were not skipped, and befell something
+	struck  []Strike     // that were not skipped, in their order
 	calm    bool
 }
 
@@ -261,6 +261,9 @@ func (s *Sim) strike(k Kind) bool {
 	}
 	return true
 }
+
+// missed takes back that a strike counts: it befell nothing.
+func (s *Sim) missed(k Kind) { s.chaos.strikes[k]-- }
 
 // draw returns numbers for the particulars of the strike that just happened.
 func (s *Sim) draw(k Kind) *rng {

@@ -63,7 +63,7 @@ func (st *store) acquire(p *process, token uint64, has []bool) *grant {
 			l.clean = l.holder == nil && l.clean
 		}
 		l.holder, l.token, l.until = p, token, st.s.now+message.Time(st.s.lease)
-		st.open(shard)
+		st.open(shard, p)
 		return st.granted(shard, token, l.clean)
 	}
 	return nil
@@ -186,10 +186,11 @@ func (p *process) renew() {
 	}
 }
 
-// giveAway ends a session in order, once nothing of it is under way.
-func (x *session) giveAway() {
+// giveAway ends a session in order, once nothing of it is under way. It reports
+// false if that had begun before.
+func (x *session) giveAway() bool {
 	if x.closing {
-		return
+		return false
 	}
 	x.closing = true
 	x.m.Quiesce()
@@ -210,6 +211,7 @@ func (x *session) giveAway() {
 		}
 	}
 	x.after(0, look)
+	return true
 }
 
 // released gives the lease up.

@@ -81,7 +81,7 @@ func (p *process) openAll(unclean bool) {
 		p.offset = max(p.offset, s.store.begin(message.Shard(i))-s.now)
 	}
 	for i := range p.sessions {
-		s.store.open(message.Shard(i))
+		s.store.open(message.Shard(i), p)
 		rec := s.store.recovered(message.Shard(i))
 		rec.Unclean = unclean
 		p.begin(message.Shard(i), rec, p.offset, s.store.timeline, 0)
@@ -158,11 +158,12 @@ func (n *node) leap() {
 	}
 }
 
-// sleeps stops the process for a while; its clock may stand still meanwhile.
-func (p *process) sleeps(d message.Time, suspended bool) {
+// sleeps stops the process for a while; its clock may stand still meanwhile. It
+// reports false if the process sleeps already.
+func (p *process) sleeps(d message.Time, suspended bool) bool {
 	s := p.s
 	if p.resume > s.now {
-		return
+		return false
 	}
 	p.resume = s.now + d
 	p.n.ill(p.resume)
@@ -179,6 +180,7 @@ func (p *process) sleeps(d message.Time, suspended bool) {
 			}
 		})
 	}
+	return true
 }
 
 // stop ends the process in order.
@@ -211,11 +213,12 @@ func (p *process) stop() {
 }
 
 // reopenAll loses the sessions of an embedded store, as when its commit fails,
-// but not the process: the calls that it began go on.
-func (p *process) reopenAll() {
+// but not the process: the calls that it began go on. It reports false if the
+// last time is not over.
+func (p *process) reopenAll() bool {
 	s := p.s
 	if slices.Contains(p.sessions, nil) {
-		return // the last time is not over
+		return false
 	}
 	s.store.sync(s.rng.intn(len(s.store.log) + 1))
 	s.store.lose()
@@ -230,7 +233,7 @@ func (p *process) reopenAll() {
 	p.after(s.rng.between(0, 20*time.Millisecond), func() {
 		for i := range p.sessions {
 			shard := message.Shard(i)
-			s.store.open(shard)
+			s.store.open(shard, p)
 			p.takeUp(shard, s.store.recovered(shard), true, p.offset, s.store.timeline, 0)
 			if s.failure != "" {
 				return
@@ -238,6 +241,7 @@ func (p *process) reopenAll() {
 		}
 		p.stepAll()
 	})
+	return true
 }
 
 // stepAll lets the machines do what they begin with.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/semel-dev/semel/internal/core"
@@ -23,7 +24,7 @@ func (s *Sim) operate() {
 				s.failf("%v", err)
 				return
 			}
-			if e := s.world.effects[v.ID]; v.InDoubt && e != nil && s.rng.oneIn(2) {
+			if e := s.world.effects[v.ID]; v.InDoubt && e != nil && e.leftTo <= s.now && s.rng.oneIn(2) {
 				s.resolve(x, v, e)
 			}
 			if x.ended {
@@ -60,10 +61,29 @@ func (s *Sim) admin(x *session, what string, do func(now message.Time, caller *c
 	x.submit(q, false, do)
 }
 
+// word is what a person says of a doubt.
+type word struct {
+	core.Resolution
+	attempt int  // that *not done* lets be made
+	calls   int  // that had been made when they looked
+	early   bool // one of them could still arrive
+}
+
+// permits says whether a person's *not done* lets an attempt be made. What is
+// not told yet counts: the call may come before the answer does.
+func (e *outside) permits(attempt int) bool {
+	return slices.ContainsFunc(e.words, func(w *word) bool { return w.attempt == attempt && !w.early })
+}
+
+// withdraw takes back what was refused: nobody may act on it.
+func (e *outside) withdraw(w *word) {
+	e.words = slices.DeleteFunc(e.words, func(other *word) bool { return other == w })
+}
+
 // resolve settles a doubt as the world knows it at this moment, which may be too
 // early to say that it was not done. The word may come late, and twice.
 func (s *Sim) resolve(x *session, v core.EffectView, e *outside) {
-	r := core.Resolution{By: "operator"}
+	r := &word{Resolution: core.Resolution{By: "operator"}, attempt: v.Attempts + 1, calls: len(e.calls), early: e.undecided()}
 	switch {
 	case e.happened > 0:
 		r.Status, r.Body = message.StatusDone, e.reply()
@@ -72,40 +92,52 @@ func (s *Sim) resolve(x *session, v core.EffectView, e *outside) {
 		e.rejected = true // and nobody will do it any more
 	default:
 		r.Status, r.Seen = message.StatusNotDone, x.m.Look(x.clock())
-		e.permit = !e.undecided() // the call may come before the answer does
+		e.words = append(e.words, r)
 	}
 	if x.m.Probing(v.ID) {
 		s.reach(ResolvedProbing)
+	}
+	if r.early && r.Status == message.StatusNotDone && s.rng.oneIn(2) { // they say so when it would be believed of a later look
+		wait := s.rng.between(callTimeout, 2*callTimeout+s.cfg.Lease)
+		e.leftTo = s.now + wait
+		s.tellLater(wait, x, v.ID, e, r)
+		return
 	}
 	for i := range pick(s.rng, 1, 1, 2) {
 		if i == 0 && s.rng.oneIn(2) {
 			s.tell(x, v.ID, e, r)
 			continue
 		}
-		s.after(s.rng.between(0, 3*callTimeout), func() {
-			to := x
-			if x.ended {
-				to = s.owner(x.id)
-			}
-			if to != nil && to.p.resume <= s.now {
-				s.tell(to, v.ID, e, r)
-			}
-		})
+		s.tellLater(s.rng.between(0, 3*callTimeout), x, v.ID, e, r)
 	}
 }
 
+// tellLater brings the word to whoever has the shard then.
+func (s *Sim) tellLater(wait message.Time, x *session, id message.ID, e *outside, r *word) {
+	s.after(wait, func() {
+		to := x
+		if x.ended {
+			to = s.owner(x.id)
+		}
+		if to != nil && to.p.resume <= s.now {
+			s.tell(to, id, e, r)
+		}
+	})
+}
+
 // tell brings a person's word to a session.
-func (s *Sim) tell(x *session, id message.ID, e *outside, r core.Resolution) {
+func (s *Sim) tell(x *session, id message.ID, e *outside, r *word) {
 	if x.ended {
 		return
 	}
 	s.admin(x, "resolve "+id.String()+" as "+r.Status.String(), func(now message.Time, caller *core.Caller) {
-		x.m.Resolve(now, caller, id, r)
+		x.m.Resolve(now, caller, id, r.Resolution)
 	}, func(a core.Answer) {
 		if a.Fault != nil {
 			switch a.Fault.Code {
 			case message.CodeTooEarly:
 				s.reach(TooEarly)
+				e.withdraw(r)
 				if a.Fault.After == 0 {
 					s.reach(EarlyLook)
 				}
@@ -114,6 +146,9 @@ func (s *Sim) tell(x *session, id message.ID, e *outside, r core.Resolution) {
 				s.failf("resolve: %v", a.Fault)
 			}
 			return
+		}
+		if r.Status == message.StatusNotDone && !a.Replayed {
+			s.checkTaken(e, r)
 		}
 		if a.Outcome.Status != r.Status {
 			s.failf("resolve %s as %s is answered as %s", id, r.Status, a.Outcome.Status)
@@ -125,6 +160,15 @@ func (s *Sim) tell(x *session, id message.ID, e *outside, r core.Resolution) {
 			e.resolved = r.Status
 		}
 	})
+}
+
+// checkTaken: a person's *not done* is taken only if no call before it could
+// still arrive when they looked.
+func (s *Sim) checkTaken(e *outside, r *word) {
+	since := slices.ContainsFunc(e.calls[r.calls:], func(c *outsideCall) bool { return c.attempt < r.attempt && !c.late })
+	if (r.early || since) && !e.excused {
+		s.failf("effect %s: *not done* was taken, and a call could still arrive when the person looked", e.id)
+	}
 }
 
 // bury tries a dead letter again, or gives it up.

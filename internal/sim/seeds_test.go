@@ -148,7 +148,7 @@ func (w *sweep) run(t *testing.T) {
 				}
 				w.mu.Unlock()
 				if r.Failure != "" {
-					t.Errorf("%s\nsmaller: %s", r.Report(), Shrink(r, 200).Report())
+					t.Errorf("%s\n%s", r.Report(), r.Smaller(200))
 				}
 			}
 		})

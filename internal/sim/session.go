@@ -20,16 +20,19 @@ type session struct {
 	began  message.Time // in the simulation's time
 	ended  bool
 
-	held    held // waits for the open unit
-	flights []*flight
-	acked   message.Seq
-	calls   []*call // that the machine has
-	reading int     // loads that did not come back
-	jobs    int     // calls and probes of effects that did not come back
-	steps   []*doneStep
-	tickAt  message.Time
-	sealing bool
-	closing bool // it is given away when nothing is under way
+	held      held // waits for the open unit
+	flights   []*flight
+	acked     message.Seq
+	calls     []*call // that the machine has
+	reading   int     // loads that did not come back
+	jobs      int     // calls and probes of effects that did not come back
+	steps     []*doneStep
+	tickAt    message.Time
+	tried     message.Time       // when a suspect was on trial last, which others wait for
+	doubts    map[message.ID]int // alarmed since the last unit was sealed
+	conflicts int                // alarmed
+	sealing   bool
+	closing   bool // it is given away when nothing is under way
 
 	// Of the remote store alone.
 	timeline uint64
@@ -136,6 +139,9 @@ func (x *session) step(event func(now message.Time)) {
 	s.running = x
 	event(x.clock())
 	if !x.ended {
+		if x.m.OnTrial() {
+			x.tried = s.now
+		}
 		x.follow()
 	}
 }
@@ -207,8 +213,8 @@ func (x *session) befall() {
 	case s.strike(Reopen):
 		if s.cluster {
 			x.lose("its connection broke")
-		} else {
-			p.reopenAll()
+		} else if !p.reopenAll() {
+			s.missed(Reopen)
 		}
 	case s.strike(Stop):
 		p.stop()
@@ -222,34 +228,38 @@ func (x *session) befall() {
 	}
 	// These may befall any node.
 	if s.strike(Pause) {
-		s.befallen(Pause, func(p *process, r *rng) { p.sleeps(r.between(10*time.Millisecond, 3*time.Second), false) })
+		s.befallen(Pause, func(p *process, r *rng) bool { return p.sleeps(r.between(10*time.Millisecond, 3*time.Second), false) })
 	}
 	if s.strike(Suspend) {
-		s.befallen(Suspend, func(p *process, r *rng) { p.sleeps(r.between(10*time.Millisecond, 3*time.Second), true) })
+		s.befallen(Suspend, func(p *process, r *rng) bool { return p.sleeps(r.between(10*time.Millisecond, 3*time.Second), true) })
 	}
 	if s.strike(Partition) {
-		s.befallen(Partition, func(p *process, _ *rng) { s.partition(p.n) })
+		s.befallen(Partition, func(p *process, _ *rng) bool {
+			s.partition(p.n)
+			return true
+		})
 	}
 	if s.strike(Failover) {
 		s.after(0, s.failover)
 	}
 	if s.strike(Handover) {
-		s.befallen(Handover, func(p *process, _ *rng) {
+		s.befallen(Handover, func(p *process, _ *rng) bool {
 			for _, x := range p.sessions {
 				if x != nil {
-					x.giveAway()
-					return
+					return x.giveAway()
 				}
 			}
+			return false
 		})
 	}
 }
 
-// befallen lets something befall one of the nodes.
-func (s *Sim) befallen(k Kind, f func(*process, *rng)) {
+// befallen lets something befall one of the nodes. What finds no process, or one
+// to which the same is happening, does not count.
+func (s *Sim) befallen(k Kind, f func(*process, *rng) bool) {
 	r := s.draw(k)
-	if p := s.nodes[r.intn(len(s.nodes))].p; p != nil {
-		f(p, r)
+	if p := s.nodes[r.intn(len(s.nodes))].p; p == nil || !f(p, r) {
+		s.missed(k)
 	}
 }
 

@@ -102,6 +102,15 @@ func (s *shrinker) strikes() {
 	}
 }
 
+// Smaller reports what the run shrank to.
+func (r *Result) Smaller(budget int) string {
+	small := Shrink(r, budget)
+	if small.form != r.form {
+		return "smaller, but it fails in another way: " + small.Report()
+	}
+	return "smaller: " + small.Report()
+}
+
 // Command repeats a run.
 func (o Options) Command() string {
 	var b strings.Builder

@@ -40,6 +40,7 @@ type Broken struct {
 type Result struct {
 	Options Options
 	Failure string // empty: none
+	form    string // what kind of failure it is
 	Hash    uint64 // of all that happened
 	Counts  Counts
 	Strikes []Strike // in their order
@@ -67,6 +68,7 @@ type Sim struct {
 	keep    bool
 	lines   []string
 	failure string
+	form    string // of the failure
 
 	cluster    bool
 	networked  bool // clients are somewhere else
@@ -89,6 +91,8 @@ type Sim struct {
 	failures    map[name]int
 	overtaken   map[string]bool     // agents of which a message died that others are in order with
 	killers     map[message.ID]bool // messages that kill the process that runs them
+	failedAt    map[name]lastFailure
+	heldTo      map[string]message.Time // until when an agent was held at the latest
 	fences      []fence
 	backwards   []bool // a leap that nobody trusted was taken back
 	owed        []map[message.Seq][]string
@@ -112,14 +116,15 @@ func Run(o Options) *Result {
 		s.run()
 	}()
 	s.counts.Strikes = s.chaos.strikes
-	return &Result{Options: o, Failure: s.failure, Hash: s.hash, Counts: s.counts, Strikes: s.chaos.struck, Trace: s.lines,
+	return &Result{Options: o, Failure: s.failure, form: s.form, Hash: s.hash, Counts: s.counts, Strikes: s.chaos.struck, Trace: s.lines,
 		Config: fmt.Sprintf("%d nodes, network %v, lease %v, %d units in flight, %+v", len(s.nodes), s.networked, s.lease, s.inFlight, s.cfg)}
 }
 
 func newSim(o Options) *Sim {
 	s := &Sim{
 		opt: o, seed: o.Seed, rng: newRNG(o.Seed, 0), now: start, keep: o.Trace,
-		failures: make(map[name]int), overtaken: make(map[string]bool), killers: make(map[message.ID]bool),
+		failures: make(map[name]int), failedAt: make(map[name]lastFailure), heldTo: make(map[string]message.Time),
+		overtaken: make(map[string]bool), killers: make(map[message.ID]bool),
 	}
 	r := newRNG(o.Seed, 4)
 	s.cluster = r.oneIn(2)
@@ -253,7 +258,7 @@ func (s *Sim) failf(form string, args ...any) {
 	if s.failure != "" {
 		return
 	}
-	s.failure = fmt.Sprintf(form, args...)
+	s.form, s.failure = form, fmt.Sprintf(form, args...)
 	if len(s.failure) > 4000 { // it may show large bodies
 		s.failure = s.failure[:4000] + "…"
 	}

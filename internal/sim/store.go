@@ -20,6 +20,7 @@ type entry struct {
 
 	// What the checks want to know of a unit.
 	steps  []*doneStep
+	doubts map[message.ID]int // alarmed, with how often
 	by     *process
 	clock  message.Time
 	gen    message.Generation // that its outcomes are recorded in
@@ -91,6 +92,7 @@ func (st *store) commit(e *entry, timeline uint64) *errFence {
 		return &errFence{FencedVersion, fmt.Sprintf("unit %d after %d", e.version.Seq, r.seq)}
 	}
 	st.s.checkUnit(e)
+	st.s.checkDoubts(e)
 	st.append(e)
 	return nil
 }
@@ -130,9 +132,11 @@ func (st *store) retire(shard message.Shard, r core.Retire) {
 	}
 }
 
-// open raises the epoch. An embedded store syncs that before it says so.
-func (st *store) open(shard message.Shard) {
+// open raises the epoch for a process. An embedded store syncs that before it
+// says so.
+func (st *store) open(shard message.Shard, p *process) {
 	e := &entry{shard: shard, opened: st.visible[shard].epoch + 1}
+	st.s.fences[shard].grant(e.opened, p)
 	if st.s.cluster {
 		st.append(e)
 		return

@@ -124,7 +124,13 @@ func (x *session) letCall(j core.EffectJob) {
 	x.p.after(s.rng.between(0, 2*time.Millisecond), func() { s.world.begin(x, j) })
 	if s.strike(BeforeCall) {
 		r := s.draw(BeforeCall)
-		x.p.sleeps(r.between(100*time.Millisecond, 3*time.Second), r.oneIn(2))
+		d, suspended := r.between(100*time.Millisecond, 3*time.Second), r.oneIn(2)
+		if r.oneIn(2) { // it wakes while its successor must still reckon with it
+			d = x.until - x.p.clock() + r.between(0, s.lease)
+		}
+		if !x.p.sleeps(d, suspended) {
+			s.missed(BeforeCall)
+		}
 	}
 }
 
@@ -155,8 +161,13 @@ func (x *session) alarm(a core.Alarm) {
 		s.overtaken[a.Agent.ID] = s.overtaken[a.Agent.ID] || s.mayBeAwaited(a)
 	case core.AlarmDoubt:
 		s.reach(Doubted)
+		if x.doubts == nil {
+			x.doubts = make(map[message.ID]int)
+		}
+		x.doubts[a.ID]++
 	case core.AlarmConflict: // nobody lies here, so only what nobody knew can be contradicted
 		s.reach(Contradicted)
+		x.conflicts++
 		declined := strings.Contains(a.Detail, "settled as not_done") && strings.Contains(a.Detail, "says rejected") // since then
 		if !strings.Contains(a.Detail, "settled as unknown") && !declined && !s.world.excuses(a.ID) {
 			s.failf("effect %s: %s", a.ID, a.Detail)

@@ -20,23 +20,26 @@ type world struct {
 
 // outside is an effect as the outside world knows it.
 type outside struct {
-	id       message.ID
-	ask      body
-	calls    []*outsideCall
-	happened int
-	rejected bool
-	opaque   bool           // whether it happened can seldom be told
-	permit   bool           // a person said that it did not happen
-	resolved message.Status // done or rejected, as was acknowledged to a person
-	closed   int            // calls up to this attempt are refused: a probe closed their key
-	recorded map[int]bool   // attempts whose start was durable at some time
-	excused  bool           // what was acknowledged of it was lost, or a former owner was later than FAULTS 3a covers
+	id        message.ID
+	ask       body
+	calls     []*outsideCall
+	happened  int
+	rejected  bool
+	opaque    bool           // whether it happened can seldom be told
+	words     []*word        // of *not done*, that may yet be acted on
+	leftTo    message.Time   // until then nobody else looks after the doubt
+	unknownIn *session       // that told the agent that the outcome is unknown
+	resolved  message.Status // done or rejected, as was acknowledged to a person
+	closed    int            // calls up to this attempt are refused: a probe closed their key
+	recorded  map[int]bool   // attempts whose start was durable at some time
+	excused   bool           // what was acknowledged of it was lost, or it happened by a call that was too late
 }
 
 // outsideCall is one call on its way. It may arrive until it was decided.
 type outsideCall struct {
 	attempt int
 	decided bool
+	late    bool // its former owner let it go later than any settling time covers: FAULTS 3a
 	closed  bool // a probe closed the key before it arrived: the provider refuses it
 	notDone bool // the machine was told that it was certainly not done
 }
@@ -64,7 +67,7 @@ func (e *outside) reply() []byte { return body{op: e.ask.op, part: e.ask.part, t
 func (e *outside) policy() string { return policies[e.ask.policy] }
 
 func (e *outside) undecided() bool {
-	return slices.ContainsFunc(e.calls, func(c *outsideCall) bool { return !c.decided })
+	return slices.ContainsFunc(e.calls, func(c *outsideCall) bool { return !c.decided && !c.late })
 }
 
 // heard judges the answer that an agent consumes.
@@ -87,6 +90,7 @@ func (w *world) heard(m *message.Message) {
 			w.s.failf("effect %s (%s) is reported %s, but happened %d times (may yet: %v)", e.id, e.policy(), a.Status, e.happened, e.undecided())
 		}
 	case message.StatusUnknown:
+		e.unknownIn = w.s.running
 		if w.s.declared[e.ask.policy]&(1<<core.AtMostOnce) == 0 {
 			w.s.failf("effect %s (%s) is reported unknown", e.id, e.policy())
 		}
@@ -115,10 +119,10 @@ func (w *world) begin(x *session, job core.EffectJob) {
 	}
 	policy := x.p.effects[job.Name].Policy
 	w.checkRecorded(x, e, job, policy)
-	c := &outsideCall{attempt: job.Attempt}
+	c := &outsideCall{attempt: job.Attempt, late: w.late(x)}
 	if job.Attempt <= e.closed { // a former owner's, which a probe of its successor overtook
 		s.reach(ClosedLate)
-		w.after(x, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
+		w.after(x, e, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
 			return core.EffectResult{ID: e.id, Attempt: c.attempt, Status: message.StatusUnknown, Detail: "closed"}
 		})
 		return
@@ -126,19 +130,16 @@ func (w *world) begin(x *session, job core.EffectJob) {
 	// What can bear it may be called at once by a successor whose program lets
 	// it be repeated, whatever this one's policy is.
 	bears := x.successor() != nil && (e.ask.policy == roPolicy || e.ask.policy == keyedPolicy)
-	if policy != core.ReadOnly && policy != core.Keyed && !e.excused && !bears {
+	if policy != core.ReadOnly && policy != core.Keyed && !e.excused && !bears && !c.late {
 		w.checkAgain(e, job, policy)
 	}
-	if e.permit { // the word of a person was acted on
-		e.permit = false
-		for _, c := range e.calls {
-			c.notDone = true
-		}
+	if x.successor() == nil {
+		w.actOn(e, job.Attempt)
 	}
 	e.calls = append(e.calls, c)
 	if x.p.cutOff(toWorld) {
 		c.decided = true
-		w.after(x, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
+		w.after(x, e, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
 			c.notDone = c.notDone || !x.ended
 			return core.EffectResult{ID: e.id, Attempt: c.attempt, Status: message.StatusNotDone, Detail: "no way there"}
 		})
@@ -153,10 +154,6 @@ func (w *world) checkRecorded(x *session, e *outside, job core.EffectJob, policy
 	s := w.s
 	if y := x.successor(); y != nil {
 		s.reach(ZombieCall)
-		if s.now > y.began+message.Time(s.cfg.Lease) {
-			s.reach(LateCall)
-			e.excused = true // the settling time does not cover that: FAULTS 3a
-		}
 		if policy != core.ReadOnly && policy != core.Keyed && !e.recorded[job.Attempt] && !e.excused {
 			s.failf("effect %s (%s) attempt %d is called by a former owner, and its started record was never durable", e.id, job.Name, job.Attempt)
 		}
@@ -174,6 +171,17 @@ func (w *world) checkRecorded(x *session, e *outside, job core.EffectJob, policy
 	}
 }
 
+// late says whether a former owner lets a call go later than the settling time
+// of its successor covers.
+func (w *world) late(x *session) bool {
+	y := x.successor()
+	if y == nil || w.s.now <= y.began+message.Time(w.s.cfg.Lease) {
+		return false
+	}
+	w.s.reach(LateCall)
+	return true
+}
+
 // checkAgain: what is not known to be repeatable is called once, but for what
 // somebody knows not to have happened.
 func (w *world) checkAgain(e *outside, job core.EffectJob, policy core.Policy) {
@@ -185,8 +193,21 @@ func (w *world) checkAgain(e *outside, job core.EffectJob, policy core.Policy) {
 		s.failf("effect %s (%s) is called again after it happened", job.ID, job.Name)
 	}
 	for _, c := range e.calls {
-		if !c.notDone && (policy == core.AtMostOnce || policy == core.Ask) && !e.permit {
-			s.failf("effect %s (%s) is called again, and nobody said that it was not done", job.ID, job.Name)
+		if !c.notDone && !c.late && !e.permits(job.Attempt) {
+			s.failf("effect %s (%s, %s) is called again, and nobody said that it was not done", job.ID, job.Name, policy)
+		}
+	}
+}
+
+// actOn: an owner that calls once more by a person's word takes it for every
+// call that was made before. A former owner takes it for its own call alone.
+func (w *world) actOn(e *outside, attempt int) {
+	if e.resolved != 0 && !e.excused {
+		w.s.failf("effect %s is called, and it was acknowledged as resolved %s", e.id, e.resolved)
+	}
+	if e.permits(attempt) {
+		for _, c := range e.calls {
+			c.notDone = true
 		}
 	}
 }
@@ -208,7 +229,7 @@ func (w *world) decide(x *session, e *outside, c *outsideCall) {
 				e.rejected = e.rejected || e.happened == 0
 			}
 		})
-		w.after(x, latency+1, func() core.EffectResult {
+		w.after(x, e, latency+1, func() core.EffectResult {
 			switch {
 			case e.happened > 0:
 				res.Status, res.Body = message.StatusDone, e.reply()
@@ -223,7 +244,7 @@ func (w *world) decide(x *session, e *outside, c *outsideCall) {
 		w.arrive(x, e, c, latency, message.StatusDone, true)
 	case fate < 75: // certainly not done
 		c.decided = true
-		w.after(x, latency, func() core.EffectResult {
+		w.after(x, e, latency, func() core.EffectResult {
 			c.notDone = c.notDone || !x.ended
 			res.Status, res.Detail = message.StatusNotDone, "refused to connect"
 			return res
@@ -240,7 +261,7 @@ func (w *world) arrive(x *session, e *outside, c *outsideCall, latency message.T
 		if !c.decided { // else a probe closed its key
 			c.decided = true
 			if happens {
-				w.happen(e)
+				w.happen(e, c)
 			}
 		}
 	})
@@ -252,7 +273,7 @@ func (w *world) arrive(x *session, e *outside, c *outsideCall, latency message.T
 		}
 	}
 	res := core.EffectResult{ID: e.id, Attempt: c.attempt}
-	w.after(x, wait, func() core.EffectResult {
+	w.after(x, e, wait, func() core.EffectResult {
 		switch {
 		case e.rejected:
 			res.Status, res.Code = message.StatusRejected, "declined"
@@ -267,7 +288,7 @@ func (w *world) arrive(x *session, e *outside, c *outsideCall, latency message.T
 	})
 }
 
-func (w *world) happen(e *outside) {
+func (w *world) happen(e *outside, c *outsideCall) {
 	s := w.s
 	if e.rejected {
 		return
@@ -277,6 +298,9 @@ func (w *world) happen(e *outside) {
 		return // the provider deduplicates
 	}
 	e.happened++
+	if c.late && e.ask.policy != roPolicy {
+		e.excused = true // its successor may have settled it as not done, or call it once more
+	}
 	s.mix(0x4a, uint64(e.ask.op))
 	if s.keep {
 		s.tracef("happened %s", e.id)
@@ -292,8 +316,7 @@ func (w *world) happen(e *outside) {
 
 // after gives a call or a probe back, to the session that began it or to a
 // later one of its process.
-func (w *world) after(x *session, wait message.Time, result func() core.EffectResult) {
-	s := w.s
+func (w *world) after(x *session, e *outside, wait message.Time, result func() core.EffectResult) {
 	x.p.after(wait, func() {
 		res := result()
 		x.jobs--
@@ -302,8 +325,7 @@ func (w *world) after(x *session, wait message.Time, result func() core.EffectRe
 			return
 		}
 		if y := x.p.sessions[x.id]; y != nil && y != x {
-			s.reach(Late)
-			y.step(func(now message.Time) { y.m.LateResult(now, res) })
+			y.lateResult(e, res)
 		}
 	})
 }
@@ -332,6 +354,6 @@ func (w *world) probe(x *session, e *outside, job core.EffectJob) {
 				c.notDone = c.notDone || c.decided
 			}
 		}
-		w.after(x, s.rng.between(0, 5*time.Millisecond), func() core.EffectResult { return res })
+		w.after(x, e, s.rng.between(0, 5*time.Millisecond), func() core.EffectResult { return res })
 	})
 }
