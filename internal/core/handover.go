@@ -11,7 +11,7 @@ import "github.com/semel-dev/semel/message"
 // The driver vouches that nobody else had the shard in between.
 func (s *Shard) HandOver(rec *Recovered, uncalled map[message.ID]int) error {
 	rec.Unclean, rec.Since = s.Suspects(), s.trial.since
-	rec.Counters = s.counters
+	rec.Counters, rec.settledAs = s.counters, s.settledAs
 	if rec.Since == 0 {
 		rec.Since = s.epoch
 	}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/binary"
+	"maps"
 	"math"
 	"strings"
 	"time"
@@ -176,6 +177,8 @@ type Recovered struct {
 	// Calling are effects that a former session of this process still calls:
 	// every one comes back, with LateResult.
 	Calling map[message.ID]bool
+	// settledAs is how effects were settled whose calls may come back yet (HandOver).
+	settledAs map[message.ID]Resolution
 	// Unclean says that the last process did not end in order: what may have
 	// killed it is tried alone. When this process opens the shard again before
 	// that is over (Shard.Suspects), it says so again, with Since.
@@ -244,6 +247,7 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 			return nil, err
 		}
 	}
+	maps.Copy(s.settledAs, rec.settledAs)
 	s.recoverTotals()
 	if len(rec.NextDue) > 0 {
 		due, err := readDue(rec.NextDue[0].Key)

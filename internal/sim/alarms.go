@@ -43,12 +43,12 @@ func (s *Sim) inDoubt(k message.RowKey, value []byte) (id message.ID, doubt bool
 
 // lateResult brings a result to a later session of its process. If that one
 // has told the agent that the outcome is unknown, a certain answer contradicts
-// it, and is alarmed.
+// it, and is alarmed. What others settled, while they had the shard, it does not know.
 func (x *session) lateResult(e *outside, res core.EffectResult) {
 	s := x.s
 	s.reach(Late)
 	certain := res.Status == message.StatusDone || res.Status == message.StatusRejected
-	owed := certain && e.unknownIn == x && !x.m.Full() && !x.ended && !e.excused
+	owed := certain && e.unknownIn == x && x.heir && !x.m.Full() && !x.ended && !e.excused
 	before := x.conflicts
 	x.step(func(now message.Time) { x.m.LateResult(now, res) })
 	if !owed {

@@ -136,6 +136,10 @@ func (x *session) fault(c *call, f *message.Fault) {
 // takeUp begins a session of a shard that the process may have had before.
 func (p *process) takeUp(id message.Shard, rec core.Recovered, clean bool, offset message.Time, timeline, token uint64) {
 	s := p.s
+	rec.Calling = make(map[message.ID]bool)
+	for id := range p.calling {
+		rec.Calling[id] = true
+	}
 	l := p.lost[id]
 	p.lost[id] = nil
 	if l == nil {
@@ -154,4 +158,7 @@ func (p *process) takeUp(id message.Shard, rec core.Recovered, clean bool, offse
 		}
 	}
 	p.begin(id, rec, offset, timeline, token)
+	if x := p.sessions[id]; x != nil {
+		x.heir = l.alone
+	}
 }

@@ -42,6 +42,7 @@ type process struct {
 	knownIn  []uint64      // ... and in which timeline
 	granted  *session      // whose suspect is on trial
 	trials   []*session
+	calling  map[message.ID]int // calls of effects that did not come back
 
 	claims   uint64 // numbers tokens
 	claiming bool
@@ -55,7 +56,7 @@ func (p *process) clock() message.Time { return p.s.now + p.offset }
 func (n *node) start(unclean bool) {
 	s := n.s
 	n.runs++
-	p := &process{s: s, n: n, offset: n.wall, effects: usualEffects(), sessions: make([]*session, s.cfg.Shards),
+	p := &process{s: s, n: n, offset: n.wall, effects: usualEffects(), calling: make(map[message.ID]int), sessions: make([]*session, s.cfg.Shards),
 		lost: make([]*lost, s.cfg.Shards), known: make([]message.Seq, s.cfg.Shards), knownIn: make([]uint64, s.cfg.Shards)}
 	n.p = p
 	n.well = max(n.well, s.now)

@@ -31,6 +31,7 @@ type session struct {
 	tried     message.Time       // when a suspect was on trial last, which others wait for
 	doubts    map[message.ID]int // alarmed since the last unit was sealed
 	conflicts int                // alarmed
+	heir      bool               // it knows what the last session of its process did
 	sealing   bool
 	closing   bool // it is given away when nothing is under way
 

@@ -120,6 +120,7 @@ func (w *world) begin(x *session, job core.EffectJob) {
 	policy := x.p.effects[job.Name].Policy
 	w.checkRecorded(x, e, job, policy)
 	c := &outsideCall{attempt: job.Attempt, late: w.late(x)}
+	x.p.calling[e.id]++
 	if job.Attempt <= e.closed { // a former owner's, which a probe of its successor overtook
 		s.reach(ClosedLate)
 		w.after(x, e, s.rng.between(0, 20*time.Millisecond), func() core.EffectResult {
@@ -320,6 +321,11 @@ func (w *world) after(x *session, e *outside, wait message.Time, result func() c
 	x.p.after(wait, func() {
 		res := result()
 		x.jobs--
+		if !res.Probe {
+			if x.p.calling[res.ID]--; x.p.calling[res.ID] == 0 {
+				delete(x.p.calling, res.ID)
+			}
+		}
 		if !x.ended {
 			x.step(func(now message.Time) { x.m.EffectDone(now, res) })
 			return
