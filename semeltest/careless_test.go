@@ -24,7 +24,7 @@ var carelessEffects = map[string]careless{
 	"keyed, of a provider that does not deduplicate": {
 		shopWith(forgetfulBank, semel.Keyed), semeltest.EveryCrash,
 		`crash \d+ of \d+: after effect "charge" of order/o-1 happened, before its result was recorded, during place of order/o-1 \(key k1\)
-    effect "charge" of order/o-1 at service "bank" happened 2 times, and without a crash it happened once \(policy keyed, keys [0-9a-f]{32}\)`,
+    effect "charge" of order/o-1 at service "bank" happened 2 times, and without a crash it happened once \(policy keyed, with the key [0-9a-f]{32}\)`,
 	},
 	"the same, when an answer gets lost": {
 		shopWith(forgetfulBank, semel.Keyed), semeltest.Duplicate,

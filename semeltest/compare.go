@@ -180,16 +180,16 @@ func (a against) effect(was, is *entry, unknown bool, say func(string, ...any)) 
 	}
 	lost := is.policy == core.AtMostOnce && is.lost && is.Happened < was.Happened
 	if is.Happened != was.Happened && !lost {
-		say("%s %s, and %s it %s (policy %s, keys %s)", is.what(), happened(is.Happened), a.what, happened(was.Happened), is.policy, strings.Join(is.Keys, ", "))
+		say("%s %s, and %s it %s (policy %s, %s)", is.what(), happened(is.Happened), a.what, happened(was.Happened), is.policy, keyed(is.Keys, ", "))
 	}
 	if !slices.Equal(is.Bodies, was.Bodies) {
 		say("%s was called with %s, and %s with %s", is.what(), strings.Join(is.Bodies, " and "), a.what, strings.Join(was.Bodies, " and "))
 	}
 	switch {
 	case a.exactly && !slices.Equal(is.Keys, was.Keys):
-		say("%s was called with the key %s, and %s with %s: send EffectCall.Key, or what is derived from it alone", is.what(), strings.Join(is.Keys, " and "), a.what, strings.Join(was.Keys, " and "))
+		say("%s was called %s, and %s %s: send EffectCall.Key, or what is derived from it alone", is.what(), keyed(is.Keys, " and "), a.what, keyed(was.Keys, " and "))
 	case len(is.Keys) > len(was.Keys):
-		say("%s was called with the keys %s: send EffectCall.Key, or what is derived from it alone", is.what(), strings.Join(is.Keys, " and "))
+		say("%s was called %s: send EffectCall.Key, or what is derived from it alone", is.what(), keyed(is.Keys, " and "))
 	}
 }
 

@@ -94,7 +94,11 @@ func (l *life) end(app *semel.App) error {
 	}
 	l.at("the program's end")
 	l.turn(callRank)
-	return app.Close(ctx)
+	err := app.Close(ctx)
+	if err != nil {
+		l.h.left = err
+	}
+	return err
 }
 
 func (l *life) at(what string) { l.during.Store(&what) }
@@ -109,6 +113,7 @@ func (l *life) turn(rank string) { l.pass(point{rank: rank, turn: true}) }
 // arrive is told of each point in turn, and crashes the program at the one
 // that the plan names.
 func (l *life) arrive(p point) (crashed bool) {
+	l.h.moved.Add(1)
 	if p.turn {
 		return false
 	}
@@ -168,6 +173,7 @@ func (l *life) settle() error {
 	deadline := time.Now().Add(o.patience())
 	calm := 0
 	for !l.dead.Load() {
+		l.h.moved.Add(1)
 		if o.realTime {
 			time.Sleep(time.Millisecond) // nobody tells when the last message is consumed
 		} else {

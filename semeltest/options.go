@@ -43,6 +43,7 @@ type options struct {
 	limit    int
 	only     int
 	realTime bool
+	hangs    time.Duration   // not 0: instead of what hang says
 	effects  map[string]bool // whose functions reached a World when nothing went wrong
 }
 
@@ -89,6 +90,16 @@ func newOptions(opts []Option, limit int) *options {
 		o.config.BackoffBase, o.config.BackoffMax = time.Millisecond, time.Second
 	}
 	return o
+}
+
+// hang is how long, by the machine's clock, a case in a bubble may do nothing
+// that the kit sees. An hour of the bubble's takes 50 ms, or on a busy machine a
+// few times that.
+func (o *options) hang() time.Duration {
+	if o.hangs != 0 {
+		return o.hangs
+	}
+	return time.Minute + o.patience()/600
 }
 
 // patience bounds what only a mistake keeps waiting: a call, an end.

@@ -132,7 +132,7 @@ func TestCrashesLoseAndKeep(t *testing.T) {
 func TestBrokenPromisesAreSeen(t *testing.T) {
 	t.Parallel()
 	h := &history{
-		o: newOptions(nil, 1), disk: mem.New(), ledger: newLedger(),
+		o: newOptions(nil, 1), disk: mem.New(), ledger: newLedger(new(options)),
 		told: map[int]answer{0: {status: message.StatusDone, body: "7"}},
 	}
 	synctest.Test(t, func(*testing.T) {

@@ -79,7 +79,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return a.response(req), nil
 	}
-	a, err := Call(req.Context(), t.service, req.Header.Get(KeyHeader), bodyOf(body), func() (*reply, error) {
+	a, err := send(req.Context(), t.service, request{req.Header.Get(KeyHeader), req.Method + " " + req.URL.String(), bodyOf(body)}, func() (*reply, error) {
 		a := serve()
 		switch {
 		case a.code < 400:
