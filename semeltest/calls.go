@@ -38,7 +38,7 @@ func (l *life) calls() error {
 			return nil
 		}
 		if s.do != nil {
-			l.at("a Do")
+			l.at(aDo)
 			if err := l.do(s.do); err != nil || l.dead.Load() {
 				return err
 			}
@@ -68,6 +68,9 @@ func (l *life) do(what func(context.Context) error) error {
 	l.turn(callRank)
 	return what(ctx)
 }
+
+// aDo is what the workload is at while it is at a Do.
+const aDo = "a Do"
 
 // callRank is before every other: a call comes when the program waits for
 // something, and before that does.
@@ -159,7 +162,7 @@ func (l *life) ask(s *step) (answer, error) {
 			return answer{status: a.Status, code: no.Code, body: string(no.Data)}, nil
 		case errors.Is(a.Err, semel.ErrOutcomeUnknown):
 			l.h.mu.Lock()
-			l.h.unknown = true
+			l.h.unknown = append(l.h.unknown, s.req.Agent())
 			l.h.mu.Unlock()
 			return answer{status: a.Status, code: string(message.CodeOutcomeUnknown)}, nil
 		case !errors.Is(a.Err, semel.ErrInDoubt) || ctx.Err() != nil:

@@ -184,10 +184,8 @@ func source(r *semeltest.Run) {
 		return true, nil
 	})
 	r.Call(hold.Request("all", 2*time.Minute, semel.Key("k1")))
-	r.Then()
 	for i := range uint64(3) {
 		r.Call(book.Request("all", 5, semel.From("topic/0", "1", i+1)))
-		r.Then()
 	}
 	r.Call(book.Request("all", 100, semel.Key("k2"), semel.Token("audit")))
 	r.Call(book.Request("all", 1000, semel.Key("k3"))) // waits until the hold ends

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/store/mem"
 )
 
@@ -41,7 +42,8 @@ type history struct {
 
 	points  []point // of the last life
 	result  *result // of the last life
-	unknown bool    // an outcome is unknown for ever, so much may be different
+	trace   *trace
+	unknown []semel.AgentName // who heard that an outcome is unknown for ever
 
 	moved atomic.Uint64 // what was done
 	hangs bool          // it never came to its end
@@ -63,7 +65,7 @@ func play(t *testing.T, o *options, w Workload, p plan) *history {
 	if o.realTime {
 		shards = 1 // nobody says whose turn it is: with one, fewer things happen in this order or in that
 	}
-	h := &history{o: o, plan: p, disk: mem.New(mem.Shards(shards)), ledger: newLedger(o), told: make(map[int]answer)}
+	h := &history{o: o, plan: p, disk: mem.New(mem.Shards(shards)), ledger: newLedger(o), trace: newTrace(), told: make(map[int]answer)}
 	maps.Copy(h.ledger.effects, o.effects)
 	if o.realTime {
 		h.play(w)

@@ -178,6 +178,9 @@ func (r *Record) what() string {
 	return fmt.Sprintf("effect %q of %s/%s at service %q", r.Effect, r.Agent.Type, r.Agent.ID, r.Service)
 }
 
+// setOut says whether a call ever did, and not only a probe.
+func (r *Record) setOut() bool { return len(r.Bodies) > 0 }
+
 // keyed words the keys that calls came with.
 func keyed(keys []string, and string) string {
 	if len(keys) == 0 {

@@ -37,11 +37,20 @@ func wallet(r *Run) {
 	r.Call(pay.Request("probed", 7, semel.Key("k2")))
 }
 
+func settings(t *testing.T) *options {
+	t.Helper()
+	o, _, err := newOptions(nil, crashes, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 // Every crash of every run is reached: where the plan says, and with what it
 // says of the data. Runs pass the same points in the same order.
 func TestEveryPointIsReached(t *testing.T) {
 	t.Parallel()
-	k, ok := newKit(t, wallet, 1000, nil)
+	k, ok := newKit(t, wallet, crashes, 1000, nil)
 	if !ok {
 		t.FailNow()
 	}
@@ -105,7 +114,7 @@ func TestCrashesLoseAndKeep(t *testing.T) {
 			return err
 		})
 	}
-	o := newOptions(nil, 1)
+	o := settings(t)
 	commits := play(t, o, w, plan{}).points
 	both := 0
 	for i, p := range commits {
@@ -132,7 +141,7 @@ func TestCrashesLoseAndKeep(t *testing.T) {
 func TestBrokenPromisesAreSeen(t *testing.T) {
 	t.Parallel()
 	h := &history{
-		o: newOptions(nil, 1), disk: mem.New(), ledger: newLedger(new(options)),
+		o: settings(t), disk: mem.New(), ledger: newLedger(new(options)), trace: newTrace(),
 		told: map[int]answer{0: {status: message.StatusDone, body: "7"}},
 	}
 	synctest.Test(t, func(*testing.T) {

@@ -229,6 +229,7 @@ func (s *Service) find(ctx context.Context, key string) (any, error) {
 	l.mu.Lock()
 	e := l.open(s, run, key)
 	e.Probes++
+	lost := e.Probes == 1 && s.losesProbe(run)
 	var a answered
 	if k := l.know(s.name, key); key != "" && k.answer != nil {
 		a = *k.answer
@@ -239,7 +240,17 @@ func (s *Service) find(ctx context.Context, key string) (any, error) {
 	if !s.pass(run, "after %s was probed, before the answer was recorded") {
 		return nil, errDown
 	}
+	if lost {
+		return nil, errLost
+	}
 	return a.reply, a.err
+}
+
+// losesProbe says whether an answer to a probe gets lost, if it is the first. A
+// Find of a call is none, but what it is told is as easily misunderstood.
+func (s *Service) losesProbe(run *engine.Running) bool {
+	life := s.world.life
+	return life != nil && life.plan.lose && run != nil && run.Policy != core.AtMostOnce
 }
 
 // pass waits at the boundary between the program and the World.

@@ -47,6 +47,7 @@ type crashSession struct {
 
 func (s *crashSession) Commit(ctx context.Context, u *message.Unit) store.Pending {
 	s.life.turn(fmt.Sprintf("apply %05d", s.shard))
+	s.life.tells(u)
 	return &crashPending{s.Session.Commit(ctx, u), s.life, point{
 		commit: true, rank: fmt.Sprintf("commit %05d", s.shard),
 		before: "before a commit was durable", after: "after a commit was durable, before anybody was told",
@@ -64,6 +65,17 @@ func (p *crashPending) Wait() error {
 		return p.life.broken(errDown)
 	}
 	return p.Pending.Wait()
+}
+
+// tells takes note of what a unit tells of the program.
+func (l *life) tells(u *message.Unit) {
+	during := l.during.Load()
+	l.h.mu.Lock()
+	err := l.h.trace.read(u, during != nil && *during == aDo)
+	l.h.mu.Unlock()
+	if err != nil {
+		l.h.blame("the kit does not understand what the program commits: %v", err)
+	}
 }
 
 // broken is an error of the store, as the App is to see it.

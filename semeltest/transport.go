@@ -110,10 +110,32 @@ func (s *Service) ask(req *http.Request, serve func() *reply) (*reply, error) {
 		return nil, err
 	}
 	a := serve()
+	lost := s.asked(run) && s.losesProbe(run)
 	if !s.pass(run, "after %s was probed, before the answer was recorded") {
 		return nil, errDown
 	}
+	if lost {
+		return nil, errLost
+	}
 	return a, nil
+}
+
+// asked notes a request that changes nothing, and says whether it is the first
+// of an effect's probes.
+func (s *Service) asked(run *engine.Running) (first bool) {
+	if run == nil {
+		return false
+	}
+	l := s.world.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.effects[run.Job.Name] = true
+	if !run.Job.Probe {
+		return false
+	}
+	e := l.open(s, run, "")
+	e.Probes++
+	return e.Probes == 1
 }
 
 func (a *reply) response(req *http.Request) *http.Response {

@@ -119,7 +119,7 @@ func atMostOnce(all []Record) error {
 func exactlyOnce(all []Record) error {
 	errs := []error{atMostOnce(all)}
 	for i := range all {
-		if r := &all[i]; r.Happened == 0 && !r.Rejected {
+		if r := &all[i]; r.setOut() && r.Happened == 0 && !r.Rejected {
 			errs = append(errs, fmt.Errorf("%s did not happen", r.what()))
 		}
 	}
