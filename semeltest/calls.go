@@ -116,18 +116,24 @@ func (l *life) deliver(s *step) (answer, error) {
 	if l.plan.copies == nil {
 		return l.ask(s)
 	}
-	n := 2 + l.plan.copies.IntN(2)
+	n, atOnce := 2+l.plan.copies.IntN(2), l.plan.copies.IntN(2) != 0
+	return repeat(n, atOnce, l.remembers(s), func() (answer, error) { return l.ask(s) })
+}
+
+// repeat asks n times, in a row or at once. The answers must be the same if the
+// first is remembered.
+func repeat(n int, atOnce, remembered bool, ask func() (answer, error)) (answer, error) {
 	answers, errs := make([]answer, n), make([]error, n)
 	how := "in a row"
-	if l.plan.copies.IntN(2) == 0 {
+	if !atOnce {
 		for i := range n {
-			answers[i], errs[i] = l.ask(s)
+			answers[i], errs[i] = ask()
 		}
 	} else {
 		how = "at once"
 		var all sync.WaitGroup
 		for i := range n {
-			all.Go(func() { answers[i], errs[i] = l.ask(s) })
+			all.Go(func() { answers[i], errs[i] = ask() })
 		}
 		all.Wait()
 	}
@@ -135,7 +141,7 @@ func (l *life) deliver(s *step) (answer, error) {
 		return answer{}, fmt.Errorf("delivered %d times %s: %w", n, how, err)
 	}
 	for _, a := range answers[1:] {
-		if a != answers[0] && l.remembers(s) {
+		if a != answers[0] && remembered {
 			return answer{}, fmt.Errorf("delivered %d times %s, it was answered %v and %v", n, how, answers[0], a)
 		}
 	}

@@ -6,8 +6,8 @@ import (
 )
 
 // Duplicate delivers every call two or three times, in a row or all at once,
-// and loses the World's first answer to every effect and to every probe of one,
-// so that a repetition of it comes too. It does not lose that of an effect which
+// and loses the World's first answer to every effect, and its first two to
+// probes of one, so that repetitions come too. It does not lose that of an effect which
 // is AtMostOnce, for nothing would repeat it. The replies to one call must be equal,
 // and what came of it all the same as without duplicates. An action that is
 // AtLeastOnce runs for each duplicate, so its handler must bear that. Each

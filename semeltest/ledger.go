@@ -2,6 +2,7 @@ package semeltest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,9 +72,10 @@ func (l *ledger) know(service, key string) *known {
 // entry is a Record and what the judge knows besides.
 type entry struct {
 	Record
-	policy core.Policy
-	lost   bool // a call or its answer got lost on the way
-	last   answered
+	policy  core.Policy
+	settled bool // what came of it is durable
+	lost    bool // a call or its answer got lost on the way, or in a crash
+	last    answered
 }
 
 // answered is what a service answered.
@@ -138,6 +140,34 @@ func (l *ledger) blame(form string, args ...any) {
 	if what := fmt.Sprintf(form, args...); !slices.Contains(l.wrong, what) {
 		l.wrong = append(l.wrong, what)
 	}
+}
+
+// settle notes effects of which it is durable what came of them.
+func (l *ledger) settle(ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.records {
+		e.settled = e.settled || e.Effect != "" && slices.Contains(ids, e.ID)
+	}
+}
+
+// crash loses what the program was told and has not recorded.
+func (l *ledger) crash() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.records {
+		e.lost = e.lost || !e.settled
+	}
+}
+
+// mistakes is what shows to be wrong without a comparison.
+func (l *ledger) mistakes() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.wrong) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(l.wrong, "\n    "))
 }
 
 // list copies the records of a service; of all if the name is empty.

@@ -60,6 +60,9 @@ func (h *history) live(w Workload, at *crash) (crashed bool, err error) {
 	if l.dead.Load() {
 		return true, nil // whatever went wrong: nobody was there to see
 	}
+	if mistakes := h.ledger.mistakes(); mistakes != nil {
+		err = mistakes // whatever else went wrong follows
+	}
 	return false, err
 }
 
@@ -135,6 +138,7 @@ func (l *life) arrive(p point) (crashed bool) {
 	}
 	l.h.at = append(l.h.at, p)
 	l.dead.Store(true)
+	l.h.ledger.crash()
 	keep := 0
 	if l.crashAt.keep {
 		keep = int(l.h.disk.Applied() - l.h.disk.Durable())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -153,6 +154,25 @@ func TestBrokenPromisesAreSeen(t *testing.T) {
 	want := "call 1, add of sum/s (key k): its caller was told done 7 before the crash, and after it done 5"
 	if len(h.wrong) != 1 || h.wrong[0] != want {
 		t.Errorf("the kit said %q, want %q", h.wrong, want)
+	}
+}
+
+// Duplicates that are told different things are noticed. Semel never does that
+// either, where it remembers.
+func TestDifferentAnswersAreSeen(t *testing.T) {
+	t.Parallel()
+	for _, atOnce := range []bool{false, true} {
+		var n atomic.Int64
+		ask := func() (answer, error) {
+			return answer{status: message.StatusDone, body: fmt.Sprint(min(n.Add(1), 2))}, nil
+		}
+		if _, err := repeat(3, atOnce, true, ask); err == nil || !strings.Contains(err.Error(), "delivered 3 times") {
+			t.Errorf("at once %v, different answers are %v", atOnce, err)
+		}
+		n.Store(0)
+		if _, err := repeat(3, atOnce, false, ask); err != nil || n.Load() != 3 {
+			t.Errorf("at once %v, nobody remembers, and it is %v after %d", atOnce, err, n.Load())
+		}
 	}
 }
 

@@ -229,7 +229,7 @@ func (s *Service) find(ctx context.Context, key string) (any, error) {
 	l.mu.Lock()
 	e := l.open(s, run, key)
 	e.Probes++
-	lost := e.Probes == 1 && s.losesProbe(run)
+	lost := s.losesProbe(run, e)
 	var a answered
 	if k := l.know(s.name, key); key != "" && k.answer != nil {
 		a = *k.answer
@@ -246,11 +246,14 @@ func (s *Service) find(ctx context.Context, key string) (any, error) {
 	return a.reply, a.err
 }
 
-// losesProbe says whether an answer to a probe gets lost, if it is the first. A
-// Find of a call is none, but what it is told is as easily misunderstood.
-func (s *Service) losesProbe(run *engine.Running) bool {
+// losesProbe says whether the answer to a probe gets lost, which was counted. A
+// Find of a call is none, but what it is told is as easily misunderstood. The
+// first answers get lost: *not done* counts only when no call can arrive any more,
+// and then the probe is made again, so a probe that takes the loss for *not done*
+// must hear nothing twice.
+func (s *Service) losesProbe(run *engine.Running, e *entry) bool {
 	life := s.world.life
-	return life != nil && life.plan.lose && run != nil && run.Policy != core.AtMostOnce
+	return e.Probes <= 2 && life != nil && life.plan.lose && run != nil && run.Policy != core.AtMostOnce
 }
 
 // pass waits at the boundary between the program and the World.

@@ -15,13 +15,14 @@ import (
 type trace struct {
 	tenants map[string]bool
 	effects map[string]bool                              // names of those asked for
+	asked   map[string]bool                              // their IDs
 	heard   map[semel.AgentName]map[semel.AgentName]bool // by who sends: to whom
 	always  map[semel.AgentName]bool                     // who may have heard of anybody: nobody knows who sent it
 }
 
 func newTrace() *trace {
 	return &trace{
-		tenants: map[string]bool{message.DefaultTenant: true}, effects: make(map[string]bool),
+		tenants: map[string]bool{message.DefaultTenant: true}, effects: make(map[string]bool), asked: make(map[string]bool),
 		heard: make(map[semel.AgentName]map[semel.AgentName]bool), always: make(map[semel.AgentName]bool),
 	}
 }
@@ -56,7 +57,7 @@ func (t *trace) read(u *message.Unit, anybody bool) error {
 			if err != nil {
 				return err
 			}
-			t.effects[e.Name] = true
+			t.effects[e.Name], t.asked[e.ID.String()] = true, true
 			steps = append(steps, e.Agent)
 		case message.TableOutbox:
 			if w.Op != message.Put {

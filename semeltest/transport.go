@@ -110,7 +110,7 @@ func (s *Service) ask(req *http.Request, serve func() *reply) (*reply, error) {
 		return nil, err
 	}
 	a := serve()
-	lost := s.asked(run) && s.losesProbe(run)
+	lost := s.asked(run)
 	if !s.pass(run, "after %s was probed, before the answer was recorded") {
 		return nil, errDown
 	}
@@ -120,9 +120,9 @@ func (s *Service) ask(req *http.Request, serve func() *reply) (*reply, error) {
 	return a, nil
 }
 
-// asked notes a request that changes nothing, and says whether it is the first
-// of an effect's probes.
-func (s *Service) asked(run *engine.Running) (first bool) {
+// asked notes a request that changes nothing, and says whether its answer gets
+// lost, as a probe's may.
+func (s *Service) asked(run *engine.Running) (lost bool) {
 	if run == nil {
 		return false
 	}
@@ -135,7 +135,7 @@ func (s *Service) asked(run *engine.Running) (first bool) {
 	}
 	e := l.open(s, run, "")
 	e.Probes++
-	return e.Probes == 1
+	return s.losesProbe(run, e)
 }
 
 func (a *reply) response(req *http.Request) *http.Response {
