@@ -172,7 +172,7 @@ func (l *life) ask(s *step) (answer, error) {
 			l.h.mu.Unlock()
 			return answer{status: a.Status, code: string(message.CodeOutcomeUnknown)}, nil
 		case !errors.Is(a.Err, semel.ErrInDoubt) || ctx.Err() != nil:
-			return answer{}, a.Err
+			return answer{}, errors.Join(a.Err, l.open())
 		}
 		if err := l.settleDoubts(); err != nil {
 			return answer{}, err
@@ -198,6 +198,9 @@ func (l *life) settleDoubts() error {
 			return fmt.Errorf("effect %q of %s is in doubt (%s), and the World cannot say whether it happened: its function must reach the outside through Run.World", e.Effect, e.Agent, e.Reason)
 		}
 		l.turn(callRank)
+		if found != nil && found.Happened > 0 && l.run.World.judge == nil {
+			l.unjudged.Store(true)
+		}
 		_, err := app.Resolve(l.ctx, e.ID, l.verdict(found).About(e), "semeltest")
 		switch {
 		case err == nil, errors.Is(err, semel.ErrAlreadyResolved), errors.Is(err, semel.ErrUnknownDoubt), errors.Is(err, semel.ErrTooEarly):

@@ -21,6 +21,7 @@ type life struct {
 	ctx       context.Context // ends with the life
 	die       context.CancelFunc
 	dead      atomic.Bool
+	unjudged  atomic.Bool            // a doubt was settled by what a service answered, as it is
 	during    atomic.Pointer[string] // what the workload is at
 	mu        sync.Mutex
 	points    []point
@@ -203,12 +204,26 @@ func (l *life) settle() error {
 
 // unsettled says what does not come to its end.
 func (l *life) unsettled() error {
-	errs := []error{fmt.Errorf("not everything that the calls caused has come to its end within %v", l.h.o.patience())}
+	return errors.Join(fmt.Errorf("not everything that the calls caused has come to its end within %v", l.h.o.patience()), l.open())
+}
+
+// open says what is not settled, and what failed for good, and why.
+func (l *life) open() error {
+	var errs []error
 	for e, err := range l.run.App.Effects(l.ctx) {
 		if err != nil {
 			return err
 		}
 		errs = append(errs, fmt.Errorf("effect %q of %s is not settled after %d attempts: %s", e.Effect, e.Agent, e.Attempts, e.Reason))
+	}
+	for d, err := range l.run.App.DeadLetters(l.ctx) {
+		if err != nil {
+			return err
+		}
+		errs = append(errs, fmt.Errorf("%s of %s is a dead letter: %s", d.Action, d.Agent, d.Reason))
+		if l.unjudged.Load() {
+			errs = append(errs, errors.New("if the World's answer does not decode as the effect's reply, by which a doubt was settled: use World.Judge"))
+		}
 	}
 	return errors.Join(errs...)
 }

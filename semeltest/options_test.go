@@ -158,6 +158,20 @@ func TestWorkloadsThatAreWrong(t *testing.T) {
 			r.World.Judge(func(semeltest.Record) semel.Resolution { return semel.Resolution{} })
 			NewShop(r.App, lost, semel.Probe(probe)).buy(r)
 		}, `and yet: .*the resolution says nothing`},
+		"an effect panics each time": {func(r *semeltest.Run) {
+			bank := r.World.Service("bank")
+			NewShop(r.App, func(ctx context.Context, call semel.EffectCall, cents int64) (Receipt, error) {
+				_, _ = semeltest.Call(ctx, bank, call.Key, cents, func() (Receipt, error) { return Receipt{}, errors.New("oh") })
+				panic("at the disco")
+			}).buy(r)
+		}, `effect "charge" of order/o-1 is not settled after \d+ attempts: .*panicked: at the disco`},
+		"the World answers with another type than the effect": {func(r *semeltest.Run) {
+			bank := r.World.Service("bank")
+			NewShop(r.App, func(ctx context.Context, call semel.EffectCall, cents int64) (Receipt, error) {
+				_, err := semeltest.Call(ctx, bank, call.Key, cents, func() (int, error) { return 7, nil })
+				return Receipt{"r"}, err
+			}).buy(r)
+		}, `charged of order/o-1 is a dead letter: (?s:.*)the World's answer does not decode as the effect's reply.*: use World.Judge`},
 		"a state has a time that is no text": {func(r *semeltest.Run) {
 			type Clock struct{ Unix int64 }
 			tick := semel.On(semel.NewAgent[Clock](r.App, "clock"), "tick", func(c *Clock, s *semel.Step, _ bool) (bool, error) {
@@ -174,6 +188,24 @@ func TestWorkloadsThatAreWrong(t *testing.T) {
 			r.fails(c.says)
 		})
 	}
+}
+
+// Keys are kept for longer than a case lasts: a call that is repeated after they
+// are forgotten runs again.
+func TestKeysOutliveACase(t *testing.T) {
+	t.Parallel()
+	day := 24 * time.Hour
+	semeltest.Duplicate(t, func(r *semeltest.Run) {
+		d := r.App.Retention()
+		book := semel.On(semel.NewAgent[Books](r.App, "books"), "book", (*Books).Book)
+		r.Call(book.Request("all", 5, semel.Key("k")))
+		r.Check(func(context.Context) error {
+			if d < 4*day {
+				return errors.New("the retention is " + d.String())
+			}
+			return nil
+		})
+	}, semeltest.Settle(day), semeltest.Limit(1))
 }
 
 // The configuration is the program's own.
