@@ -45,7 +45,8 @@ func (s *Service) Faults(which func(Record) Fault) { s.faults = which }
 // which the service is to recognize a repetition, and a body. do makes the
 // service's answer, and is called if the service does what it is told. Its
 // error may be a [*semel.Rejection], the service's no, or semel.NotDone; any
-// other means that nothing happened and nobody can tell.
+// other means that nothing happened and nobody can tell. It may take its time,
+// call other services, and run while it runs for another key.
 func Call[Rep any](ctx context.Context, s *Service, key string, body any, do func() (Rep, error)) (Rep, error) {
 	return send(ctx, s, request{key: key, body: body}, do)
 }
