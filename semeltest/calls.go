@@ -38,7 +38,7 @@ func (l *life) calls() error {
 			return nil
 		}
 		if s.do != nil {
-			l.at("a Do")
+			l.at(aDo)
 			if err := l.do(s.do); err != nil || l.dead.Load() {
 				return err
 			}
@@ -68,6 +68,9 @@ func (l *life) do(what func(context.Context) error) error {
 	l.turn(callRank)
 	return what(ctx)
 }
+
+// aDo is what the workload is at while it is at a Do.
+const aDo = "a Do"
 
 // callRank is before every other: a call comes when the program waits for
 // something, and before that does.
@@ -113,18 +116,24 @@ func (l *life) deliver(s *step) (answer, error) {
 	if l.plan.copies == nil {
 		return l.ask(s)
 	}
-	n := 2 + l.plan.copies.IntN(2)
+	n, atOnce := 2+l.plan.copies.IntN(2), l.plan.copies.IntN(2) != 0
+	return repeat(n, atOnce, l.remembers(s), func() (answer, error) { return l.ask(s) })
+}
+
+// repeat asks n times, in a row or at once. The answers must be the same if the
+// first is remembered.
+func repeat(n int, atOnce, remembered bool, ask func() (answer, error)) (answer, error) {
 	answers, errs := make([]answer, n), make([]error, n)
 	how := "in a row"
-	if l.plan.copies.IntN(2) == 0 {
+	if !atOnce {
 		for i := range n {
-			answers[i], errs[i] = l.ask(s)
+			answers[i], errs[i] = ask()
 		}
 	} else {
 		how = "at once"
 		var all sync.WaitGroup
 		for i := range n {
-			all.Go(func() { answers[i], errs[i] = l.ask(s) })
+			all.Go(func() { answers[i], errs[i] = ask() })
 		}
 		all.Wait()
 	}
@@ -132,7 +141,7 @@ func (l *life) deliver(s *step) (answer, error) {
 		return answer{}, fmt.Errorf("delivered %d times %s: %w", n, how, err)
 	}
 	for _, a := range answers[1:] {
-		if a != answers[0] && l.remembers(s) {
+		if a != answers[0] && remembered {
 			return answer{}, fmt.Errorf("delivered %d times %s, it was answered %v and %v", n, how, answers[0], a)
 		}
 	}
@@ -159,11 +168,11 @@ func (l *life) ask(s *step) (answer, error) {
 			return answer{status: a.Status, code: no.Code, body: string(no.Data)}, nil
 		case errors.Is(a.Err, semel.ErrOutcomeUnknown):
 			l.h.mu.Lock()
-			l.h.unknown = true
+			l.h.unknown = append(l.h.unknown, s.req.Agent())
 			l.h.mu.Unlock()
 			return answer{status: a.Status, code: string(message.CodeOutcomeUnknown)}, nil
 		case !errors.Is(a.Err, semel.ErrInDoubt) || ctx.Err() != nil:
-			return answer{}, a.Err
+			return answer{}, errors.Join(a.Err, l.open())
 		}
 		if err := l.settleDoubts(); err != nil {
 			return answer{}, err
@@ -189,6 +198,9 @@ func (l *life) settleDoubts() error {
 			return fmt.Errorf("effect %q of %s is in doubt (%s), and the World cannot say whether it happened: its function must reach the outside through Run.World", e.Effect, e.Agent, e.Reason)
 		}
 		l.turn(callRank)
+		if found != nil && found.Happened > 0 && l.run.World.judge == nil {
+			l.unjudged.Store(true)
+		}
 		_, err := app.Resolve(l.ctx, e.ID, l.verdict(found).About(e), "semeltest")
 		switch {
 		case err == nil, errors.Is(err, semel.ErrAlreadyResolved), errors.Is(err, semel.ErrUnknownDoubt), errors.Is(err, semel.ErrTooEarly):

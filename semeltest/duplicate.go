@@ -6,14 +6,15 @@ import (
 )
 
 // Duplicate delivers every call two or three times, in a row or all at once,
-// and loses the World's first answer to every effect, so that a repetition of
-// it comes too, if its policy allows one. The replies to one call must be equal,
+// and loses the World's first answer to every effect, and its first two to
+// probes of one, so that repetitions come too. It does not lose that of an effect which
+// is AtMostOnce, for nothing would repeat it. The replies to one call must be equal,
 // and what came of it all the same as without duplicates. An action that is
 // AtLeastOnce runs for each duplicate, so its handler must bear that. Each
 // case draws other numbers; there are 20, see Limit.
 func Duplicate(tb TB, w Workload, opts ...Option) {
 	tb.Helper()
-	k, ok := newKit(tb, w, 20, opts)
+	k, ok := newKit(tb, w, duplicates, 20, opts)
 	if !ok {
 		return
 	}
@@ -28,7 +29,7 @@ func Duplicate(tb TB, w Workload, opts ...Option) {
 		}
 		ran++
 	}
-	tb.Logf("semeltest: ran %d cases with duplicates", ran)
+	tb.Logf("semeltest: ran %d cases with duplicates%s", ran, k.notCompared())
 }
 
 // Reorder makes the calls of the workload in other orders, as far as no Then or
@@ -39,7 +40,7 @@ func Duplicate(tb TB, w Workload, opts ...Option) {
 // see Limit.
 func Reorder(tb TB, w Workload, opts ...Option) {
 	tb.Helper()
-	k, ok := newKit(tb, w, 20, opts)
+	k, ok := newKit(tb, w, orders, 20, opts)
 	if !ok {
 		return
 	}
@@ -54,7 +55,7 @@ func Reorder(tb TB, w Workload, opts ...Option) {
 		}
 		ran++
 	}
-	tb.Logf("semeltest: ran %d orders", ran)
+	tb.Logf("semeltest: ran %d orders%s", ran, k.notCompared())
 }
 
 func seeded(n int) *rand.Rand { return rand.New(rand.NewPCG(uint64(n), 0x5e3e1)) }

@@ -21,7 +21,7 @@ import "fmt"
 // milliseconds; see Limit for how many are run.
 func EveryCrash(tb TB, w Workload, opts ...Option) {
 	tb.Helper()
-	k, ok := newKit(tb, w, 1000, opts)
+	k, ok := newKit(tb, w, crashes, 1000, opts)
 	if !ok {
 		return
 	}
@@ -38,7 +38,7 @@ func EveryCrash(tb TB, w Workload, opts ...Option) {
 		}
 		h := k.crash(n, len(all), all[n-1])
 		after[n] = crashesAt(h.points)
-		if len(h.at) == 0 {
+		if len(h.at) == 0 && !h.hangs {
 			missed++
 		}
 	}
@@ -49,8 +49,8 @@ func EveryCrash(tb TB, w Workload, opts ...Option) {
 			second++
 		}
 	}
-	tb.Logf("semeltest: ran %d of the %d crashes at %d points, and %d second crashes; %d came to an end before their point",
-		first, len(all), len(k.points), second, missed)
+	tb.Logf("semeltest: ran %d of the %d crashes at %d points, and %d second crashes; %d came to an end before their point%s",
+		first, len(all), len(k.points), second, missed, k.notCompared())
 }
 
 // crash runs the n-th crash, perhaps with a second one behind it.

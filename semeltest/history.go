@@ -5,10 +5,11 @@ import (
 	"maps"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/store/mem"
 )
 
@@ -41,7 +42,12 @@ type history struct {
 
 	points  []point // of the last life
 	result  *result // of the last life
-	unknown bool    // an outcome is unknown for ever, so much may be different
+	trace   *trace
+	unknown []semel.AgentName // who heard that an outcome is unknown for ever
+
+	moved atomic.Uint64 // what was done
+	hangs bool          // it never came to its end
+	left  error         // what still ran of a life that was over
 
 	mu    sync.Mutex
 	wrong []string
@@ -59,13 +65,20 @@ func play(t *testing.T, o *options, w Workload, p plan) *history {
 	if o.realTime {
 		shards = 1 // nobody says whose turn it is: with one, fewer things happen in this order or in that
 	}
-	h := &history{o: o, plan: p, disk: mem.New(mem.Shards(shards)), ledger: newLedger(), told: make(map[int]answer)}
+	h := &history{o: o, plan: p, disk: mem.New(mem.Shards(shards)), ledger: newLedger(o), trace: newTrace(), told: make(map[int]answer)}
 	maps.Copy(h.ledger.effects, o.effects)
 	if o.realTime {
 		h.play(w)
 		return h
 	}
-	synctest.Test(t, func(*testing.T) { h.play(w) })
+	wrong, hangs := bubble(t, o.hang(), &h.moved, func() { h.play(w) })
+	switch {
+	case hangs: // and may go on, so nothing of it can be looked at
+		return &history{o: o, plan: p, hangs: true, wrong: []string{wrong}}
+	case wrong != "" && len(h.wrong) == 0:
+		h.blame("something of the program did not end although its life was over, and its context had ended: "+
+			"an effect's function must return then, whatever it waits for (%s; %v)", wrong, h.left)
+	}
 	return h
 }
 
@@ -73,7 +86,14 @@ func play(t *testing.T, o *options, w Workload, p plan) *history {
 // whatever it takes from the clock is different afterwards.
 const restart = 7*time.Second + 77*time.Millisecond + 7*time.Microsecond + 7
 
+// lastBreath is how long, in a bubble, what is left of a life may take to end:
+// an effect's function that does not look at its context.
+const lastBreath = time.Hour
+
 func (h *history) play(w Workload) {
+	if !h.o.realTime {
+		defer time.Sleep(lastBreath) // a bubble must not end before what is in it
+	}
 	for {
 		var c *crash
 		if h.lives < len(h.plan.crashes) {

@@ -21,6 +21,7 @@ type life struct {
 	ctx       context.Context // ends with the life
 	die       context.CancelFunc
 	dead      atomic.Bool
+	unjudged  atomic.Bool            // a doubt was settled by what a service answered, as it is
 	during    atomic.Pointer[string] // what the workload is at
 	mu        sync.Mutex
 	points    []point
@@ -60,6 +61,9 @@ func (h *history) live(w Workload, at *crash) (crashed bool, err error) {
 	if l.dead.Load() {
 		return true, nil // whatever went wrong: nobody was there to see
 	}
+	if mistakes := h.ledger.mistakes(); mistakes != nil {
+		err = mistakes // whatever else went wrong follows
+	}
 	return false, err
 }
 
@@ -94,7 +98,11 @@ func (l *life) end(app *semel.App) error {
 	}
 	l.at("the program's end")
 	l.turn(callRank)
-	return app.Close(ctx)
+	err := app.Close(ctx)
+	if err != nil {
+		l.h.left = err
+	}
+	return err
 }
 
 func (l *life) at(what string) { l.during.Store(&what) }
@@ -109,6 +117,7 @@ func (l *life) turn(rank string) { l.pass(point{rank: rank, turn: true}) }
 // arrive is told of each point in turn, and crashes the program at the one
 // that the plan names.
 func (l *life) arrive(p point) (crashed bool) {
+	l.h.moved.Add(1)
 	if p.turn {
 		return false
 	}
@@ -130,6 +139,7 @@ func (l *life) arrive(p point) (crashed bool) {
 	}
 	l.h.at = append(l.h.at, p)
 	l.dead.Store(true)
+	l.h.ledger.crash()
 	keep := 0
 	if l.crashAt.keep {
 		keep = int(l.h.disk.Applied() - l.h.disk.Durable())
@@ -168,6 +178,7 @@ func (l *life) settle() error {
 	deadline := time.Now().Add(o.patience())
 	calm := 0
 	for !l.dead.Load() {
+		l.h.moved.Add(1)
 		if o.realTime {
 			time.Sleep(time.Millisecond) // nobody tells when the last message is consumed
 		} else {
@@ -193,12 +204,26 @@ func (l *life) settle() error {
 
 // unsettled says what does not come to its end.
 func (l *life) unsettled() error {
-	errs := []error{fmt.Errorf("not everything that the calls caused has come to its end within %v", l.h.o.patience())}
+	return errors.Join(fmt.Errorf("not everything that the calls caused has come to its end within %v", l.h.o.patience()), l.open())
+}
+
+// open says what is not settled, and what failed for good, and why.
+func (l *life) open() error {
+	var errs []error
 	for e, err := range l.run.App.Effects(l.ctx) {
 		if err != nil {
 			return err
 		}
 		errs = append(errs, fmt.Errorf("effect %q of %s is not settled after %d attempts: %s", e.Effect, e.Agent, e.Attempts, e.Reason))
+	}
+	for d, err := range l.run.App.DeadLetters(l.ctx) {
+		if err != nil {
+			return err
+		}
+		errs = append(errs, fmt.Errorf("%s of %s is a dead letter: %s", d.Action, d.Agent, d.Reason))
+		if l.unjudged.Load() {
+			errs = append(errs, errors.New("if the World's answer does not decode as the effect's reply, by which a doubt was settled: use World.Judge"))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -12,7 +12,9 @@ import (
 	"github.com/semel-dev/semel/semeltest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/semel-dev/semel/semeltest.forEver"))
+}
 
 // recorder is a TB that takes note of what the kit says, on behalf of a test
 // that does not fail by it.

@@ -27,7 +27,7 @@ func TestOnly(t *testing.T) {
 	if len(r.errors) != 1 || r.errors[0] != first {
 		t.Errorf("%s=%s said %q, and at first it was %q", semeltest.OnlyVar, n, r.errors, first)
 	}
-	t.Setenv(semeltest.OnlyVar, "1")
+	t.Setenv(semeltest.OnlyVar, "crash:1")
 	r = record(t)
 	semeltest.EveryCrash(r, shopWith(forgetfulBank, semel.Keyed))
 	if !strings.Contains(strings.Join(r.logs, " "), "ran 1 of the ") {
@@ -36,6 +36,76 @@ func TestOnly(t *testing.T) {
 	r = record(t)
 	semeltest.EveryCrash(r, shopWith(recognizingBank, semel.Keyed), semeltest.Only(1000))
 	r.fails("there is no crash 1000; there are \\d+")
+}
+
+// A test may use all three functions: what a failure of one prints runs nothing
+// of the others. What names no case runs none, and is no success.
+func TestOnlyOfOneFunction(t *testing.T) {
+	all := map[string]func(semeltest.TB, semeltest.Workload, ...semeltest.Option){
+		"crash": semeltest.EveryCrash, "duplicate": semeltest.Duplicate, "reorder": semeltest.Reorder,
+	}
+	for _, only := range []string{"crash:7", "duplicate:18", "reorder:3"} {
+		t.Setenv(semeltest.OnlyVar, only)
+		for name, run := range all {
+			r := record(t)
+			run(r, shopWith(recognizingBank, semel.Keyed))
+			want := "skipped"
+			if strings.HasPrefix(only, name) {
+				want = "ran 1 "
+			}
+			if logs := strings.Join(r.logs, " "); len(r.errors) > 0 || !strings.Contains(logs, want) {
+				t.Errorf("with %s=%s, %s said %q and %q", semeltest.OnlyVar, only, name, r.errors, logs)
+			}
+		}
+	}
+	for _, only := range []string{"-1", "abc", "7", "crash", "crash:", "crash:0", "crash:-1", "crash:x", "other:1"} {
+		t.Setenv(semeltest.OnlyVar, only)
+		for _, run := range all {
+			r := record(t)
+			run(r, shopWith(recognizingBank, semel.Keyed))
+			r.fails(`SEMELTEST_ONLY is ".*", which names no case`)
+		}
+	}
+}
+
+// What tests nothing does not pass.
+func TestNothingIsTested(t *testing.T) {
+	t.Parallel()
+	empty := func(r *semeltest.Run) { semel.NewAgent[Books](r.App, "books") }
+	aside := func(r *semeltest.Run) {
+		seen := semeltest.Effect(recognizingBank(r), func(int64) (bool, error) { return true, nil })
+		unseen := func(context.Context, semel.EffectCall, int64) (bool, error) { return true, nil }
+		tell := semel.NewEffect(r.App, "tell", seen, semel.Keyed)
+		log := semel.NewEffect(r.App, "log", unseen, semel.Keyed)
+		act := semel.On(semel.NewAgent[Books](r.App, "books"), "book", func(b *Books, s *semel.Step, n int64) (int64, error) {
+			tell.Run(s, n)
+			log.Run(s, n)
+			return b.Book(s, n)
+		})
+		r.Call(act.Request("all", 5, semel.Key("k")))
+	}
+	for _, c := range []struct {
+		w    semeltest.Workload
+		opt  semeltest.Option
+		says string
+	}{
+		{empty, semeltest.Limit(0), "the workload lists no calls, so nothing is tested"},
+		{aside, semeltest.Limit(0), `effect "log" was called, and its function never reached the World`},
+		{shopWith(recognizingBank), semeltest.Limit(-1), `Limit\(-1\) runs no case`},
+		{shopWith(recognizingBank), semeltest.Only(-1), `Only\(-1\) names no case`},
+		{shopWith(recognizingBank), semeltest.Settle(0), `Settle gives no time`},
+	} {
+		for _, run := range []func(semeltest.TB, semeltest.Workload, ...semeltest.Option){semeltest.EveryCrash, semeltest.Duplicate, semeltest.Reorder} {
+			r := record(t)
+			run(r, c.w, c.opt)
+			r.fails(c.says)
+		}
+	}
+	r := record(t)
+	semeltest.Duplicate(r, aside, semeltest.Limit(0), semeltest.Elsewhere("log"))
+	if logs := strings.Join(r.logs, " "); len(r.errors) > 0 || !strings.Contains(logs, "ran 20 cases") {
+		t.Errorf("with no limit the kit said %q and %q", r.errors, logs)
+	}
 }
 
 // What a workload does wrong itself is told, not compared.
@@ -88,6 +158,20 @@ func TestWorkloadsThatAreWrong(t *testing.T) {
 			r.World.Judge(func(semeltest.Record) semel.Resolution { return semel.Resolution{} })
 			NewShop(r.App, lost, semel.Probe(probe)).buy(r)
 		}, `and yet: .*the resolution says nothing`},
+		"an effect panics each time": {func(r *semeltest.Run) {
+			bank := r.World.Service("bank")
+			NewShop(r.App, func(ctx context.Context, call semel.EffectCall, cents int64) (Receipt, error) {
+				_, _ = semeltest.Call(ctx, bank, call.Key, cents, func() (Receipt, error) { return Receipt{}, errors.New("oh") })
+				panic("at the disco")
+			}).buy(r)
+		}, `effect "charge" of order/o-1 is not settled after \d+ attempts: .*panicked: at the disco`},
+		"the World answers with another type than the effect": {func(r *semeltest.Run) {
+			bank := r.World.Service("bank")
+			NewShop(r.App, func(ctx context.Context, call semel.EffectCall, cents int64) (Receipt, error) {
+				_, err := semeltest.Call(ctx, bank, call.Key, cents, func() (int, error) { return 7, nil })
+				return Receipt{"r"}, err
+			}).buy(r)
+		}, `charged of order/o-1 is a dead letter: (?s:.*)the World's answer does not decode as the effect's reply.*: use World.Judge`},
 		"a state has a time that is no text": {func(r *semeltest.Run) {
 			type Clock struct{ Unix int64 }
 			tick := semel.On(semel.NewAgent[Clock](r.App, "clock"), "tick", func(c *Clock, s *semel.Step, _ bool) (bool, error) {
@@ -104,6 +188,24 @@ func TestWorkloadsThatAreWrong(t *testing.T) {
 			r.fails(c.says)
 		})
 	}
+}
+
+// Keys are kept for longer than a case lasts: a call that is repeated after they
+// are forgotten runs again.
+func TestKeysOutliveACase(t *testing.T) {
+	t.Parallel()
+	day := 24 * time.Hour
+	semeltest.Duplicate(t, func(r *semeltest.Run) {
+		d := r.App.Retention()
+		book := semel.On(semel.NewAgent[Books](r.App, "books"), "book", (*Books).Book)
+		r.Call(book.Request("all", 5, semel.Key("k")))
+		r.Check(func(context.Context) error {
+			if d < 4*day {
+				return errors.New("the retention is " + d.String())
+			}
+			return nil
+		})
+	}, semeltest.Settle(day), semeltest.Limit(1))
 }
 
 // The configuration is the program's own.

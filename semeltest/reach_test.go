@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -37,11 +38,20 @@ func wallet(r *Run) {
 	r.Call(pay.Request("probed", 7, semel.Key("k2")))
 }
 
+func settings(t *testing.T) *options {
+	t.Helper()
+	o, _, err := newOptions(nil, crashes, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 // Every crash of every run is reached: where the plan says, and with what it
 // says of the data. Runs pass the same points in the same order.
 func TestEveryPointIsReached(t *testing.T) {
 	t.Parallel()
-	k, ok := newKit(t, wallet, 1000, nil)
+	k, ok := newKit(t, wallet, crashes, 1000, nil)
 	if !ok {
 		t.FailNow()
 	}
@@ -105,7 +115,7 @@ func TestCrashesLoseAndKeep(t *testing.T) {
 			return err
 		})
 	}
-	o := newOptions(nil, 1)
+	o := settings(t)
 	commits := play(t, o, w, plan{}).points
 	both := 0
 	for i, p := range commits {
@@ -132,7 +142,7 @@ func TestCrashesLoseAndKeep(t *testing.T) {
 func TestBrokenPromisesAreSeen(t *testing.T) {
 	t.Parallel()
 	h := &history{
-		o: newOptions(nil, 1), disk: mem.New(), ledger: newLedger(),
+		o: settings(t), disk: mem.New(), ledger: newLedger(new(options)), trace: newTrace(),
 		told: map[int]answer{0: {status: message.StatusDone, body: "7"}},
 	}
 	synctest.Test(t, func(*testing.T) {
@@ -144,6 +154,25 @@ func TestBrokenPromisesAreSeen(t *testing.T) {
 	want := "call 1, add of sum/s (key k): its caller was told done 7 before the crash, and after it done 5"
 	if len(h.wrong) != 1 || h.wrong[0] != want {
 		t.Errorf("the kit said %q, want %q", h.wrong, want)
+	}
+}
+
+// Duplicates that are told different things are noticed. Semel never does that
+// either, where it remembers.
+func TestDifferentAnswersAreSeen(t *testing.T) {
+	t.Parallel()
+	for _, atOnce := range []bool{false, true} {
+		var n atomic.Int64
+		ask := func() (answer, error) {
+			return answer{status: message.StatusDone, body: fmt.Sprint(min(n.Add(1), 2))}, nil
+		}
+		if _, err := repeat(3, atOnce, true, ask); err == nil || !strings.Contains(err.Error(), "delivered 3 times") {
+			t.Errorf("at once %v, different answers are %v", atOnce, err)
+		}
+		n.Store(0)
+		if _, err := repeat(3, atOnce, false, ask); err != nil || n.Load() != 3 {
+			t.Errorf("at once %v, nobody remembers, and it is %v after %d", atOnce, err, n.Load())
+		}
 	}
 }
 

@@ -39,11 +39,18 @@ type step struct {
 // says so; a doubt is settled in between, by what the World knows. In a life
 // after a crash it is made again, with the same key, and what its caller was
 // told before must be told again. One with a place in a sequence (semel.From)
-// is submitted instead.
+// is submitted instead, and keeps its place among the others: no Then is needed.
 //
 // Make the request with Action.Request.
 func (r *Run) Call(req semel.Request) {
+	sequenced := req.Sequence.Position != 0
+	if sequenced {
+		r.Then()
+	}
 	r.steps = append(r.steps, step{req: req, block: r.block})
+	if sequenced {
+		r.Then()
+	}
 }
 
 // Do lists something else: reading a state, a call whose body depends on an
@@ -66,7 +73,7 @@ func (r *Run) Check(check func(ctx context.Context) error) { r.checks = append(r
 // what words a step for messages.
 func (s *step) what() string {
 	if s.do != nil {
-		return "a Do"
+		return aDo
 	}
 	a := s.req.Agent()
 	what := fmt.Sprintf("%s of %s/%s", s.req.Action, a.Type, a.ID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/internal/core"
@@ -44,12 +45,17 @@ func (s *Service) Faults(which func(Record) Fault) { s.faults = which }
 // which the service is to recognize a repetition, and a body. do makes the
 // service's answer, and is called if the service does what it is told. Its
 // error may be a [*semel.Rejection], the service's no, or semel.NotDone; any
-// other means that nothing happened and nobody can tell.
+// other means that nothing happened and nobody can tell. It may take its time,
+// call other services, and run while it runs for another key.
 func Call[Rep any](ctx context.Context, s *Service, key string, body any, do func() (Rep, error)) (Rep, error) {
-	v, err := s.call(ctx, key, body, func() (any, error) { return do() })
+	return send(ctx, s, request{key: key, body: body}, do)
+}
+
+func send[Rep any](ctx context.Context, s *Service, r request, do func() (Rep, error)) (Rep, error) {
+	v, err := s.call(ctx, r, func() (any, error) { return do() })
 	rep, ok := v.(Rep)
 	if err == nil && !ok && v != nil {
-		err = fmt.Errorf("service %q answered key %s with a %T before, and now a %T is wanted", s.name, key, v, rep)
+		err = fmt.Errorf("service %q answered key %s with a %T before, and now a %T is wanted", s.name, r.key, v, rep)
 	}
 	return rep, err
 }
@@ -80,12 +86,12 @@ func Probe[Req, Rep any](s *Service) semel.EffectFunc[Req, Rep] {
 	}
 }
 
-func (s *Service) call(ctx context.Context, key string, body any, do func() (any, error)) (any, error) {
+func (s *Service) call(ctx context.Context, r request, do func() (any, error)) (any, error) {
 	if l := s.world.life; l != nil && l.dead.Load() {
 		return nil, errDown
 	}
 	run := engine.RunningIn(ctx)
-	e := s.world.ledger.came(s, run, key, body)
+	e := s.world.ledger.came(s, run, r)
 	if !s.pass(run, "before %s reached the outside world") {
 		s.world.ledger.lose(e)
 		return nil, errDown
@@ -102,7 +108,11 @@ func (s *Service) call(ctx context.Context, key string, body any, do func() (any
 		s.world.ledger.lose(e)
 		return nil, errLost
 	}
-	a := s.happen(e, key, do)
+	a, ok := s.happen(ctx, e, r, do)
+	if !ok {
+		s.world.ledger.lose(e)
+		return nil, ctx.Err()
+	}
 	if !s.pass(run, "after %s happened, before its result was recorded") {
 		s.world.ledger.lose(e)
 		return nil, errDown
@@ -138,39 +148,74 @@ func (s *Service) fault(e *entry) Fault {
 }
 
 // happen does what the service is told, unless it knows the key and
-// deduplicates: then a call that comes meanwhile waits.
-func (s *Service) happen(e *entry, key string, do func() (any, error)) answered {
+// deduplicates: then a call that comes meanwhile waits, as long as its caller
+// does; it reports false if that was not long enough. It waits for a channel,
+// and nothing is locked while the service is at it: who waits for a mutex stops
+// the clock of a bubble, and a provider may take its time or call another one.
+func (s *Service) happen(ctx context.Context, e *entry, r request, do func() (any, error)) (a answered, ok bool) {
 	l := s.world.ledger
-	l.doing.Lock()
-	defer l.doing.Unlock()
-	l.mu.Lock()
-	a, known := l.answers[s.name][key]
-	l.mu.Unlock()
-	happened := !known || !s.dedup
-	if happened {
-		a.to = e.ID
-		a.reply, a.err = do() // which may look at the World
-	}
-	var no *semel.Rejection
-	refused := errors.As(a.err, &no)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a.to != e.ID {
-		l.wrong = append(l.wrong, fmt.Sprintf("%s came with the key %s, by which the service knows another effect: it was not done, and got that one's answer; send EffectCall.Key, or what is derived from it", e.what(), key))
+	k := l.know(s.name, r.key)
+	dedup := s.dedup && r.key != ""
+	for dedup && k.doing != nil {
+		doing := k.doing
+		l.mu.Unlock()
+		select {
+		case <-doing:
+		case <-ctx.Done():
+		}
+		l.mu.Lock()
+		if ctx.Err() != nil {
+			return a, false
+		}
 	}
-	switch {
+	now := strings.TrimSpace(r.to + " " + l.o.mask(r.text()))
+	if dedup && k.answer != nil {
+		return s.again(e, r, k, now), true
+	}
+	k.effect, k.request, k.doing = e.ID, now, make(chan struct{})
+	defer func(doing chan struct{}) {
+		k.doing = nil
+		close(doing)
+	}(k.doing)
+	a.reply, a.err = l.unlocked(do)
+	var no *semel.Rejection
+	switch refused := errors.As(a.err, &no); {
 	case a.err != nil && !refused:
-		return a // nothing happened
+		return a, true // nothing happened
 	case refused:
 		e.Rejected = true
-	case happened && !s.readOnly:
+	case !s.readOnly:
 		e.Happened++
+		k.happened++
 	}
-	if l.answers[s.name] == nil {
-		l.answers[s.name] = make(map[string]answered)
+	k.answer, e.last = &a, a
+	return a, true
+}
+
+// unlocked asks the user's function, which may look at the World, and may
+// panic.
+func (l *ledger) unlocked(do func() (any, error)) (any, error) {
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	return do()
+}
+
+// again is what a service that deduplicates answers to a key that it knows. mu
+// is held.
+func (s *Service) again(e *entry, r request, k *known, now string) answered {
+	l := s.world.ledger
+	switch {
+	case k.effect != e.ID:
+		l.blame("%s came with the key %s, by which the service knows another effect: it was not done, and got that one's answer; send EffectCall.Key, or what is derived from it", e.what(), r.key)
+	case k.request != now:
+		l.blame("%s came with the key %s for another request: it was %s, and now %s; it was refused, and a key is for one", e.what(), r.key, k.request, now)
+		return answered{err: semel.Reject("key_reused", "the key %s was used for another request", r.key)}
 	}
-	l.answers[s.name][key], e.last = a, a
-	return a
+	e.last = *k.answer
+	e.Rejected = e.Rejected || e.last.err != nil
+	return *k.answer
 }
 
 func (s *Service) find(ctx context.Context, key string) (any, error) {
@@ -185,15 +230,31 @@ func (s *Service) find(ctx context.Context, key string) (any, error) {
 	l.mu.Lock()
 	e := l.open(s, run, key)
 	e.Probes++
-	a, ok := l.answers[s.name][key]
-	l.mu.Unlock()
-	if !ok {
+	lost := s.losesProbe(run, e)
+	var a answered
+	if k := l.know(s.name, key); key != "" && k.answer != nil {
+		a = *k.answer
+	} else {
 		a.err = semel.NotDone(fmt.Errorf("service %q does not know the key", s.name))
 	}
+	l.mu.Unlock()
 	if !s.pass(run, "after %s was probed, before the answer was recorded") {
 		return nil, errDown
 	}
+	if lost {
+		return nil, errLost
+	}
 	return a.reply, a.err
+}
+
+// losesProbe says whether the answer to a probe gets lost, which was counted. A
+// Find of a call is none, but what it is told is as easily misunderstood. The
+// first answers get lost: *not done* counts only when no call can arrive any more,
+// and then the probe is made again, so a probe that takes the loss for *not done*
+// must hear nothing twice.
+func (s *Service) losesProbe(run *engine.Running, e *entry) bool {
+	life := s.world.life
+	return e.Probes <= 2 && life != nil && life.plan.lose && run != nil && run.Policy != core.AtMostOnce
 }
 
 // pass waits at the boundary between the program and the World.

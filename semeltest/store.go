@@ -47,7 +47,8 @@ type crashSession struct {
 
 func (s *crashSession) Commit(ctx context.Context, u *message.Unit) store.Pending {
 	s.life.turn(fmt.Sprintf("apply %05d", s.shard))
-	return &crashPending{s.Session.Commit(ctx, u), s.life, point{
+	s.life.tells(u)
+	return &crashPending{s.Session.Commit(ctx, u), s.life, settledBy(u), point{
 		commit: true, rank: fmt.Sprintf("commit %05d", s.shard),
 		before: "before a commit was durable", after: "after a commit was durable, before anybody was told",
 	}}
@@ -55,15 +56,41 @@ func (s *crashSession) Commit(ctx context.Context, u *message.Unit) store.Pendin
 
 type crashPending struct {
 	store.Pending
-	life *life
-	at   point
+	life    *life
+	settled []string // effects
+	at      point
+}
+
+// settledBy lists the effects that are settled by a unit.
+func settledBy(u *message.Unit) (ids []string) {
+	for i := range u.Writes {
+		if w := &u.Writes[i]; w.Table == message.TableEffect && w.Op == message.Delete {
+			ids = append(ids, message.ID(w.Key).String())
+		}
+	}
+	return ids
 }
 
 func (p *crashPending) Wait() error {
 	if !p.life.pass(p.at) {
 		return p.life.broken(errDown)
 	}
-	return p.Pending.Wait()
+	err := p.Pending.Wait()
+	if err == nil {
+		p.life.h.ledger.settle(p.settled)
+	}
+	return err
+}
+
+// tells takes note of what a unit tells of the program.
+func (l *life) tells(u *message.Unit) {
+	during := l.during.Load()
+	l.h.mu.Lock()
+	err := l.h.trace.read(u, during != nil && *during == aDo)
+	l.h.mu.Unlock()
+	if err != nil {
+		l.h.blame("the kit does not understand what the program commits: %v", err)
+	}
 }
 
 // broken is an error of the store, as the App is to see it.

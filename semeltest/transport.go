@@ -79,7 +79,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return a.response(req), nil
 	}
-	a, err := Call(req.Context(), t.service, req.Header.Get(KeyHeader), bodyOf(body), func() (*reply, error) {
+	a, err := send(req.Context(), t.service, request{req.Header.Get(KeyHeader), req.Method + " " + req.URL.String(), bodyOf(body)}, func() (*reply, error) {
 		a := serve()
 		switch {
 		case a.code < 400:
@@ -110,10 +110,32 @@ func (s *Service) ask(req *http.Request, serve func() *reply) (*reply, error) {
 		return nil, err
 	}
 	a := serve()
+	lost := s.asked(run)
 	if !s.pass(run, "after %s was probed, before the answer was recorded") {
 		return nil, errDown
 	}
+	if lost {
+		return nil, errLost
+	}
 	return a, nil
+}
+
+// asked notes a request that changes nothing, and says whether its answer gets
+// lost, as a probe's may.
+func (s *Service) asked(run *engine.Running) (lost bool) {
+	if run == nil {
+		return false
+	}
+	l := s.world.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.effects[run.Job.Name] = true
+	if !run.Job.Probe {
+		return false
+	}
+	e := l.open(s, run, "")
+	e.Probes++
+	return s.losesProbe(run, e)
 }
 
 func (a *reply) response(req *http.Request) *http.Response {

@@ -20,7 +20,7 @@ type World struct {
 // NewWorld makes a World that stands alone, for a test that opens its App
 // itself. A Run has one of its own.
 func NewWorld() *World {
-	l := newLedger()
+	l := newLedger(new(options))
 	l.standing = true
 	return &World{ledger: l}
 }
@@ -58,7 +58,10 @@ type ServiceOption func(*Service)
 
 // Deduplicates makes a service recognize keys, as payment providers do: what
 // comes with a key that it knows is not done again, and is answered as the
-// first time. Without it, a service does what it is told each time.
+// first time, and what comes with a key that is not done yet waits. A key is for
+// one request: another one that comes with it is refused. Calls without a key
+// are not recognized. Without Deduplicates, a service does what it is told each
+// time.
 func Deduplicates(s *Service) { s.dedup = true }
 
 // ChangesNothing makes a service whose calls are only questions: they never
@@ -85,15 +88,14 @@ func (s *Service) AtMostOnce() error { return atMostOnce(s.Records()) }
 func (s *Service) ExactlyOnce() error { return exactlyOnce(s.Records()) }
 
 // Happened is how often the service did what calls with the key told it.
-func (s *Service) Happened(key string) (n int) {
-	for _, r := range s.Records() {
-		for _, k := range r.Keys {
-			if k == key {
-				n += r.Happened
-			}
-		}
+func (s *Service) Happened(key string) int {
+	l := s.world.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if k := l.keys[[2]string{s.name, key}]; k != nil {
+		return k.happened
 	}
-	return n
+	return 0
 }
 
 // Count is how often the service did anything.
@@ -108,7 +110,7 @@ func atMostOnce(all []Record) error {
 	var errs []error
 	for i := range all {
 		if r := &all[i]; r.Happened > 1 {
-			errs = append(errs, fmt.Errorf("%s %s, with the keys %v", r.what(), happened(r.Happened), r.Keys))
+			errs = append(errs, fmt.Errorf("%s %s, %s", r.what(), happened(r.Happened), keyed(r.Keys, " and ")))
 		}
 	}
 	return errors.Join(errs...)
@@ -117,7 +119,7 @@ func atMostOnce(all []Record) error {
 func exactlyOnce(all []Record) error {
 	errs := []error{atMostOnce(all)}
 	for i := range all {
-		if r := &all[i]; r.Happened == 0 && !r.Rejected {
+		if r := &all[i]; r.setOut() && r.Happened == 0 && !r.Rejected {
 			errs = append(errs, fmt.Errorf("%s did not happen", r.what()))
 		}
 	}

@@ -80,7 +80,7 @@ func TestServices(t *testing.T) {
 	if err := strict.ExactlyOnce(); err != nil {
 		t.Error(err)
 	}
-	want := `the call with key k of service "loose" happened 2 times, with the keys [k]`
+	want := `the call with key k of service "loose" happened 2 times, with the key k`
 	if err := world.AtMostOnce(); err == nil || err.Error() != want {
 		t.Errorf("the World says %v, want %s", err, want)
 	}
@@ -197,4 +197,74 @@ func TestRealTime(t *testing.T) {
 	r := record(t)
 	semeltest.EveryCrash(r, shopWith(forgetfulBank, semel.Keyed), semeltest.RealTime())
 	r.fails(`effect "charge" of order/o-1 at service "bank" happened 2 times`)
+}
+
+// A key is for one request, and no key is none.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	bank := semeltest.NewWorld().Service("bank", semeltest.Deduplicates)
+	for range 2 {
+		if _, err := semeltest.Call(t.Context(), bank, "", 5, yes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := semeltest.Find[string](t.Context(), bank, ""); bank.Count() != 2 || semel.KindOf(err) != semel.KindNotDone {
+		t.Errorf("two calls without a key happened %d times, and a probe is told %v", bank.Count(), err)
+	}
+	if r := bank.Records()[0]; len(r.Keys) != 0 {
+		t.Errorf("they came with the keys %q", r.Keys)
+	}
+	pay := func(key string, cents int) error {
+		_, err := semeltest.Call(t.Context(), bank, key, cents, yes)
+		return err
+	}
+	if err := errors.Join(pay("a", 5), pay("a", 5), pay("b", 5)); err != nil {
+		t.Error(err)
+	}
+	if err := pay("a", 6); semel.KindOf(err) != semel.KindRejected || !strings.Contains(err.Error(), "the key a was used for another request") {
+		t.Errorf("a key that comes with another request is answered %v", err)
+	}
+	client := &http.Client{Transport: bank.Transport(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))}
+	send := func(method, path string) error {
+		req, err := http.NewRequestWithContext(t.Context(), method, "https://bank.example/"+path, strings.NewReader("5"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(semeltest.KeyHeader, "c")
+		resp, err := client.Do(req)
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		return err
+	}
+	if err := errors.Join(send("POST", "pay"), send("POST", "pay")); err != nil {
+		t.Error(err)
+	}
+	if send("PUT", "pay") == nil || send("POST", "refund") == nil {
+		t.Error("a request of another method, or to another address, is answered as the one that the key is of")
+	}
+	if bank.Happened("a") != 1 || bank.Happened("b") != 1 || bank.Happened("c") != 1 || bank.Happened("") != 2 {
+		t.Errorf("they happened %d, %d, %d and %d times", bank.Happened("a"), bank.Happened("b"), bank.Happened("c"), bank.Happened(""))
+	}
+}
+
+// How often something happened is counted by its key, also if one effect uses
+// several.
+func TestHappenedIsOfAKey(t *testing.T) {
+	t.Parallel()
+	semeltest.EveryCrash(t, func(r *semeltest.Run) {
+		bank := recognizingBank(r)
+		NewShop(r.App, func(ctx context.Context, call semel.EffectCall, cents int64) (Receipt, error) {
+			if _, err := semeltest.Call(ctx, bank, call.Agent.ID+"/authorize", cents, yes); err != nil {
+				return Receipt{}, err
+			}
+			return semeltest.Call(ctx, bank, call.Agent.ID+"/capture", cents, func() (Receipt, error) { return receipt(cents) })
+		}, semel.Keyed).buy(r)
+		r.Check(func(context.Context) error {
+			if a, c := bank.Happened("o-1/authorize"), bank.Happened("o-1/capture"); a != 1 || c != 1 {
+				return fmt.Errorf("it was authorized %d times and captured %d times", a, c)
+			}
+			return nil
+		})
+	}, semeltest.Limit(5))
 }
