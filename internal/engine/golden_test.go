@@ -5,6 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -234,7 +236,8 @@ func (g golden) idle() bool {
 	return s.Effects == 0 && s.OutboxLag == 0 && s.QueueLength == 0 && s.CallsInFlight == 0
 }
 
-// FAULTS 7: what a newer version wrote is refused, and the refusal says so.
+// FAULTS 7: what a newer version wrote is refused, the refusal says so, and
+// nothing is changed.
 func TestGoldenOfANewerVersion(t *testing.T) {
 	t.Parallel()
 	disk := onDisk(t, "v1")
@@ -249,12 +252,41 @@ func TestGoldenOfANewerVersion(t *testing.T) {
 			}
 		}
 	}
+	before := filesOf(t, disk)
 	for range 2 {
 		_, err := readGoldenRows(disk)
 		if err == nil || !strings.Contains(err.Error(), "newer version; run that one") || !strings.Contains(err.Error(), "99") {
 			t.Errorf("a database of formats to come: %v", err)
 		}
 	}
+	if !maps.Equal(filesOf(t, disk), before) {
+		t.Error("the directory was changed, though it was refused")
+	}
+}
+
+// filesOf is what is in the files of a store; that it was locked changes nothing.
+func filesOf(t *testing.T, fsys vfs.FS) map[string]string {
+	t.Helper()
+	names, err := fsys.List("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, name := range names {
+		if name == "LOCK" {
+			continue
+		}
+		f, err := fsys.Open("data/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(content)
+	}
+	return files
 }
 
 // write makes the directories, unless they are there, and writes down what is in
