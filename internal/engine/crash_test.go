@@ -156,6 +156,9 @@ func (p *process) ask(o op) (a core.Answer, err error) {
 			r.Seen = doubt.Seen
 			settled := p.Resolve(p.alive, a.Outcome.Doubt, r)
 			if f := settled.Fault; f != nil {
+				if f.Code == message.CodeTooEarly {
+					p.h.untaken(o)
+				}
 				if f.Code == message.CodeUnknownDoubt || f.Code == message.CodeAlreadyResolved || f.Code == message.CodeTooEarly {
 					continue // a probe was quicker, what was said before the crash takes hold, or it is looked up again
 				}

@@ -415,7 +415,8 @@ func (h *history) probe(_ context.Context, job core.EffectJob) core.EffectResult
 	return core.EffectResult{Status: message.StatusNotDone}
 }
 
-// judge is the person who settles doubts, by a look into the outside's books.
+// judge is the person who settles doubts, by a look into the outside's books. A
+// call that follows *not done* is not blind: it may come before the word's answer.
 func (h *history) judge(tag string) core.Resolution {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -424,6 +425,16 @@ func (h *history) judge(tag string) core.Resolution {
 	}
 	h.open[tag] = false
 	return core.Resolution{Status: message.StatusNotDone, By: "judge"}
+}
+
+// untaken says that the judge's word about an effect came too early: no call may
+// follow it. Where probes speak as well, theirs may have been taken meanwhile.
+func (h *history) untaken(o op) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if policies[o.Effect].Policy == core.Ask {
+		h.open[o.Tag] = true
+	}
 }
 
 // expected is the fold of the outcomes: what every agent's state must be once

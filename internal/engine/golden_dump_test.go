@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -18,13 +19,66 @@ import (
 	"github.com/semel-dev/semel/store/pebble"
 )
 
-// goldenRows are all rows of a store, table by table.
-type goldenRows map[string]string
+// goldenRows are all rows of a store.
+type goldenRows map[goldenRow]string
+
+type goldenRow struct {
+	table message.Table
+	shard message.Shard
+	gen   message.Generation
+	key   string
+}
+
+func (r goldenRow) String() string {
+	return fmt.Sprintf("%s %d/%d/%q", tableNames[r.table], r.shard, r.gen, r.key)
+}
 
 var tableNames = [message.Tables]string{
 	message.TableMeta: "meta", message.TableState: "state", message.TableOpen: "open", message.TableDedup: "dedup",
 	message.TableOutbox: "outbox", message.TableMailbox: "mailbox", message.TableControl: "control", message.TableEffect: "effect",
 	message.TableTimer: "timer", message.TableDue: "due", message.TableDead: "dead", message.TableCursor: "cursor", message.TableChange: "change",
+}
+
+// rowKinds are the kinds of rows, where a table has several.
+var rowKinds = map[message.Table][]string{
+	message.TableMeta:   {"clock", "generations", "feed", "lead", "trial", "outbox end"},
+	message.TableDedup:  {"outcome", "resolution"},
+	message.TableEffect: {"asked", "started", "in doubt"},
+}
+
+func (r goldenRow) isResolution() bool {
+	return r.table == message.TableDedup && r.key[0] == core.ResolutionKey(message.ID{})[0]
+}
+
+// kind is a row's table, and which of its kinds the row is of.
+func (r goldenRow) kind(value string) string {
+	kind := ""
+	switch r.table {
+	case message.TableMeta:
+		kind = "outbox end"
+		for _, name := range rowKinds[r.table] {
+			if strings.HasPrefix(r.key, name) {
+				kind = name
+			}
+		}
+	case message.TableDedup:
+		kind = "outcome"
+		if r.isResolution() {
+			kind = "resolution"
+		}
+	case message.TableEffect:
+		switch e, err := core.ReadEffect(message.RowKey{Table: r.table, Key: []byte(r.key)}, []byte(value)); {
+		case err != nil:
+			kind = err.Error()
+		case e.InDoubt:
+			kind = "in doubt"
+		case e.Started:
+			kind = "started"
+		default:
+			kind = "asked"
+		}
+	}
+	return strings.TrimSpace(tableNames[r.table] + " " + kind)
 }
 
 // generationsLooked is more than the golden directories have.
@@ -53,7 +107,7 @@ func readGoldenRows(fsys vfs.FS) (goldenRows, error) {
 					return nil, err
 				}
 				for _, row := range found {
-					rows[fmt.Sprintf("%s %d/%d/%q", tableNames[table], shard, r.Gen, row.Key)] = string(row.Value)
+					rows[goldenRow{table, shard, r.Gen, string(row.Key)}] = string(row.Value)
 				}
 			}
 		}
@@ -79,16 +133,40 @@ func (rows goldenRows) differ(from goldenRows) string {
 	return b.String()
 }
 
-// describe counts the rows of each table.
-func (rows goldenRows) describe(b *bytes.Buffer) {
+// count counts the rows of each kind.
+func (rows goldenRows) count() map[string]int {
 	count := map[string]int{}
-	for key := range rows {
-		table, _, _ := strings.Cut(key, " ")
-		count[table]++
+	for row, value := range rows {
+		count[row.kind(value)]++
 	}
-	for _, name := range tableNames[1:] {
-		_, _ = fmt.Fprintf(b, "%-8s %d\n", name, count[name])
+	return count
+}
+
+// describe counts the rows of each kind.
+func (rows goldenRows) describe(b *bytes.Buffer) {
+	count := rows.count()
+	for _, kind := range slices.Sorted(maps.Keys(count)) {
+		_, _ = fmt.Fprintf(b, "%-17s %d\n", kind, count[kind])
 	}
+}
+
+// resolutions writes what people said of doubts, which nobody lists.
+func (rows goldenRows) resolutions(t *testing.T, b *bytes.Buffer) {
+	t.Helper()
+	var lines []string
+	for row, value := range rows {
+		if !row.isResolution() {
+			continue
+		}
+		r, err := core.ReadResolution(message.RowKey{Table: row.table, Gen: row.gen, Key: []byte(row.key)}, []byte(value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, fmt.Sprintf("%x %v code=%s detail=%q body=%s by=%s of=%s at=%s seen=%d-%s conflict=%q\n",
+			row.key[1:], r.Status, r.Code, r.Detail, r.Body, r.By, r.Tenant, at(r.At), r.Seen.Epoch, at(r.Seen.At), r.Conflict))
+	}
+	slices.Sort(lines)
+	_, _ = fmt.Fprintf(b, "\n-- resolutions\n%s", strings.Join(lines, ""))
 }
 
 // dump writes everything that can be asked of an engine, in words.
@@ -109,7 +187,7 @@ func (g golden) dump(b *bytes.Buffer) {
 		line("%s %s", id, g.state(id))
 	}
 	line("\n-- outcomes: agent, key, status")
-	for _, id := range append(agents, "stumbler", "victim", "hanger", "doubter") {
+	for _, id := range append(agents, "stumbler", "victim", "hanger", "doubter", "killer") {
 		for o, err := range g.e.Outcomes(ctx, goldenAgent(id), "") {
 			if err != nil {
 				g.Fatal(err)
@@ -132,7 +210,7 @@ func (g golden) dump(b *bytes.Buffer) {
 		if err != nil {
 			g.Fatal(err)
 		}
-		line("%s of %s key=%s attempts=%d at=%s body=%s", d.Message.Action, d.Message.To.ID, d.Message.Key, d.Attempts, at(d.At), d.Message.Body)
+		line("%s of %s key=%s attempts=%d at=%s reason=%q body=%s", d.Message.Action, d.Message.To.ID, d.Message.Key, d.Attempts, at(d.At), d.Reason, d.Message.Body)
 	}
 }
 

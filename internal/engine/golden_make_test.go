@@ -34,21 +34,32 @@ func goldenStore(fsys vfs.FS) pebble.Options {
 		Logger: slog.New(slog.DiscardHandler), Fatal: func(err error) { panic(err) }}
 }
 
-// openGolden starts the program at a time. A guest leaves everything as it is.
-func openGolden(t *testing.T, fsys vfs.FS, now time.Time, guest bool, hangs func()) golden {
+// life is how the program is started.
+type life struct {
+	now     time.Time
+	guest   bool                    // leaves everything as it is
+	effects map[string]*core.Effect // goldenEffects, if there are none
+	hangs   func()                  // is told of an effect that hangs
+	dies    func() error            // ends the process
+}
+
+func openGolden(t *testing.T, fsys vfs.FS, l life) golden {
 	t.Helper()
 	attempts := 2
-	if now == goldenBegan {
+	if l.now == goldenBegan {
 		attempts = 1
 	}
+	if l.effects == nil {
+		l.effects = goldenEffects
+	}
 	e, err := engine.Open(t.Context(), pebble.At("data", goldenStore(fsys)), engine.Config{
-		Feed: true, Guest: guest, FreeFloor: 1, EffectsRunning: 2, BackoffBase: time.Hour, BackoffMax: time.Hour, MaxAttempts: attempts, MaxState: 64 << 10,
-		Now: func() time.Time { return now },
+		Feed: true, Guest: l.guest, FreeFloor: 1, EffectsRunning: 2, BackoffBase: time.Hour, BackoffMax: time.Hour, MaxAttempts: attempts, MaxState: 64 << 10,
+		Now: func() time.Time { return l.now },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Start(goldenProgram(), goldenWorld(hangs)); err != nil {
+	if err := e.Start(goldenProgram(l.effects, l.dies), goldenWorld(l.hangs)); err != nil {
 		t.Fatal(err)
 	}
 	return golden{t, e}
@@ -94,8 +105,8 @@ func sameShard(as, name string, same bool) string {
 // makeGolden runs the script of the golden directories, in a process that
 // closed its store and one that died, and returns the feed's position between
 // the two.
-func makeGolden(t *testing.T, fsys vfs.FS) (between engine.Position) {
-	g := openGolden(t, fsys, goldenBegan, false, nil)
+func makeGolden(t *testing.T, fsys *vfs.MemFS) (left *vfs.MemFS, between engine.Position) {
+	g := openGolden(t, fsys, life{now: goldenBegan})
 	far := sameShard("alice", "far", false)
 	for _, agent := range []string{"alice", "bob", far} {
 		for n := range 3 {
@@ -128,7 +139,7 @@ func makeGolden(t *testing.T, fsys vfs.FS) (between engine.Position) {
 	g.close()
 
 	hung := make(chan struct{})
-	g = openGolden(t, fsys, goldenDied, false, func() { close(hung) })
+	g = openGolden(t, fsys, life{now: goldenDied, hangs: func() { close(hung) }})
 	g.does("alice", "note", "note-alice-later", deed{What: "later"}, false)
 	g.does("held", "hold", "hold", deed{What: "token"}, false)
 	g.does("held", "note", "parked", deed{What: "parked"}, true)
@@ -143,7 +154,7 @@ func makeGolden(t *testing.T, fsys vfs.FS) (between engine.Position) {
 	for !g.wantsNothing() { // what was accepted comes to rest
 		runtime.Gosched()
 	}
-	return between
+	return fsys, between
 }
 
 // wantsNothing says whether all that can happen at the time has: what is left

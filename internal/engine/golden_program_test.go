@@ -40,16 +40,20 @@ func goldenAgent(id string) message.Agent {
 	return message.Agent{Tenant: message.DefaultTenant, Type: "diary", ID: id}
 }
 
-// goldenEffects have every policy, and all the time there is.
+// goldenEffects have every policy, and all the time there is, but for one. The
+// program called one of them another way when the directories were made.
 var goldenEffects = map[string]*core.Effect{
 	"read_only":    {Policy: core.ReadOnly, Timeout: time.Hour, MaxAttempts: 20},
 	"keyed":        {Policy: core.Keyed, Timeout: time.Hour, MaxAttempts: 20},
 	"probe":        {Policy: core.Probe, Timeout: time.Hour, MaxAttempts: 20},
 	"at_most_once": {Policy: core.AtMostOnce, Timeout: time.Hour, MaxAttempts: 20},
 	"ask":          {Policy: core.Ask, Timeout: time.Hour, MaxAttempts: 20},
+	"brief":        {Policy: core.Ask, Timeout: time.Millisecond, MaxAttempts: 20},
+	"changed":      {Policy: core.Ask, Timeout: time.Hour, MaxAttempts: 20}, // was Keyed
 }
 
-func goldenProgram() core.Behavior {
+// goldenProgram has one message that may end the process.
+func goldenProgram(effects map[string]*core.Effect, dies func() error) core.Behavior {
 	on := func(name string, run func(s *core.Step, d *diary, x deed) core.Result) *core.Action {
 		return &core.Action{Run: func(s *core.Step, state core.State) core.Result {
 			raw, from := s.Message().Body, ""
@@ -78,7 +82,7 @@ func goldenProgram() core.Behavior {
 			return core.Result{Verdict: core.Refused, Keep: true, Code: a.Code, Detail: a.Detail}
 		}
 	}
-	return core.Behavior{Effects: goldenEffects, Types: map[string]*core.Type{"diary": {
+	return core.Behavior{Effects: effects, Types: map[string]*core.Type{"diary": {
 		Schema: 3,
 		Load: func(schema uint32, data []byte) (core.State, error) {
 			d := new(diary)
@@ -120,6 +124,7 @@ func goldenProgram() core.Behavior {
 				return reply(s, d, x)
 			}),
 			"release": on("release", func(s *core.Step, d *diary, x deed) core.Result { s.Release(); return reply(s, d, x) }),
+			"kill":    on("kill", func(*core.Step, *diary, deed) core.Result { return core.Result{Err: dies()} }),
 			"stumble": on("stumble", func(*core.Step, *diary, deed) core.Result { return core.Result{Err: errors.New("stumbled")} }),
 		},
 	}}}

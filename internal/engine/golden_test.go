@@ -5,6 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,7 +23,7 @@ import (
 	"github.com/semel-dev/semel/store/pebble"
 )
 
-var update = flag.Bool("update", false, "write the golden directories, which must not be there; see golden_test.go")
+var update = flag.Bool("update", false, "write the golden directories that are not there, and say anew what is in all of them; see golden_test.go")
 
 // The golden directories: what a process that died left behind, with rows of
 // every kind, in each version of the formats that was ever written.
@@ -30,13 +32,46 @@ var update = flag.Bool("update", false, "write the golden directories, which mus
 //	v1-pebble-013  the same rows in the oldest formats that Pebble still reads
 //	v1-pebble-019  ... and in those in between
 //	contents.txt   what there is in them, and what becomes of it
+//	v1-doubts      our formats 1, of which resolutions have more fields
+//	doubts.txt     what there is in it, and what becomes of it
 //
 // A change of our formats adds a directory, and the old ones stay as they are:
 //
 //	go test ./internal/engine -run '^TestGolden$' -update
 const goldenDir = "testdata/golden"
 
-var goldenVersions = []string{"v1", "v1-pebble-013", "v1-pebble-019"}
+// A scene is a script that golden directories were made by, and what it comes
+// to in the end.
+type scene struct {
+	versions []string // the first was written by the script, and the others from it
+	contents string
+	make     func(*testing.T, *vfs.MemFS) (left *vfs.MemFS, between engine.Position)
+	changed  int               // agents that changed after that position of the feed
+	rests    func(golden) bool // all that a guest lets happen has happened
+	goOn     func(golden)      // what is done two hours later
+	over     func(golden) bool // nothing is under way any more
+}
+
+var scenes = []*scene{&everyday, &doubts}
+
+var everyday = scene{
+	versions: []string{"v1", "v1-pebble-013", "v1-pebble-019"},
+	contents: "contents.txt",
+	make:     makeGolden,
+	changed:  6,
+	rests:    func(golden) bool { return true },
+	goOn: func(g golden) {
+		g.does("held", "release", "release", deed{What: "token"}, false)
+		if a := g.does("alice", "note", "note-alice-1", deed{What: "1"}, false); !a.Replayed {
+			g.Error("a repeated call is not replayed")
+		}
+	},
+	over: func(g golden) bool {
+		return g.idle() && g.e.Stats().Dead == 2 &&
+			strings.Contains(g.state("alice"), "tick soon") && strings.Contains(g.state("held"), "given parked") &&
+			strings.Contains(g.state(sameShard("alice", "far", false)), "note soon")
+	},
+}
 
 // onDisk is a copy of a golden directory, in memory.
 func onDisk(t *testing.T, version string) *vfs.MemFS {
@@ -49,25 +84,64 @@ func onDisk(t *testing.T, version string) *vfs.MemFS {
 // FAULTS 7: every version that was ever written is read, whole, and goes on.
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	if *update {
-		writeGolden(t)
+	for _, s := range scenes {
+		if *update {
+			s.write(t)
+		}
+		want, between := s.read(t)
+		for _, version := range s.versions {
+			t.Run(version, func(t *testing.T) {
+				t.Parallel()
+				if got := s.play(t, version, between); !bytes.Equal(got, want) {
+					t.Errorf("%s has other contents than %s:\n%s", version, s.contents, firstDifference(string(got), string(want)))
+				}
+			})
+		}
 	}
-	want, err := os.ReadFile(filepath.Join(goldenDir, "contents.txt"))
+}
+
+// Rows of every kind are in one of the directories.
+func TestGoldenHasEveryKind(t *testing.T) {
+	t.Parallel()
+	count := map[string]int{}
+	for _, s := range scenes {
+		rows, err := readGoldenRows(onDisk(t, s.versions[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for kind, n := range rows.count() {
+			count[kind] += n
+		}
+	}
+	for table := message.Table(1); table < message.Tables; table++ {
+		kinds := rowKinds[table]
+		if kinds == nil {
+			kinds = []string{""}
+		}
+		for _, kind := range kinds {
+			kind = strings.TrimSpace(tableNames[table] + " " + kind)
+			if count[kind] == 0 {
+				t.Errorf("there is no row of the kind %q in any golden directory", kind)
+			}
+			delete(count, kind)
+		}
+	}
+	if len(count) > 0 {
+		t.Errorf("there are rows of other kinds: %v", count)
+	}
+}
+
+// read reads what the directories are to have, and where the feed was.
+func (s *scene) read(t *testing.T) (contents []byte, between engine.Position) {
+	t.Helper()
+	contents, err := os.ReadFile(filepath.Join(goldenDir, s.contents))
+	if err == nil && s.changed > 0 {
+		_, err = fmt.Sscanf(string(contents), "feed position %s", &between)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, version := range goldenVersions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			var between engine.Position
-			if _, err := fmt.Sscanf(string(want), "feed position %s", &between); err != nil {
-				t.Fatal(err)
-			}
-			if got := goldenContents(t, version, between); !bytes.Equal(got, want) {
-				t.Errorf("%s has other contents than contents.txt:\n%s", version, firstDifference(string(got), string(want)))
-			}
-		})
-	}
+	return contents, between
 }
 
 func firstDifference(got, want string) string {
@@ -80,49 +154,68 @@ func firstDifference(got, want string) string {
 	return fmt.Sprintf("it has %d lines, and had %d", len(g), len(w))
 }
 
-// goldenContents opens copies of a directory and writes down what is in it: the
-// rows, what a guest sees, and where everything ends that was under way.
-func goldenContents(t *testing.T, version string, between engine.Position) []byte {
+// play opens copies of a directory and writes down what is in it: the rows, what
+// a guest sees, and where everything ends that was under way.
+func (s *scene) play(t *testing.T, version string, between engine.Position) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	_, _ = fmt.Fprintf(&b, "feed position %s\n\n== rows\n\n", between)
+	if s.changed > 0 {
+		_, _ = fmt.Fprintf(&b, "feed position %s\n\n", between)
+	}
+	b.WriteString("== rows\n\n")
 	rows, err := readGoldenRows(onDisk(t, version))
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows.describe(&b)
-	for _, name := range tableNames[1:] {
-		if !strings.Contains(b.String(), name+" ") || strings.Contains(b.String(), fmt.Sprintf("%-8s 0\n", name)) {
-			t.Errorf("there is no row of table %s: the directory does not have rows of every kind", name)
-		}
-	}
+	rows.resolutions(t, &b)
 
 	b.WriteString("\n== as it was left\n")
-	g := openGolden(t, onDisk(t, version), goldenDied, true, nil)
+	notAgain := func() error {
+		t.Error("what killed the process runs again")
+		return errors.New("it lives")
+	}
+	g := openGolden(t, onDisk(t, version), life{now: goldenDied, guest: true, dies: notAgain})
+	g.await(s.rests)
 	g.dump(&b)
-	g.dumpFeed(&b, between, 6)
+	if s.changed > 0 {
+		g.dumpFeed(&b, between, s.changed)
+	}
 	g.close()
 
 	b.WriteString("\n== two hours later\n")
-	g = openGolden(t, onDisk(t, version), goldenLater, false, func() { t.Error("what was started before the crash is called again") })
-	g.does("held", "release", "release", deed{What: "token"}, false)
-	if a := g.does("alice", "note", "note-alice-1", deed{What: "1"}, false); !a.Replayed {
-		t.Error("a repeated call is not replayed")
-	}
-	for deadline := time.Now().Add(patience); !g.over(); g.settleDoubts() {
-		if time.Now().After(deadline) {
-			t.Fatalf("it does not come to its end: %+v", g.e.Stats())
-		}
-	}
+	disk := onDisk(t, version)
+	g = openGolden(t, disk, life{now: goldenLater, dies: notAgain, hangs: func() { t.Error("what was started before the crash is called again") }})
+	s.goOn(g)
+	g.await(func(g golden) bool {
+		g.settleDoubts()
+		return s.over(g)
+	})
 	g.dump(&b)
 	g.close()
+	if rows, err = readGoldenRows(disk); err != nil {
+		t.Fatal(err)
+	}
+	rows.resolutions(t, &b)
 	return b.Bytes()
+}
+
+// goldenPatience is long for what takes milliseconds, on any machine.
+const goldenPatience = 30 * time.Second
+
+// await waits until something is so.
+func (g golden) await(so func(golden) bool) {
+	g.Helper()
+	for deadline := time.Now().Add(goldenPatience); !so(g); runtime.Gosched() {
+		if g.Failed() || time.Now().After(deadline) {
+			g.Fatalf("it does not come to its end: %+v", g.e.Stats())
+		}
+	}
 }
 
 // settleDoubts says of every effect in doubt that it was done.
 func (g golden) settleDoubts() {
 	g.Helper()
-	runtime.Gosched()
 	for e, err := range g.e.Effects(g.Context(), "") {
 		if err != nil {
 			g.Fatal(err)
@@ -137,15 +230,14 @@ func (g golden) settleDoubts() {
 	}
 }
 
-// over says whether nothing is under way any more.
-func (g golden) over() bool {
+// idle says whether no effect and no message is under way.
+func (g golden) idle() bool {
 	s := g.e.Stats()
-	return s.Effects == 0 && s.OutboxLag == 0 && s.QueueLength == 0 && s.CallsInFlight == 0 && s.Dead == 2 &&
-		strings.Contains(g.state("alice"), "tick soon") && strings.Contains(g.state("held"), "given parked") &&
-		strings.Contains(g.state(sameShard("alice", "far", false)), "note soon")
+	return s.Effects == 0 && s.OutboxLag == 0 && s.QueueLength == 0 && s.CallsInFlight == 0
 }
 
-// FAULTS 7: what a newer version wrote is refused, and the refusal says so.
+// FAULTS 7: what a newer version wrote is refused, the refusal says so, and
+// nothing is changed.
 func TestGoldenOfANewerVersion(t *testing.T) {
 	t.Parallel()
 	disk := onDisk(t, "v1")
@@ -160,33 +252,65 @@ func TestGoldenOfANewerVersion(t *testing.T) {
 			}
 		}
 	}
+	before := filesOf(t, disk)
 	for range 2 {
 		_, err := readGoldenRows(disk)
 		if err == nil || !strings.Contains(err.Error(), "newer version; run that one") || !strings.Contains(err.Error(), "99") {
 			t.Errorf("a database of formats to come: %v", err)
 		}
 	}
+	if !maps.Equal(filesOf(t, disk), before) {
+		t.Error("the directory was changed, though it was refused")
+	}
 }
 
-// writeGolden makes the directories and writes down what is in them.
-func writeGolden(t *testing.T) {
+// filesOf is what is in the files of a store; that it was locked changes nothing.
+func filesOf(t *testing.T, fsys vfs.FS) map[string]string {
 	t.Helper()
-	for _, version := range goldenVersions {
-		if _, err := os.Stat(filepath.Join(goldenDir, version)); err == nil {
-			t.Fatalf("%s is there already, and what was written is never changed; make a directory for the new version beside it", version)
-		}
-	}
-	mem := vfs.NewMem()
-	between := makeGolden(t, mem)
-	saveGolden(t, mem, "v1")
-	for version, format := range map[string]db.FormatMajorVersion{
-		"v1-pebble-013": db.FormatFlushableIngest, "v1-pebble-019": db.FormatColumnarBlocks,
-	} {
-		saveGolden(t, inOlderFormat(t, onDisk(t, "v1"), format), version)
-	}
-	if err := os.WriteFile(filepath.Join(goldenDir, "contents.txt"), goldenContents(t, "v1", between), 0o644); err != nil {
+	names, err := fsys.List("data")
+	if err != nil {
 		t.Fatal(err)
 	}
+	files := map[string]string{}
+	for _, name := range names {
+		if name == "LOCK" {
+			continue
+		}
+		f, err := fsys.Open("data/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(content)
+	}
+	return files
+}
+
+// write makes the directories, unless they are there, and writes down what is in
+// them.
+func (s *scene) write(t *testing.T) {
+	t.Helper()
+	var between engine.Position
+	if _, err := os.Stat(filepath.Join(goldenDir, s.versions[0])); err == nil {
+		_, between = s.read(t)
+	} else {
+		var left *vfs.MemFS
+		left, between = s.make(t, vfs.NewMem())
+		saveGolden(t, left, s.versions[0])
+		for _, version := range s.versions[1:] {
+			saveGolden(t, inOlderFormat(t, onDisk(t, s.versions[0]), olderFormats[version]), version)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(goldenDir, s.contents), s.play(t, s.versions[0], between), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var olderFormats = map[string]db.FormatMajorVersion{
+	"v1-pebble-013": db.FormatFlushableIngest, "v1-pebble-019": db.FormatColumnarBlocks,
 }
 
 // saveGolden writes the directory that is in memory, as it is at this moment.

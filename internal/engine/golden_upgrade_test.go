@@ -22,7 +22,7 @@ func TestUpgradeKilledHalfWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, version := range goldenVersions[1:] {
+	for _, version := range everyday.versions[1:] {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			upgrade(t, version, want)

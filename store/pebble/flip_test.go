@@ -22,7 +22,8 @@ const flips = 10000
 
 // FAULTS 12: a bit flips in a file of the store. A start or a read refuses it,
 // or it does not matter; nothing else is ever read than what was written. In
-// the log it may cost the last units, as a cut does, if nothing tells of them.
+// the log it may cost the units from there on, as a cut does, if nothing tells of
+// them.
 func TestFlippedBits(t *testing.T) {
 	t.Parallel()
 	n := flips / crashfs.Every(30, 100)
@@ -153,7 +154,7 @@ func (c *flipCounts) flip(sp *specimen, seed uint64) error {
 	}
 	c.byKind[kind][stage]++
 	c.mu.Unlock()
-	return sp.judgeFlip(name, f, stage, fmt.Sprintf("bit %d of byte %d of %d of %s flipped", bit, at, len(bad), name))
+	return sp.judgeFlip(name, at, f, stage, fmt.Sprintf("bit %d of byte %d of %d of %s flipped", bit, at, len(bad), name))
 }
 
 // mend makes a file good that Pebble may have open. Where a store was refused
@@ -182,12 +183,14 @@ func (sp *specimen) needed(name string) bool {
 	return false
 }
 
-func (sp *specimen) judgeFlip(name string, f found, stage stage, what string) error {
+// judgeFlip says what is wrong with what a start made of a file that is not what
+// it was from a place on.
+func (sp *specimen) judgeFlip(name string, at int, f found, stage stage, what string) error {
 	switch {
 	case stage == silent:
 		return fmt.Errorf("%s, and something else was read: %w", what, f.err)
-	case stage == inWindow && (name != sp.log() || !atLeast(f.units, sp.proven)):
-		return fmt.Errorf("%s, and %v of %v units were opened, with proof of %v", what, f.units, sp.units, sp.proven)
+	case stage == inWindow && (name != sp.log() || !atLeast(f.units, sp.proven) || !atLeast(f.units, sp.whole(name, at))):
+		return fmt.Errorf("%s, and %v of %v units were opened, with %v before that place and proof of %v", what, f.units, sp.units, sp.whole(name, at), sp.proven)
 	case (stage == refusedAtOpen || stage == refusedAtRead) && !errors.Is(f.err, store.ErrCorrupt):
 		return fmt.Errorf("%s, and the refusal does not say so: %w", what, f.err)
 	}
@@ -228,7 +231,7 @@ func TestMissingFile(t *testing.T) {
 		if stage == opened && sp.missing(f.units) > 0 {
 			stage = inWindow
 		}
-		if err := sp.judgeFlip(name, f, stage, name+" was removed"); err != nil {
+		if err := sp.judgeFlip(name, 0, f, stage, name+" was removed"); err != nil {
 			t.Error(err)
 		}
 		if stage != opened {

@@ -84,8 +84,16 @@ func (o *owner) submit(size int) store.Pending {
 	return o.Commit(background, &message.Unit{Version: o.at, Writes: []message.Write{
 		{RowKey: stateKey("unit/" + n), Value: make([]byte, size)},
 		{RowKey: stateKey("last"), Value: []byte(n)},
-		{RowKey: message.RowKey{Table: message.TableDedup, Gen: 1, Key: []byte(n)}, Value: []byte(n)},
+		{RowKey: message.RowKey{Table: message.TableDedup, Gen: generationOf(o.at.Seq), Key: []byte(n)}, Value: []byte(n)},
 	}})
+}
+
+// generationUnits is how many units of an owner have their dedup rows in one
+// generation.
+const generationUnits = 12
+
+func generationOf(unit message.Seq) message.Generation {
+	return 1 + message.Generation((max(unit, 1)-1)/generationUnits)
 }
 
 func stateKey(key string) message.RowKey {
@@ -95,6 +103,12 @@ func stateKey(key string) message.RowKey {
 // verify checks that a shard is exactly its first units: whole, in order and
 // without gaps, at least as many as were acknowledged.
 func verify(s store.Session, acked message.Seq) error {
+	return verifyFrom(s, acked, 1)
+}
+
+// verifyFrom is verify of a shard that was told to drop the generations below
+// one: each of those is gone, or all there.
+func verifyFrom(s store.Session, acked message.Seq, below message.Generation) error {
 	at := s.Version()
 	if at.Seq < acked {
 		return fmt.Errorf("unit %d was acknowledged, and the shard is at %+v", acked, at)
@@ -103,17 +117,30 @@ func verify(s store.Session, acked message.Seq) error {
 	if err != nil {
 		return err
 	}
-	dedup, err := s.Scan(background, store.Range{Table: message.TableDedup, Gen: 1}, 1<<20)
-	if err != nil {
-		return err
-	}
-	if len(units) != int(at.Seq) || len(dedup) != int(at.Seq) {
-		return fmt.Errorf("at %+v the shard has %d and %d units", at, len(units), len(dedup))
+	if len(units) != int(at.Seq) {
+		return fmt.Errorf("at %+v the shard has %d units", at, len(units))
 	}
 	for i := range units {
-		n := fmt.Sprintf("%08d", i+1)
-		if string(units[i].Key) != "unit/"+n || string(dedup[i].Key) != n {
-			return fmt.Errorf("unit %d is missing: found %q, %q", i+1, units[i].Key, dedup[i].Key)
+		if n := fmt.Sprintf("unit/%08d", i+1); string(units[i].Key) != n {
+			return fmt.Errorf("%s is missing: found %q", n, units[i].Key)
+		}
+	}
+	for gen := message.Generation(1); gen <= generationOf(at.Seq); gen++ {
+		rows, err := s.Scan(background, store.Range{Table: message.TableDedup, Gen: gen}, 1<<20)
+		if err != nil {
+			return err
+		}
+		if gen < below && len(rows) == 0 {
+			continue
+		}
+		first := int(gen-1) * generationUnits
+		if want := min(int(at.Seq)-first, generationUnits); len(rows) != want {
+			return fmt.Errorf("at %+v, told to drop what is below %d, generation %d has %d rows of %d", at, below, gen, len(rows), want)
+		}
+		for i, row := range rows {
+			if n := fmt.Sprintf("%08d", first+i+1); string(row.Key) != n {
+				return fmt.Errorf("generation %d has row %q where %q was written", gen, row.Key, n)
+			}
 		}
 	}
 	last, err := s.Get(background, []message.RowKey{stateKey("last")})

@@ -50,9 +50,9 @@ func failOnce(t *testing.T, n int64, dead bool) bool {
 		fatal <- err
 		select {} // as good as the end of the process: nothing behind it goes on
 	}
-	var acked [crashShards]atomic.Uint64
+	var p progress
 	done := make(chan error, 1)
-	go func() { done <- workload(m, &acked) }()
+	go func() { done <- workload(m, &p) }()
 	var err error
 	select {
 	case err = <-done:
@@ -61,7 +61,7 @@ func failOnce(t *testing.T, n int64, dead bool) bool {
 			t.Errorf("operation %d (%v): Fatal was told %v, which is not ErrBroken", n, failedOp(d), err)
 		}
 	}
-	after := load(&acked)
+	after := p.now()
 	clone := disk.Crash(0, 1)
 	d.Mend()
 	if _, hit := d.Failed(); !hit {
