@@ -23,8 +23,11 @@ type problem struct {
 // maxText bounds what is kept of a conflict's text.
 const maxText = 2000
 
-// codeLost is of requests whose answer did not come.
-const codeLost = "connection_lost"
+const (
+	codeLost  = "connection_lost" // ours, of requests whose answer did not come
+	codeOpen  = "in_flight"
+	codeDoubt = "in_doubt"
+)
 
 // lostReply is the record of a request that was not answered.
 func lostReply() check.Record {
@@ -34,6 +37,10 @@ func lostReply() check.Record {
 // answered is the record of an answer.
 func answered(o *operation, status int, body []byte, replayed bool) check.Record {
 	rec := check.Record{Status: status, Replayed: replayed}
+	if status == http.StatusAccepted { // durably, which is not an outcome
+		rec.Type, rec.Code, rec.Kind = check.Info, codeOpen, "unknown"
+		return rec
+	}
 	if status == http.StatusOK {
 		rec.Type, rec.Reply = check.OK, digest(body)
 		if err := reply(o, body, &rec); err != nil {

@@ -30,6 +30,7 @@ func TestAnswers(t *testing.T) {
 		{"overloaded", credit, 429, `{"code":"overloaded","kind":"not_done"}`, check.Fail, "overloaded", false, true, false},
 		{"malformed", credit, 400, `{"code":"invalid_request","kind":"not_done"}`, check.Fail, "invalid_request", false, false, false},
 		{"in flight", effect, 409, `{"code":"in_flight","kind":"unknown"}`, check.Info, "in_flight", false, false, false},
+		{"accepted", effect, 202, `{"status":"in_flight"}`, check.Info, "in_flight", false, false, false},
 		{"in doubt", effect, 409, `{"code":"in_doubt","kind":"unknown"}`, check.Info, "in_doubt", false, false, false},
 		{"unknown for good", effect, 409, `{"code":"outcome_unknown","kind":"unknown"}`, check.Info, "outcome_unknown", true, false, true},
 		{"of somebody else", credit, 502, `<html>bad gateway</html>`, check.Info, "http_502", false, false, false},

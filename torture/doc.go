@@ -19,6 +19,14 @@
 // they are to do comes by standard input, a token too, which nobody else can read
 // there; they end when it ends.
 //
+// Clients speak HTTP by code of their own. The operator, and who reads what is
+// left at the end, use this module's client: what that does not show is not seen
+// by them.
+//
+// A server that runs already may have other users. Every effect carries the run's
+// id, and every account has it in its name: the operator and the ledger mind those
+// alone.
+//
 // # Time
 //
 // Each process counts from the wall clock at its start by the monotonic one, so

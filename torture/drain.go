@@ -19,30 +19,32 @@ const lastBatch = 100
 
 // drain sends every undecided key again until it is decided. It returns how many
 // are not.
-func (l *loader) drain() (left int) {
+func (l *loader) drain(ctx context.Context) (left int) {
 	open := l.undecided
 	l.undecided = nil
-	return l.decide(open, check.PhaseDrain, func(o *operation) { l.keep(&l.decided, o) })
+	return l.decide(ctx, open, check.PhaseDrain, func(o *operation) { l.keep(&l.decided, o) })
 }
 
 // again sends every key that was decided once more: what was acknowledged must
 // still be there, and must not be done again. The checker finds those that are
 // not decided as before.
-func (l *loader) again() { l.decide(l.decided, check.PhaseAgain, func(*operation) {}) }
+func (l *loader) again(ctx context.Context) {
+	l.decide(ctx, l.decided, check.PhaseAgain, func(*operation) {})
+}
 
 // decide sends keys, many at a time, until all are decided. It gives up what is
 // refused, and everything when none was decided for a long time, and returns how
 // many are left.
-func (l *loader) decide(rest []*operation, phase string, decided func(*operation)) (left int) {
-	ctx, cancel := context.WithCancel(context.Background())
+func (l *loader) decide(ctx context.Context, rest []*operation, phase string, decided func(*operation)) (left int) {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	late := time.AfterFunc(stuck, cancel)
 	defer late.Stop()
 	for len(rest) > 0 {
 		var open []*operation
-		for len(rest) > 0 {
+		for len(rest) > 0 && ctx.Err() == nil {
 			n := min(len(rest), lastBatch)
-			answers := l.batch(rest[:n], phase)
+			answers := l.batch(ctx, rest[:n], phase)
 			for i, o := range rest[:n] {
 				switch a := &answers[i]; {
 				case final(a):
@@ -56,7 +58,7 @@ func (l *loader) decide(rest []*operation, phase string, decided func(*operation
 			}
 			rest = rest[n:]
 		}
-		if rest = open; len(rest) > 0 && !sleep(ctx, pause) {
+		if rest = append(open, rest...); len(rest) > 0 && !sleep(ctx, pause) {
 			break
 		}
 	}
@@ -75,6 +77,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// batchPath takes many calls in one request.
+const batchPath = "/v1/calls"
+
 // batchCall is a call in its object form.
 type batchCall struct {
 	Agent  string          `json:"agent"`
@@ -84,15 +89,15 @@ type batchCall struct {
 }
 
 // batch sends calls in one request, and writes down what became of each.
-func (l *loader) batch(calls []*operation, phase string) []check.Record {
+func (l *loader) batch(ctx context.Context, calls []*operation, phase string) []check.Record {
 	ids, wire := make([]string, len(calls)), make([]batchCall, len(calls))
 	for i, o := range calls {
-		ids[i], wire[i] = fmt.Sprintf("%d.%d", l.Number, l.ids.Add(1)), batchCall{o.agent, o.action, o.key, o.body(0)}
-		rec := o.invoke(ids[i], phase, wire[i].Body, 0)
+		ids[i], wire[i] = fmt.Sprintf("%d.%d", l.Number, l.ids.Add(1)), batchCall{o.agent, o.action, o.key, o.body()}
+		rec := o.invoke(ids[i], phase, wire[i].Body)
 		rec.Batch = len(calls)
 		l.rec.write(rec)
 	}
-	answers := l.batchAnswers(calls, wire)
+	answers := l.batchAnswers(ctx, calls, wire)
 	at := l.rec.now()
 	for i := range answers {
 		answers[i].ID, answers[i].At = ids[i], at
@@ -101,7 +106,7 @@ func (l *loader) batch(calls []*operation, phase string) []check.Record {
 	return answers
 }
 
-func (l *loader) batchAnswers(calls []*operation, wire []batchCall) []check.Record {
+func (l *loader) batchAnswers(ctx context.Context, calls []*operation, wire []batchCall) []check.Record {
 	answers := make([]check.Record, len(calls))
 	for i := range answers {
 		answers[i] = lostReply()
@@ -110,7 +115,7 @@ func (l *loader) batchAnswers(calls []*operation, wire []batchCall) []check.Reco
 	if err != nil {
 		panic(err) // it is of our own making
 	}
-	req, err := l.newRequest(http.MethodPost, "/v1/calls", body)
+	req, err := l.newRequest(ctx, http.MethodPost, batchPath, body)
 	if err != nil {
 		panic(err)
 	}

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -99,19 +100,22 @@ func (s *stage) reach(ctx context.Context, share float64, kills int) error {
 	}
 }
 
-// killServer kills it and starts it again.
+// killServer kills it and starts it again. That it was killed is written down
+// also if it does not start.
 func (s *stage) killServer(ctx context.Context) error {
 	r := check.Record{Type: check.Fault, Fault: check.FaultKill, At: s.rec.now()}
 	if err := s.server.kill(ctx); err != nil {
-		return err
+		return fmt.Errorf("%w; see %s", err, s.log.Name())
 	}
-	if err := s.server.start(ctx); err != nil {
-		return err
+	err := s.server.start(ctx)
+	if err == nil {
+		r.Until = s.rec.now()
 	}
-	r.Until = s.rec.now()
 	s.rec.write(r)
-	s.rec.flush() // whoever looks while it runs sees it
-	return nil
+	if err != nil && ctx.Err() == nil { // else we did not wait for it
+		return fmt.Errorf("%w: %w; see %s", errNotAgain, err, s.log.Name())
+	}
+	return err
 }
 
 func (s *stage) pauseServer(ctx context.Context, d time.Duration) error {

@@ -8,8 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os/exec"
-	"strings"
 	"time"
 
 	"github.com/semel-dev/semel/internal/child"
@@ -31,7 +29,9 @@ type keeper struct {
 	command []string // of a server that is started
 	process *child.Process
 
-	killWith string // of one that runs already
+	killWith string        // of one that runs already
+	killTime time.Duration // within which it must be gone
+	token    string        // that it wants to tell when it began
 }
 
 // freeAddr finds a port that nobody will take while the server is down: one below
@@ -74,19 +74,26 @@ func (k *keeper) start(ctx context.Context) error {
 
 // ready asks the server whether it takes calls.
 func (k *keeper) ready(ctx context.Context) bool {
+	status, _ := k.ask(ctx, "/readyz")
+	return status == http.StatusOK
+}
+
+// ask asks the server by a connection of its own; status 0 is no answer.
+func (k *keeper) ask(ctx context.Context, path string) (status int, body []byte) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url+"/readyz", nil)
+	req, err := newRequest(ctx, http.MethodGet, k.url+path, nil)
 	if err != nil {
-		return false
+		return 0, nil
 	}
 	req.Close = true
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
+	if k.token != "" {
+		req.Header.Set("Authorization", "Bearer "+k.token)
 	}
-	_ = res.Body.Close() // its status is enough
-	return res.StatusCode == http.StatusOK
+	if status, _, body, err = do(http.DefaultClient, req); err != nil {
+		return 0, nil
+	}
+	return status, body
 }
 
 // ended says that a server that was started has ended by itself.
@@ -105,11 +112,7 @@ func (k *keeper) ended() error {
 // kill ends the server at once, with all that it started.
 func (k *keeper) kill(ctx context.Context) error {
 	if k.process == nil {
-		out, err := exec.CommandContext(ctx, "sh", "-c", k.killWith).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("--kill-with: %w: %s", err, strings.TrimSpace(string(out)))
-		}
-		return nil
+		return k.killTarget(ctx)
 	}
 	if ended := k.ended(); ended != nil {
 		return ended // that is news

@@ -22,11 +22,13 @@ type ledgerConfig struct {
 	File  string `json:"file"`
 	Epoch int64  `json:"epoch"`
 	Addr  string `json:"addr"`
+	Run   string `json:"run"`
 }
 
 // wish is the body of an effect's request: what is to be done, and how the
 // outside world is to behave at the first call.
 type wish struct {
+	Run   string `json:"run"`
 	Op    string `json:"op"` // the caller's key
 	Cents int64  `json:"cents"`
 	How   string `json:"how"`
@@ -44,6 +46,7 @@ const (
 // ledger is the outside world. Under the policy keyed it knows keys; under the
 // others it does whatever arrives, also twice.
 type ledger struct {
+	run   string
 	rec   *recorder
 	order *order
 	sync  *syncer
@@ -69,7 +72,7 @@ func runLedger(c ledgerConfig, talk conversation) error {
 	if err != nil {
 		return err
 	}
-	l := &ledger{rec: rec, order: newOrder(), sync: newSyncer(rec), known: make(map[string]*deed)}
+	l := &ledger{run: c.Run, rec: rec, order: newOrder(), sync: newSyncer(rec), known: make(map[string]*deed)}
 	srv := &http.Server{Handler: l.handler(), ReadHeaderTimeout: 10 * time.Second, ConnContext: l.order.context}
 	srv.SetKeepAlivesEnabled(false)
 	go func() { _ = srv.Serve(l.order.listen(listener)) }() // it ends with the process
@@ -107,6 +110,12 @@ func (l *ledger) effect(w http.ResponseWriter, r *http.Request) {
 	var asked wish
 	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if asked.Run != l.run {
+		// An earlier run asked for it, whose ledger we are not: whether it was done
+		// then nobody knows here, and nothing is done now.
+		http.Error(w, "this ledger is of another run", http.StatusServiceUnavailable)
 		return
 	}
 	rec := check.Record{Type: check.Call, Key: asked.Op, Cents: asked.Cents, EffectKey: r.Header.Get("Idempotency-Key"), Policy: r.PathValue("policy")}

@@ -1,14 +1,11 @@
 package torture
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -78,21 +75,9 @@ func (w *world) get(path string) (status int, body string) {
 	return res.StatusCode, string(b)
 }
 
-func (w *world) records() (all []check.Record) {
+func (w *world) records() []check.Record {
 	w.t.Helper()
-	w.rec.flush()
-	b, err := os.ReadFile(w.file)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for line := range bytes.Lines(b) {
-		var r check.Record
-		if err := json.Unmarshal(line, &r); err != nil {
-			w.t.Fatal(err)
-		}
-		all = append(all, r)
-	}
-	return all
+	return written(w.t, w.file)
 }
 
 // The outside world keeps what its policy says, no more: under keyed it does
@@ -191,5 +176,25 @@ func TestAQuestionWaitsForEarlierCalls(t *testing.T) {
 	_ = gone.Close()
 	if status, _ := w.get("/books/other"); status != http.StatusNotFound {
 		t.Errorf("an unknown key is answered %d", status)
+	}
+}
+
+// A call of another run, whose ledger this one is not, is answered by nothing that
+// says what was done, and is none of this history.
+func TestLedgerKnowsItsRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, body := range []string{`{"run":"other","op":"a","how":"done"}`, `{"run":"other","op":"a","how":"decline"}`} {
+		res, err := http.Post(w.url+"/effects/ask", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("the answer is %s", res.Status)
+		}
+	}
+	if all := w.records(); len(all) != 0 {
+		t.Errorf("it was written down: %+v", all)
 	}
 }

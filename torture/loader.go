@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -30,16 +29,21 @@ type loaderConfig struct {
 }
 
 const (
-	// alteredRate is how many keys are used for another payload too, in percent.
+	// alteredRate is how many keys are used for something else too when they are
+	// decided, and openRate how many while they are not, of those that stay open for
+	// a moment; in percent.
 	alteredRate = 5.0
+	openRate    = 20.0
 	// batchRate is how often a caller sends batchSize operations in one request, in
 	// percent of its turns.
 	batchRate = 2.0
 	batchSize = 20
 	// requestTime bounds a request; the server answers in_flight long before.
 	requestTime = 20 * time.Second
-	// waitFor is what the server is asked to wait for an outcome.
+	// waitFor is what the server is asked to wait for an outcome; or it is to answer
+	// when the call is durably accepted.
 	waitFor = "wait=2"
+	accept  = "respond-async"
 	// patience is how often a caller asks for what is in flight before it goes on
 	// to the next operation. At the end it comes back.
 	patience = 2
@@ -77,45 +81,68 @@ func runLoader(c loaderConfig, talk conversation) error {
 	if err := talk.say("ready"); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	var load sync.WaitGroup
-	for {
-		command, _, err := talk.next()
-		if err != nil {
-			break
-		}
+	for command := range listen(ctx, cancel, talk) {
+		var err error
 		switch command {
 		case "load":
 			for i := range c.Callers {
-				load.Go(func() { l.caller(i) })
+				load.Go(func() { l.caller(ctx, i) })
 			}
-			go l.report(talk)
+			go l.report(ctx, talk)
 		case "aim":
 			l.aimed.Store(true)
 		case "drain":
 			close(l.stop)
 			load.Wait()
-			rec.write(check.Record{Type: check.Drain, Left: l.drain()})
+			rec.write(check.Record{Type: check.Drain, Left: l.drain(ctx)})
 			err = errors.Join(talk.say("generation", l.generation), talk.say("drained"))
 		case "again":
-			l.again()
-			rec.flush()
+			l.again(ctx)
 			err = talk.say("finished")
 		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
+	load.Wait() // each writes down what became of its request
 	return rec.close()
 }
 
+// listen hands commands on. While one is carried out, the end of the conversation
+// is heard too: it ends ctx, and with it whatever is under way.
+func listen(ctx context.Context, end context.CancelFunc, talk conversation) <-chan string {
+	commands := make(chan string)
+	go func() {
+		defer close(commands)
+		defer end()
+		for {
+			command, _, err := talk.next()
+			if err != nil {
+				return
+			}
+			select {
+			case commands <- command:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return commands
+}
+
 // report says how many operations were played, until the load stops.
-func (l *loader) report(talk conversation) {
+func (l *loader) report(ctx context.Context, talk conversation) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	said := int64(0)
 	for {
 		select {
 		case <-l.stop:
+			return
+		case <-ctx.Done():
 			return
 		case <-tick.C:
 			if n := l.done.Load(); n != said {
@@ -129,21 +156,16 @@ func (l *loader) report(talk conversation) {
 }
 
 // caller is one client.
-func (l *loader) caller(i int) {
+func (l *loader) caller(ctx context.Context, i int) {
 	seed := uint64(l.Number*maxClients + i)
 	m := &maker{rng: rand.New(rand.NewPCG(l.Seed, seed)), run: l.Run, name: fmt.Sprint(l.Number, "-", i), accounts: accountsFor(l.Clients), policies: l.Policies}
 	m.span = max(1, operationsEach*m.accounts/l.Clients)
 	rng := rand.New(rand.NewPCG(l.Seed, ^seed))
-	for {
-		select {
-		case <-l.stop:
-			return
-		default:
-		}
-		if rng.Float64()*100 < batchRate {
-			l.playBatch(m, rng)
+	for !l.stopped(ctx) {
+		if chance(rng, batchRate) {
+			l.playBatch(ctx, m, rng)
 		} else {
-			l.play(m.next(), rng)
+			l.play(ctx, m.next(), rng)
 		}
 		l.mu.Lock()
 		l.generation = max(l.generation, m.generation())
@@ -151,18 +173,28 @@ func (l *loader) caller(i int) {
 	}
 }
 
+// chance says whether a thing of this percentage happens.
+func chance(rng *rand.Rand, percent float64) bool { return rng.Float64()*100 < percent }
+
 // play sends an operation until it is decided, or must wait for the end.
-func (l *loader) play(o *operation, rng *rand.Rand) {
-	if o.kind != check.OpRead && rng.Float64()*100 < l.Duplicates {
-		l.finish(o, l.twice(o), rng)
-	} else {
-		l.finish(o, l.send(o, check.PhaseLoad, 0), rng)
+func (l *loader) play(ctx context.Context, o *operation, rng *rand.Rand) {
+	var first check.Record
+	switch {
+	case o.kind != check.OpRead && chance(rng, l.Duplicates):
+		first = l.twice(ctx, o)
+	case o.staysOpen() && chance(rng, openRate):
+		if first = l.send(ctx, o, check.PhaseLoad, accept); open(&first) {
+			l.alter(ctx, o, rng)
+		}
+	default:
+		first = l.send(ctx, o, check.PhaseLoad, waitFor)
 	}
+	l.finish(ctx, o, first, rng)
 }
 
 // playBatch sends many operations in one request, or twice so at once, until there
 // is an answer. Those that are not decided then are sent again by themselves.
-func (l *loader) playBatch(m *maker, rng *rand.Rand) {
+func (l *loader) playBatch(ctx context.Context, m *maker, rng *rand.Rand) {
 	var all []*operation
 	for len(all) < batchSize {
 		if o := m.next(); o.kind != check.OpRead {
@@ -170,37 +202,37 @@ func (l *loader) playBatch(m *maker, rng *rand.Rand) {
 		}
 	}
 	var answers, others []check.Record
-	if rng.Float64()*100 < l.Duplicates {
+	if chance(rng, l.Duplicates) {
 		for _, o := range all {
 			l.rec.write(check.Record{Type: check.Fault, Fault: check.FaultTwice, Key: o.key})
 		}
 		var both sync.WaitGroup
-		both.Go(func() { others = l.batch(all, check.PhaseLoad) })
-		answers = l.batch(all, check.PhaseLoad)
+		both.Go(func() { others = l.batch(ctx, all, check.PhaseLoad) })
+		answers = l.batch(ctx, all, check.PhaseLoad)
 		both.Wait()
 	} else {
-		answers = l.batch(all, check.PhaseLoad)
+		answers = l.batch(ctx, all, check.PhaseLoad)
 		others = answers
 	}
 	for i := range all {
 		answers[i] = better(answers[i], others[i])
 	}
-	for !l.stopped() {
+	for !l.stopped(ctx) {
 		rest := unheard(answers)
 		if len(rest) == 0 {
 			break
 		}
-		time.Sleep(4 * shortPause(rng)) // a batch weighs more
+		sleep(ctx, 4*shortPause(rng)) // a batch weighs more
 		var again []*operation
 		for _, i := range rest {
 			again = append(again, all[i])
 		}
-		for k, a := range l.batch(again, check.PhaseLoad) {
+		for k, a := range l.batch(ctx, again, check.PhaseLoad) {
 			answers[rest[k]] = a
 		}
 	}
 	for i, o := range all {
-		l.finish(o, answers[i], rng)
+		l.finish(ctx, o, answers[i], rng)
 	}
 }
 
@@ -221,7 +253,7 @@ func shortPause(rng *rand.Rand) time.Duration {
 }
 
 // finish goes on with an operation that was answered for the first time.
-func (l *loader) finish(o *operation, last check.Record, rng *rand.Rand) {
+func (l *loader) finish(ctx context.Context, o *operation, last check.Record, rng *rand.Rand) {
 	if o.kind == check.OpRead {
 		return
 	}
@@ -230,21 +262,25 @@ func (l *loader) finish(o *operation, last check.Record, rng *rand.Rand) {
 		switch {
 		case final(&last):
 			l.keep(&l.decided, o)
-			if rng.Float64()*100 < alteredRate {
-				l.send(o, check.PhaseAltered, 1)
+			if chance(rng, alteredRate) {
+				l.alter(ctx, o, rng)
 			}
 			return
 		case last.Type == check.Fail && !busy(&last):
 			l.later(o) // which should not be
 			return
-		case last.Code == "in_doubt", last.Code == "in_flight" && asked > patience, l.stopped():
+		case last.Code == codeDoubt && chance(rng, openRate):
+			l.alter(ctx, o, rng)
+			l.later(o)
+			return
+		case last.Code == codeDoubt, last.Code == codeOpen && asked > patience, l.stopped(ctx):
 			l.later(o)
 			return
 		}
-		if last.Code != "in_flight" { // which waits by itself
-			time.Sleep(shortPause(rng))
+		if last.Code != codeOpen { // which waits by itself
+			sleep(ctx, shortPause(rng))
 		}
-		last = l.send(o, check.PhaseLoad, 0)
+		last = l.send(ctx, o, check.PhaseLoad, waitFor)
 	}
 }
 
@@ -255,9 +291,11 @@ func (l *loader) later(o *operation) {
 	}
 }
 
-func (l *loader) stopped() bool {
+func (l *loader) stopped(ctx context.Context) bool {
 	select {
 	case <-l.stop:
+		return true
+	case <-ctx.Done():
 		return true
 	default:
 		return false
@@ -271,12 +309,12 @@ func (l *loader) keep(list *[]*operation, o *operation) {
 }
 
 // twice sends two requests at once, and returns the better answer.
-func (l *loader) twice(o *operation) check.Record {
+func (l *loader) twice(ctx context.Context, o *operation) check.Record {
 	l.rec.write(check.Record{Type: check.Fault, Fault: check.FaultTwice, Key: o.key})
 	var other check.Record
 	var both sync.WaitGroup
-	both.Go(func() { other = l.send(o, check.PhaseLoad, 0) })
-	one := l.send(o, check.PhaseLoad, 0)
+	both.Go(func() { other = l.send(ctx, o, check.PhaseLoad, waitFor) })
+	one := l.send(ctx, o, check.PhaseLoad, waitFor)
 	both.Wait()
 	return better(one, other)
 }
@@ -288,76 +326,4 @@ func better(one, other check.Record) check.Record {
 		return other
 	}
 	return one
-}
-
-// send makes one request, and writes down what became of it. What more adds to
-// the amount makes it another payload.
-func (l *loader) send(o *operation, phase string, more int64) check.Record {
-	id := fmt.Sprintf("%d.%d", l.Number, l.ids.Add(1))
-	body := o.body(more)
-	req, err := l.request(o, body)
-	if err != nil {
-		panic(err) // all of it is of our own making
-	}
-	l.rec.write(o.invoke(id, phase, body, more))
-	rec := l.exchange(o, req)
-	if rec.Type == check.OK && !rec.Replayed && o.kind != check.OpRead && l.aimed.CompareAndSwap(true, false) {
-		_ = l.talk.say("hit") // if nobody listens, nobody is killed
-	}
-	rec.ID, rec.At = id, l.rec.now()
-	l.rec.write(rec)
-	return rec
-}
-
-func (l *loader) request(o *operation, body []byte) (req *http.Request, err error) {
-	switch o.kind {
-	case check.OpRead:
-		return l.newRequest(http.MethodGet, "/v1/agents/"+o.agent, nil)
-	case check.OpEffect:
-		req, err = l.newRequest(http.MethodPost, "/v1/effects/"+effectName+o.policy, body)
-	default:
-		req, err = l.newRequest(http.MethodPost, "/v1/agents/"+o.agent+"/"+o.action, body)
-	}
-	if err == nil {
-		req.Header.Set("Idempotency-Key", `"`+o.key+`"`)
-		req.Header.Set("Prefer", waitFor)
-	}
-	return req, err
-}
-
-func (l *loader) newRequest(method, path string, body []byte) (*http.Request, error) {
-	req, err := newRequest(context.Background(), method, l.URL+path, body)
-	if err == nil && l.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+l.Token)
-	}
-	return req, err
-}
-
-// exchange sends a request and reads its answer.
-func (l *loader) exchange(o *operation, req *http.Request) check.Record {
-	status, header, body, err := do(l.client, req)
-	if err != nil {
-		return lostReply()
-	}
-	if o.kind == check.OpRead && status == http.StatusNotFound {
-		zero := int64(0)
-		return check.Record{Type: check.OK, Status: status, Balance: &zero} // nobody has touched it yet
-	}
-	return answered(o, status, body, header.Get("Idempotent-Replayed") == "true")
-}
-
-var errTooLong = errors.New("the answer is too long")
-
-// do sends a request and reads the whole answer.
-func do(c *http.Client, req *http.Request) (int, http.Header, []byte, error) {
-	res, err := c.Do(req)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, longestBody+1))
-	if err == nil && len(body) > longestBody {
-		err = errTooLong
-	}
-	return res.StatusCode, res.Header, body, err
 }

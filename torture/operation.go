@@ -13,6 +13,7 @@ import (
 
 // operation is what one key is for.
 type operation struct {
+	run                      string
 	key, kind, agent, action string
 	to                       string // of a transfer, the other account's id
 	cents                    int64
@@ -59,7 +60,7 @@ func (m *maker) account() string { return account(m.run, m.generation(), m.rng.I
 // next makes an operation.
 func (m *maker) next() *operation {
 	m.made++
-	o := &operation{key: m.key(), agent: accountType + m.account()}
+	o := &operation{run: m.run, key: m.key(), agent: accountType + m.account()}
 	x := m.rng.IntN(100)
 	switch {
 	case x < 8:
@@ -107,23 +108,38 @@ func (m *maker) key() string {
 	return fmt.Sprintf("%s-%s-%d", m.run, m.name, m.made)
 }
 
-// body is what is sent; another amount makes it another payload.
-func (o *operation) body(more int64) []byte {
+// altered is something else under the same key: the other action with the same
+// payload, if there is one and chance wants it, or else another amount.
+func (o *operation) altered(rng *rand.Rand) *operation {
+	other := *o
+	switch swap := rng.IntN(2) == 0; {
+	case swap && o.kind == check.OpCredit:
+		other.kind, other.action = check.OpDebit, "debit"
+	case swap && o.kind == check.OpDebit:
+		other.kind, other.action = check.OpCredit, "credit"
+	default:
+		other.cents++
+	}
+	return &other
+}
+
+// body is what is sent.
+func (o *operation) body() []byte {
 	switch o.kind {
 	case check.OpMalformed:
 		return []byte(`{"cents":"many"}`)
 	case check.OpTransfer:
-		return fmt.Appendf(nil, `{"to":%q,"cents":%d}`, o.to, o.cents+more)
+		return fmt.Appendf(nil, `{"to":%q,"cents":%d}`, o.to, o.cents)
 	case check.OpEffect:
-		return fmt.Appendf(nil, `{"op":%q,"cents":%d,"how":%q}`, o.key, o.cents+more, o.how)
+		return fmt.Appendf(nil, `{"run":%q,"op":%q,"cents":%d,"how":%q}`, o.run, o.key, o.cents, o.how)
 	}
-	return fmt.Appendf(nil, `{"cents":%d}`, o.cents+more)
+	return fmt.Appendf(nil, `{"cents":%d}`, o.cents)
 }
 
 // invoke is the record of a request.
-func (o *operation) invoke(id, phase string, body []byte, altered int64) check.Record {
+func (o *operation) invoke(id, phase string, body []byte) check.Record {
 	sum := sha256.Sum256(append([]byte(o.agent+"\n"+o.action+"\n"), body...))
-	rec := check.Record{Type: check.Invoke, ID: id, Key: o.key, Op: o.kind, Agent: o.agent, Cents: o.cents + altered, Policy: o.policy,
+	rec := check.Record{Type: check.Invoke, ID: id, Key: o.key, Op: o.kind, Agent: o.agent, Cents: o.cents, Policy: o.policy,
 		Print: hex.EncodeToString(sum[:8]), Phase: phase}
 	if o.to != "" {
 		rec.To = accountType + o.to

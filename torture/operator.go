@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/semel-dev/semel"
@@ -14,19 +15,28 @@ import (
 )
 
 // operator is the person who settles doubts, by looking into the outside world's
-// books.
+// books. Those books are of this run alone: about what somebody else asked for
+// they know nothing, so that not a word may be said of it.
 type operator struct {
 	*recorder
 	client *client.Client
 	ledger string // its URL
+	run    string
+	shared bool // somebody else may use the server too
 }
 
-func newOperator(rec *recorder, server, token, ledger string) (*operator, error) {
-	c, err := client.New(server, &client.Options{Token: token, BackoffMax: time.Second})
+func (s *stage) newOperator() (*operator, error) {
+	c, err := client.New(s.server.url, &client.Options{Token: s.opt.Token, BackoffMax: time.Second})
 	if err != nil {
 		return nil, err
 	}
-	return &operator{rec, c, ledger}, nil
+	return &operator{recorder: s.rec, client: c, ledger: s.ledgerURL, run: s.run, shared: s.opt.Target != ""}, nil
+}
+
+// asked is what this run asked an effect for; ours says whether it did.
+func (o *operator) asked(effect string, body json.RawMessage) (w wish, ours bool) {
+	err := json.Unmarshal(body, &w)
+	return w, err == nil && strings.HasPrefix(effect, effectName) && w.Run == o.run
 }
 
 // settle settles doubts until done is closed.
@@ -53,11 +63,10 @@ func (o *operator) settle(ctx context.Context, done <-chan struct{}) error {
 	}
 }
 
-// resolve says of a doubt what the books say. One of another run on the same
-// server is not ours.
+// resolve says of a doubt of ours what the books say.
 func (o *operator) resolve(ctx context.Context, doubt client.Doubt) error {
-	var asked wish
-	if err := json.Unmarshal(doubt.Request, &asked); err != nil || asked.Op == "" {
+	asked, ours := o.asked(doubt.Effect, doubt.Request)
+	if !ours {
 		return nil
 	}
 	rec := check.Record{Type: check.Settle, Key: asked.Op, EffectKey: doubt.Key, Resolution: "not_done"}
@@ -95,14 +104,14 @@ func (o *operator) books(ctx context.Context, key string) (int, []byte, error) {
 	return status, body, err
 }
 
-// look writes down which doubts and dead letters are left; if all is not said,
-// they may be of somebody else.
-func (o *operator) look(ctx context.Context, all bool) error {
+// look writes down which doubts and dead letters are left. What is left of a
+// server that is shared may be somebody else's.
+func (o *operator) look(ctx context.Context) error {
 	for doubt, err := range o.client.Doubts(ctx) {
 		if err != nil {
 			return err
 		}
-		if all {
+		if _, ours := o.asked(doubt.Effect, doubt.Request); ours || !o.shared {
 			o.write(check.Record{Type: check.Doubt, EffectKey: doubt.Key})
 		}
 	}
@@ -110,12 +119,22 @@ func (o *operator) look(ctx context.Context, all bool) error {
 		if err != nil {
 			return err
 		}
-		if all {
+		if o.sent(letter) || !o.shared {
 			o.write(check.Record{Type: check.Dead, Agent: letter.Agent, Key: letter.Key, Text: letter.Reason})
 		}
 	}
 	o.write(check.Record{Type: check.Looked})
 	return nil
+}
+
+// sent says whether a dead letter is of this run: to one of its accounts, or to
+// an effect.
+func (o *operator) sent(letter client.DeadLetter) bool {
+	if effect, ok := strings.CutPrefix(letter.Agent, effectType); ok {
+		_, ours := o.asked(effect, letter.Body)
+		return ours
+	}
+	return strings.HasPrefix(letter.Agent, accountType+o.run+"-")
 }
 
 // state writes down what is left in an account.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/semel-dev/semel/internal/child"
 )
@@ -82,37 +83,17 @@ type part struct {
 // startPart starts one and returns when it is ready. What it says afterwards goes
 // to heard, if that is given.
 func (s *stage) startPart(ctx context.Context, role string, config any, heard func(line string)) (*part, error) {
-	p := &part{role: role}
 	instructions, err := json.Marshal(config)
 	if err != nil {
 		return nil, err
 	}
-	first := make(chan string, 1)
-	told := false
-	p.Process, err = child.Start(child.Options{Log: s.log, Line: func(line string) {
-		switch {
-		case !told:
-			told = true
-			first <- line
-		case heard != nil:
-			heard(line)
-		}
-	}}, s.opt.Binary, PartVerb, role)
+	started, err := child.Spawn(ctx, child.Options{Log: s.log, Line: heard, Input: append(instructions, '\n')}, s.opt.Binary, PartVerb, role)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the %s: %w; see %s", role, err, s.log.Name())
 	}
+	p := &part{started, role}
 	s.parts = append(s.parts, p)
-	if _, err := p.Stdin.Write(append(instructions, '\n')); err != nil {
-		return nil, fmt.Errorf("the %s: %w", role, err)
-	}
-	select {
-	case p.First = <-first:
-		return p, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-p.Ended:
-		return nil, fmt.Errorf("the %s ended before it was ready (%v); see %s", role, p.Cmd.ProcessState, s.log.Name())
-	}
+	return p, nil
 }
 
 // tell sends it a command.
@@ -123,9 +104,12 @@ func (p *part) tell(words ...any) error {
 	return nil
 }
 
-// finish has a part write the last line of its file and end.
+// finish has a part write the last line of its file and end. One that does not
+// is killed, and its file has no end.
 func (p *part) finish() error {
 	_ = p.Stdin.Close() // it may have ended
+	late := time.AfterFunc(stopTime, p.Kill)
+	defer late.Stop()
 	<-p.Ended
 	if !p.Cmd.ProcessState.Success() {
 		return fmt.Errorf("the %s failed: %v", p.role, p.Cmd.ProcessState)

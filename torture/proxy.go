@@ -3,6 +3,7 @@ package torture
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -105,7 +106,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	what, wait := p.fate()
 	if what != "" {
-		p.rec.write(check.Record{Type: check.Fault, Fault: what, Key: strings.Trim(r.Header.Get("Idempotency-Key"), `"`)})
+		p.rec.write(befell(what, r, body))
 	}
 	switch what {
 	case check.FaultCut:
@@ -127,6 +128,19 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(res.StatusCode)
 	_, _ = w.Write(reply) // the client may be gone
+}
+
+// befell is the record of what became of a request, with the key of its call, or
+// with those of all of a batch.
+func befell(what string, r *http.Request, body []byte) check.Record {
+	rec := check.Record{Type: check.Fault, Fault: what, Key: strings.Trim(r.Header.Get("Idempotency-Key"), `"`)}
+	var calls []batchCall
+	if r.URL.Path == batchPath && json.Unmarshal(body, &calls) == nil {
+		for _, c := range calls {
+			rec.Keys = append(rec.Keys, c.Key)
+		}
+	}
+	return rec
 }
 
 // aside sends a request whose answer nobody hears.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -79,6 +80,21 @@ func TestProxyLosesReplies(t *testing.T) {
 	server.Close()
 	if _, err := send(); err == nil {
 		t.Error("a server that is gone answers")
+	}
+}
+
+// What befalls a batch befalls the keys of all its calls, in one line: it is one
+// fault.
+func TestWhatBefallsABatch(t *testing.T) {
+	t.Parallel()
+	alone := httptest.NewRequest(http.MethodPost, "/v1/agents/account/a/credit", nil)
+	alone.Header.Set("Idempotency-Key", `"k"`)
+	if r := befell(check.FaultCut, alone, []byte(`[{"key":"a"}]`)); r.Type != check.Fault || r.Fault != check.FaultCut || r.Key != "k" || r.Keys != nil {
+		t.Errorf("a call: %+v", r)
+	}
+	batch := httptest.NewRequest(http.MethodPost, batchPath, nil)
+	if r := befell(check.FaultLostReply, batch, []byte(`[{"key":"a"},{"key":"b"}]`)); r.Key != "" || !slices.Equal(r.Keys, []string{"a", "b"}) {
+		t.Errorf("a batch: %+v", r)
 	}
 }
 

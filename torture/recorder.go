@@ -1,7 +1,6 @@
 package torture
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"os"
@@ -25,13 +24,14 @@ func newClock(epoch int64) clock {
 
 func (c clock) now() int64 { return int64(c.offset + time.Since(c.start)) }
 
-// recorder writes one file of the history. It is safe for concurrent use.
+// recorder writes one file of the history. It is safe for concurrent use. It
+// keeps no line back: what was written is there when this process is killed.
 type recorder struct {
 	clock
 	mu    sync.Mutex
 	f     *os.File
-	w     *bufio.Writer
 	lines int
+	ended bool
 	err   error // the first
 }
 
@@ -40,7 +40,7 @@ func newRecorder(name string, epoch int64) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &recorder{clock: newClock(epoch), f: f, w: bufio.NewWriterSize(f, 1<<16)}, nil
+	return &recorder{clock: newClock(epoch), f: f}, nil
 }
 
 // write appends a record; one without a time gets the present one.
@@ -48,13 +48,19 @@ func (r *recorder) write(rec check.Record) {
 	if rec.At == 0 {
 		rec.At = r.now()
 	}
-	line, err := json.Marshal(rec)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err == nil {
-		_, err = r.w.Write(append(line, '\n'))
+	if !r.ended { // else it is of a connection that was closed under its handler
+		r.put(rec)
+		r.lines++
 	}
-	r.lines++
+}
+
+func (r *recorder) put(rec check.Record) {
+	line, err := json.Marshal(rec)
+	if err == nil {
+		_, err = r.f.Write(append(line, '\n'))
+	}
 	r.note(err)
 }
 
@@ -64,16 +70,8 @@ func (r *recorder) note(err error) {
 	}
 }
 
-// flush hands what was written to the system.
-func (r *recorder) flush() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.note(r.w.Flush())
-}
-
 // sync has everything that was written on the disk.
 func (r *recorder) sync() {
-	r.flush()
 	err := r.f.Sync() // others may write meanwhile
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,11 +82,10 @@ func (r *recorder) sync() {
 // file has no end, and the checker says so too.
 func (r *recorder) close() error {
 	r.mu.Lock()
-	lines, err := r.lines, r.err
-	r.mu.Unlock()
-	if err == nil {
-		r.write(check.Record{Type: check.End, Lines: lines})
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.put(check.Record{Type: check.End, At: r.now(), Lines: r.lines})
 	}
-	r.flush()
+	r.ended = true
 	return errors.Join(r.err, r.f.Close())
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,9 @@ import (
 	"github.com/semel-dev/semel/server"
 	"github.com/semel-dev/semel/torture/check"
 )
+
+// errNotAgain is in the manifest word for word: the checker knows it.
+var errNotAgain = errors.New(check.FailedRestart)
 
 var errStalled = fmt.Errorf("nothing was played for %v; the machine may be too busy, or the server refuses everything", stalled)
 
@@ -28,9 +32,10 @@ const (
 // stage is a run.
 type stage struct {
 	opt       Options
-	run       string
+	run       string // its id, random, in every request
 	epoch     int64
 	began     time.Time
+	loaded    bool // something was sent: there is a history
 	log       *os.File
 	rec       *recorder // of the conductor: faults, and what the operator did
 	files     []string
@@ -45,8 +50,9 @@ type stage struct {
 
 // Run plays a torture and writes its history into the directory; package check
 // judges it. An error means that it could not be played to its end, which is no
-// verdict. No process is left when it returns.
-func Run(ctx context.Context, o Options) (err error) {
+// verdict; what was played until then can be judged all the same, unless it says
+// that there is no history. No process is left when it returns.
+func Run(ctx context.Context, o Options) (history bool, err error) {
 	if o.Token == "" && o.Target == "" {
 		o.Token = server.NewToken()
 	}
@@ -55,25 +61,22 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	s := &stage{opt: o, began: time.Now(), tally: newTally()}
 	s.epoch = s.began.UnixNano()
-	rng := rand.New(rand.NewPCG(o.Seed, uint64(s.epoch)))
-	s.run = fmt.Sprintf("t%06x", rng.Uint32()&0xffffff)
+	s.run = fmt.Sprintf("t%016x", rand.Uint64())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if s.log, err = os.Create(filepath.Join(o.Dir, logFile)); err != nil {
-		return err
+		return false, err
 	}
 	defer s.log.Close()
 	if s.rec, err = newRecorder(s.file("conductor.jsonl"), s.epoch); err != nil {
-		return err
+		return false, err
 	}
-	defer func() { err = errors.Join(err, s.end()) }()
-	if err := s.raise(ctx, cancel); err != nil {
-		return err
+	err = s.raise(ctx, cancel)
+	if err == nil {
+		err = s.play(ctx)
 	}
-	if err := s.play(ctx); err != nil {
-		return err
-	}
-	return s.manifest()
+	err = s.end(err)
+	return s.loaded, err
 }
 
 // raise starts everything.
@@ -83,7 +86,7 @@ func (s *stage) raise(ctx context.Context, cancel context.CancelCauseFunc) error
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	s.ledger, err = s.startPart(ctx, partLedger, ledgerConfig{s.file("ledger.jsonl"), s.epoch, addr}, nil)
+	s.ledger, err = s.startPart(ctx, partLedger, ledgerConfig{File: s.file("ledger.jsonl"), Epoch: s.epoch, Addr: addr, Run: s.run}, nil)
 	if err != nil {
 		return err
 	}
@@ -118,7 +121,7 @@ func (s *stage) raise(ctx context.Context, cancel context.CancelCauseFunc) error
 }
 
 func (s *stage) raiseServer(ctx context.Context) error {
-	s.server = &keeper{url: strings.TrimRight(s.opt.Target, "/"), log: s.log, killWith: s.opt.KillWith,
+	s.server = &keeper{url: strings.TrimRight(s.opt.Target, "/"), token: s.opt.Token, log: s.log, killWith: s.opt.KillWith, killTime: startTime,
 		guard: func(pid int) error { return s.ledger.tell("server", pid) }}
 	if s.opt.Target == "" {
 		addr, err := freeAddr()
@@ -146,7 +149,13 @@ func (s *stage) raiseServer(ctx context.Context) error {
 }
 
 // play is the run: load and faults, the drain, one more kill, and the last round.
+// That it has begun is on the disk before: whoever kills us, or whatever hangs,
+// leaves a history.
 func (s *stage) play(ctx context.Context) error {
+	if err := s.manifest(errUnfinished); err != nil {
+		return err
+	}
+	s.loaded = true
 	if err := s.tellClients("load"); err != nil {
 		return err
 	}
@@ -160,7 +169,7 @@ func (s *stage) play(ctx context.Context) error {
 	if err := s.tally.await(ctx, "calm", 1); err != nil {
 		return err
 	}
-	o, err := newOperator(s.rec, s.server.url, s.opt.Token, s.ledgerURL)
+	o, err := s.newOperator()
 	if err != nil {
 		return err
 	}
@@ -186,7 +195,7 @@ func (s *stage) play(ctx context.Context) error {
 			}
 		}
 	}
-	return o.look(ctx, s.opt.Target == "")
+	return o.look(ctx)
 }
 
 // drain has the clients ask for what is undecided while the operator settles
@@ -214,23 +223,42 @@ func (s *stage) tellClients(command string) error {
 	return nil
 }
 
-// end stops everything, the server before those that it talks to.
-func (s *stage) end() (err error) {
-	if s.server != nil && s.server.process != nil {
-		err = s.server.stop()
+// end stops everything, the server after those that talk to it and before the
+// ledger that it talks to, and writes down how it was played.
+func (s *stage) end(played error) error {
+	err := played
+	for _, p := range slices.Backward(s.parts) {
+		if p == s.ledger && s.server != nil {
+			err = errors.Join(err, s.server.stop())
+		}
+		err = errors.Join(err, p.finish())
 	}
-	for i := len(s.parts) - 1; i >= 0; i-- {
-		err = errors.Join(err, s.parts[i].finish())
+	err = errors.Join(err, s.rec.close())
+	if s.loaded {
+		err = errors.Join(err, s.manifest(err))
 	}
-	return errors.Join(err, s.rec.close())
+	return err
 }
 
-// manifest says what was played.
-func (s *stage) manifest() error {
+// errUnfinished is why a run that is under way is not finished; nobody need say so.
+var errUnfinished = errors.New("it is under way")
+
+// manifest says what was played, and what came between if it was not to the end.
+// There is a whole one at any time.
+func (s *stage) manifest(played error) error {
 	m := check.Manifest{
-		Version: check.Version, Run: s.run, Seed: s.opt.Seed, Started: s.began.UTC().Format(time.RFC3339), Took: s.rec.now(),
+		Version: check.Version, Run: s.run, Seed: s.opt.Seed, Started: s.began.UTC().Format(time.RFC3339),
 		Server: strings.Join(s.server.command, " "), Policies: s.opt.Policies,
 		Goal: check.Goal{Operations: s.opt.Operations, Kills: s.opt.Kills, Duplicates: s.opt.Duplicates, LostReplies: s.opt.LostReplies},
+	}
+	switch {
+	case played == nil:
+		m.Finished, m.Took = true, s.rec.now()
+	case errors.Is(played, errUnfinished): // nobody knows how long it will take
+	case errors.Is(played, errNotAgain):
+		m.Failed, m.Took = check.FailedRestart, s.rec.now()
+	default:
+		m.Failed, m.Took = played.Error(), s.rec.now()
 	}
 	if s.opt.Target != "" {
 		m.Server = "running already"
@@ -242,7 +270,11 @@ func (s *stage) manifest() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(s.opt.Dir, check.ManifestFile), append(b, '\n'), 0o600)
+	name := filepath.Join(s.opt.Dir, check.ManifestFile)
+	if err := os.WriteFile(name+".new", append(b, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
 }
 
 func (s *stage) describe(played int64, kills int) string {

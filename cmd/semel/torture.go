@@ -116,20 +116,27 @@ func runTorture(ctx context.Context, o tortureOptions, p *printer) (err error) {
 	defer func() { err = remove(err) }()
 	o.Progress = tortureProgress(p)
 	began := time.Now()
-	err = torture.Run(ctx, o.Options)
+	history, played := torture.Run(ctx, o.Options)
 	o.Progress(0, 0, "")
-	switch {
-	case ctx.Err() != nil:
-		return errInterrupted
-	case err != nil:
-		return err
+	if ctx.Err() != nil {
+		played = errInterrupted
+	}
+	if !history {
+		return played
 	}
 	p.note("played with --seed %d in %v", o.Seed, time.Since(began).Round(time.Second))
 	page := filepath.Join(o.Dir, torturePage)
 	if kept {
 		p.note("the page with the timeline is %s", page)
 	}
-	return judge(o.Dir, check.Options{}, page, p)
+	err = judge(o.Dir, check.Options{}, page, p)
+	switch {
+	case played == nil:
+		return err
+	case errors.Is(err, errPromise): // whatever came between
+		return fmt.Errorf("%w; it was not played to its end: %v", err, played)
+	}
+	return errors.Join(played, err)
 }
 
 // tortureProgress shows on a terminal how far it is.
@@ -181,25 +188,22 @@ func judge(dir string, o check.Options, page string, p *printer) error {
 	if err != nil {
 		return err
 	}
-	if page != "" {
-		if err := writePage(page, r); err != nil {
-			return err
-		}
+	var verdict error
+	switch r.Verdict {
+	case check.Violated:
+		verdict = errPromise
+	case check.Inconclusive:
+		verdict = errors.New("too little happened to say that the promise was kept")
 	}
 	if p.json {
 		err = r.WriteJSON(p.out)
 	} else {
 		err = r.WriteText(p.out)
 	}
-	switch {
-	case err != nil:
-		return err
-	case r.Verdict == check.Violated:
-		return errPromise
-	case r.Verdict == check.Inconclusive:
-		return errors.New("too little happened to say that the promise was kept")
+	if page != "" {
+		err = errors.Join(err, writePage(page, r))
 	}
-	return nil
+	return errors.Join(verdict, err) // that nobody can be told of it does not change the verdict
 }
 
 func writePage(name string, r *check.Report) error {

@@ -34,6 +34,12 @@ var mutants = []struct {
 	{"another payload gets the recorded reply", "internal/core/submit.go",
 		"if o.Fingerprint != env.msg.Fingerprint {", "if false {",
 		[]string{check.CodeConflictMissing}},
+	{"another payload joins the call that is in flight", "internal/core/submit.go",
+		"if o.Fingerprint != env.msg.Fingerprint {", "if o.Fingerprint != env.msg.Fingerprint && o.Status != message.StatusInFlight {",
+		[]string{check.CodeConflictMissing}},
+	{"another payload joins a repetition that is being answered", "internal/core/submit.go",
+		"if env.msg.Key != \"\" && other.msg.Fingerprint == env.msg.Fingerprint {", "if env.msg.Key != \"\" {",
+		[]string{check.CodeConflictMissing}},
 }
 
 // mutant builds the server with a planted bug; the files on disk stay as they are.

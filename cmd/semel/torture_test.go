@@ -7,14 +7,19 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/client"
 	"github.com/semel-dev/semel/server"
 	"github.com/semel-dev/semel/torture/check"
 )
@@ -147,6 +152,53 @@ func TestTortureOfATarget(t *testing.T) {
 	}
 }
 
+// What somebody else asked for is none of a torture's business: an effect of the
+// target's own that is in doubt stays so, and is not called again.
+func TestTortureLeavesTheDoubtsOfATarget(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes a while")
+	}
+	var calls atomic.Int32
+	provider := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		calls.Add(1)
+		panic(http.ErrAbortHandler)
+	}))
+	defer provider.Close()
+	ledger := fixedPort(t, rand.New(rand.NewPCG(rand.Uint64(), 1)))
+	config := filepath.Join(t.TempDir(), "semel.yaml")
+	text := fmt.Sprintf(`effects:
+  charge: {url: %q, policy: ask, timeout: 1s, allow_private: true}
+  torture-ask: {url: %q, policy: ask, timeout: 1s, allow_private: true}
+`, provider.URL, "http://"+ledger+"/effects/ask")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, t.TempDir(), "--config", config)
+	c, err := client.New(p.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It looks as if it were the torture's.
+	if _, err := c.Effect(t.Context(), "charge", "customer-17", json.RawMessage(`{"op":"customer-17","cents":500,"how":"done"}`)); !errors.Is(err, semel.ErrInDoubt) {
+		t.Fatalf("the effect is not in doubt: %v", err)
+	}
+	r, code, _ := tortured(t, "--target", p.url, "--effects", "ask", "--ledger", ledger, "--operations", "600", "--clients", "4")
+	if code != exitOK || r.Verdict != check.Clean || r.Counts.Effects[check.Ask] == 0 || r.Counts.Doubts["done"] == 0 {
+		t.Errorf("exit code %d, verdict %s %q, %+v", code, r.Verdict, r.Lacking, r.Counts)
+	}
+	var left []string
+	for doubt, err := range c.Doubts(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = append(left, doubt.Effect)
+	}
+	if len(left) != 1 || left[0] != "charge" || calls.Load() != 1 {
+		t.Errorf("in doubt are %q; it was called %d times", left, calls.Load())
+	}
+}
+
 // With a command that kills it and starts it again, a target is killed too.
 func TestTortureKillsATarget(t *testing.T) {
 	t.Parallel()
@@ -235,7 +287,80 @@ func TestTortureLeavesNobodyBehind(t *testing.T) {
 				b, err := os.ReadFile(filepath.Join(dir, "client-0.jsonl"))
 				return err == nil && bytes.Contains(b, []byte(`"type":"end"`))
 			})
+			// What was played can be judged; that it was not all is said.
+			if m := manifest(t, dir); m.Finished || (m.Failed != "") != (name == "interrupted") || len(m.Files) < 4 {
+				t.Errorf("the manifest is %+v", m)
+			}
 		})
+	}
+}
+
+func manifest(t *testing.T, dir string) (m check.Manifest) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, check.ManifestFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// A server that does not start again after a kill leaves a history that says so,
+// and that is judged.
+func TestTortureOfAServerThatDoesNotStartAgain(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes a while")
+	}
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("the server that starts once is a script")
+	}
+	once := filepath.Join(t.TempDir(), "once")
+	text := fmt.Sprintf("[ -e %[1]s.was ] && exit 7\ntouch %[1]s.was\nexec %[2]s serve \"$@\"\n", once, binary)
+	if err := os.WriteFile(once, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "run")
+	r, code, printed := tortured(t, "--exec", sh+" "+once+" --config {config} --data {data} --listen {addr}", "--dir", dir, "--operations", "300", "--kills", "2", "--clients", "4")
+	if m := manifest(t, dir); m.Finished || m.Failed != check.FailedRestart || m.Took == 0 {
+		t.Errorf("the manifest is %+v", m)
+	}
+	if code == exitOK || r.Verdict == check.Clean || r.Counts.Faults[check.FaultKill] != 1 || r.Counts.Done == 0 || !strings.Contains(printed, check.FailedRestart) {
+		t.Errorf("exit code %d, verdict %s, %+v\n%s", code, r.Verdict, r.Counts, printed)
+	}
+}
+
+// A page that cannot be written hides no violation.
+func TestTortureCheckTellsTheVerdictFirst(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const key = `"key":"k","op":"credit","agent":"account/a","cents":1,"print":"p"`
+	for name, text := range map[string]string{
+		check.ManifestFile: `{"version":1,"run":"t","took_ns":9,"finished":true,"files":["client-0.jsonl"],"goal":{}}`,
+		// One call is done twice, by two answers that are no replays.
+		"client-0.jsonl": `{"type":"invoke","at":1,"id":"0.1",` + key + `}
+{"type":"ok","at":2,"id":"0.1","status":200,"reply":"r","balance":1}
+{"type":"invoke","at":3,"id":"0.2",` + key + `}
+{"type":"ok","at":4,"id":"0.2","status":200,"reply":"r","balance":1}
+{"type":"end","at":5,"lines":4}
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(binary, "torture", "check", dir, "--html", filepath.Join(dir, "none", "page.html"))
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("%v", err)
+	}
+	if !strings.Contains(stdout.String(), "VIOLATION executed_twice") || !strings.Contains(stderr.String(), "page.html") {
+		t.Errorf("%s\n%s", stdout.String(), stderr.String())
 	}
 }
 

@@ -23,9 +23,10 @@ type Process struct {
 
 // Options of a child. The zero value is good.
 type Options struct {
-	Log  io.Writer    // what it writes to standard error goes there
-	Line func(string) // is told the lines of its standard output, one at a time
-	Own  bool         // it heads a process group of its own
+	Log   io.Writer    // what it writes to standard error goes there
+	Line  func(string) // is told the lines of its standard output, one at a time
+	Input []byte       // is the beginning of its standard input
+	Own   bool         // it heads a process group of its own
 }
 
 // Start starts a program and does not wait for it.
@@ -60,6 +61,7 @@ func Start(o Options, binary string, args ...string) (*Process, error) {
 		}
 		_ = p.Cmd.Wait() // how it ended is in ProcessState
 	}()
+	_, _ = p.Stdin.Write(o.Input) // one that does not read it has ended, which is seen by that
 	return p, nil
 }
 
@@ -96,7 +98,7 @@ func Spawn(ctx context.Context, o Options, binary string, args ...string) (*Proc
 	p.Kill()
 	<-p.Ended
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 	return nil, fmt.Errorf("%s ended before it was ready (%v)", strings.Join(append([]string{binary}, args[:min(len(args), 1)]...), " "), p.Cmd.ProcessState)
 }

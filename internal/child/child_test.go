@@ -2,7 +2,9 @@ package child
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -43,5 +45,22 @@ func TestSpawnFails(t *testing.T) {
 	// It may have said its line before anybody looked; else it is killed.
 	if p, err := list(t, ctx, "^TestSpawn", nil); err != nil && err != context.Canceled {
 		t.Errorf("%v, %v", p, err)
+	}
+}
+
+// A child reads its input first, and what else it is told after it.
+func TestSpawnGivesInput(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("cat"); err != nil {
+		t.Skip("there is no cat here")
+	}
+	rest := make(chan string, 1)
+	p, err := Spawn(t.Context(), Options{Input: []byte("first\n"), Line: func(line string) { rest <- line }}, "cat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stdin.Close()
+	if _, err := fmt.Fprintln(p.Stdin, "second"); err != nil || p.First != "first" || <-rest != "second" {
+		t.Errorf("first %q, %v", p.First, err)
 	}
 }
