@@ -6,14 +6,21 @@ const Version = 1
 // ManifestFile is the one file of a history that is no lines.
 const ManifestFile = "run.json"
 
-// Manifest says what was played.
+// FailedRestart is what Failed says of a server that had served, was killed, and
+// was not ready again: what it was told to keep is lost.
+const FailedRestart = "the server does not start again after a kill"
+
+// Manifest says what was played. It is written when the run begins, and again at
+// its end.
 type Manifest struct {
 	Version  int      `json:"version"`
 	Run      string   `json:"run"` // the prefix of all keys and accounts
 	Seed     uint64   `json:"seed"`
 	Started  string   `json:"started"` // RFC 3339
 	Took     int64    `json:"took_ns"`
-	Server   string   `json:"server"` // the command that was run, or that it was running already
+	Finished bool     `json:"finished"`         // it was played to its end
+	Failed   string   `json:"failed,omitempty"` // why it was not
+	Server   string   `json:"server"`           // the command that was run, or that it was running already
 	Files    []string `json:"files"`
 	Policies []string `json:"policies"` // of the effects that were called
 	Goal     Goal     `json:"goal"`
