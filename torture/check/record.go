@@ -151,6 +151,7 @@ const (
 	codeDead     = "dead"
 	codeInFlight = "in_flight"
 	codeFunds    = "insufficient_funds"
+	codeDeclined = "rejected_by_provider"
 
 	kindRejected = "rejected"
 	kindNotDone  = "not_done"
