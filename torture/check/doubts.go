@@ -85,7 +85,7 @@ func (j *judge) settled(o *operation, w *outside) {
 // unknown for good no call came later.
 func (j *judge) causes(o *operation, w *outside) {
 	begun := o.begun()
-	if r := o.first; r != nil && r.code == codeUnknown {
+	if r := o.first; r != nil && r.code == codeUnknown && o.policy == AtMostOnce {
 		broken := j.h.broken(begun.call, r.ret)
 		if !broken && !w.silent(begun.call, r.ret) {
 			j.found(CodeUnknownFalse, append([]place{begun.callAt, r.retAt}, places(w.all)...), "%s is said to be unknown for good, and nothing had happened by which its answer could be lost", o)
@@ -99,6 +99,9 @@ func (j *judge) causes(o *operation, w *outside) {
 				j.found(CodeEffectTime, []place{begun.callAt, r.retAt, e.place}, "%s was called after it was answered that it is unknown for good", o)
 			}
 		}
+	}
+	if o.policy != Ask && o.policy != Probe {
+		return
 	}
 	from := begun.call
 	for _, d := range doubts(o, w) {

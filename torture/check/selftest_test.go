@@ -20,7 +20,8 @@ func TestSelfTest(t *testing.T) {
 	}
 	doctored, codes := 0, make(map[string]bool)
 	for _, r := range all {
-		if codes[r.Want] = true; r.Want != Clean && r.Want != Inconclusive {
+		codes[verdict(r.Want)] = true
+		if verdict(r.Want) == Violated {
 			doctored++
 		}
 		if !r.OK {
@@ -45,7 +46,7 @@ func TestEveryCodeIsTried(t *testing.T) {
 	}
 	tried := map[string]bool{CodeUnclear: true}
 	for _, c := range cases {
-		tried[c.want] = true
+		tried[strings.TrimPrefix(c.want, unproved(""))] = true
 	}
 	codes := 0
 	ast.Inspect(f, func(n ast.Node) bool {
