@@ -58,8 +58,9 @@ func (r *Rejection) judge(h *fabricated, also []string) error {
 		r.Got = []string{report.Verdict}
 	}
 	r.Got = slices.Compact(r.Got)
-	others := slices.DeleteFunc(slices.Clone(r.Got), func(code string) bool { return code == r.Want || slices.Contains(also, code) })
-	r.OK = slices.Contains(r.Got, r.Want) && len(others) == 0 && report.Verdict == verdict(r.Want)
+	want := append([]string{r.Want}, also...)
+	slices.Sort(want)
+	r.OK = slices.Equal(r.Got, want) && report.Verdict == verdict(r.Want)
 	for _, v := range report.all() {
 		// Nothing can be shown of what is missing altogether.
 		r.OK = r.OK && (len(v.Evidence) > 0 || v.Code == CodeDrainMissing || v.Code == CodeTruncated)

@@ -72,6 +72,9 @@ var cases = []struct {
 	{"not done, and passed on twice at another time", CodeRefusalFalse, []string{CodeNotLinearizable}, func(h *fabricated) {
 		h.record(typed(Fault, "busy twice"), 0).At = 1
 	}},
+	{"not done, and passed on twice later", CodeRefusalFalse, []string{CodeNotLinearizable}, func(h *fabricated) {
+		h.record(typed(Fault, "busy twice"), 0).At = h.record(sent("busy effect"), 0).At
+	}},
 	{"a batch is not done, and none was passed on twice", CodeRefusalFalse, nil, func(h *fabricated) {
 		h.record(func(r *Record) bool { return r.Fault == FaultDuplicate && r.Key == "" }, 0).Fault = FaultDelay
 	}},
@@ -98,16 +101,18 @@ var cases = []struct {
 		h.played(on("gift", OpCredit, "account/g", 5), poor(false))
 		h.ended("account/g", 0)
 	}},
-	{"a debit is rejected for no reason", CodeRejectionFalse, []string{CodeConflictMissing}, func(h *fabricated) {
+	{"a debit is rejected for no reason", CodeRejectionFalse, nil, func(h *fabricated) {
 		h.each("d2", func(r *Record) { r.Code = "invalid_amount" })
 	}},
 	{"an effect is rejected for no reason", CodeRejectionFalse, nil, func(h *fabricated) { h.each("declined", func(r *Record) { r.Code = codeFunds }) }},
 	{"an effect is rejected that nobody declined", CodeRejectionFalse, nil, func(h *fabricated) { h.record(typed(Call, "declined"), 0).Told = ToldDone }},
+	{"an effect is rejected before it was declined", CodeRejectionFalse, nil, func(h *fabricated) { h.record(typed(Call, "declined"), 0).At += 100e6 }},
 	{"a conflict tells the balance in quotes", CodeConflictLeak, nil, func(h *fabricated) {
-		h.answer("c1", 1).Text = `{"code":"idempotency_conflict","detail":"{\"cents\":100}"}`
+		h.conflicts(`{"code":"idempotency_conflict","detail":"{\"cents\":100}"}`)
 	}},
-	{"a conflict tells the receipt", CodeConflictLeak, nil, func(h *fabricated) { h.answer("ask", 1).Text = `{"detail":"it was receipt of ask"}` }},
-	{"a conflict tells the rejection", CodeConflictLeak, nil, func(h *fabricated) { h.answer("d2", 1).Text = `{"detail":"insufficient_funds"}` }},
+	{"a conflict tells the receipt", CodeConflictLeak, nil, func(h *fabricated) { h.conflicts(`{"detail":"you have paid for ask"}`) }},
+	{"a conflict tells some receipt", CodeConflictLeak, nil, func(h *fabricated) { h.conflicts(`{"reply":{"receipt":"paid"}}`) }},
+	{"a conflict tells the rejection", CodeConflictLeak, nil, func(h *fabricated) { h.conflicts(`{"detail":"insufficient_funds"}`) }},
 	{"a conflict is this key's own", CodeConflictLeak, nil, func(h *fabricated) { h.answer("d2", 1).Text = `{"detail":"you have 70"}` }},
 
 	// Effects.
@@ -125,8 +130,8 @@ var cases = []struct {
 	{"an effect before it was asked for", CodeEffectTime, nil, func(h *fabricated) { h.record(typed(Effect, "ask"), 0).At = 1 }},
 	{"a new effect key for the second call", CodeEffectKeyChanged, nil, func(h *fabricated) { h.record(typed(Call, "keyed"), 0).EffectKey = "another" }},
 	{"one effect key for two calls", CodeEffectKeyShared, nil, func(h *fabricated) { h.record(typed(Effect, "most"), 0).EffectKey = "effect of ask" }},
-	{"another receipt", CodeReceiptMismatch, nil, func(h *fabricated) { h.each("ask", func(r *Record) { r.Receipt = "receipt of keyed" }) }},
-	{"ask is called again blindly", CodeBlindCall, []string{CodeDoubtMissing}, func(h *fabricated) { h.remove(typed(Settle, "ask3"), 0) }},
+	{"another receipt", CodeReceiptMismatch, nil, func(h *fabricated) { h.each("ask", func(r *Record) { r.Receipt = "paid for keyed" }) }},
+	{"ask is called again blindly", CodeBlindCall, nil, func(h *fabricated) { h.remove(typed(Settle, "ask3"), 0) }},
 	{"at_most_once is called again", CodeBlindCall, []string{CodeEffectTime}, func(h *fabricated) { h.arrives(Call, "most2", AtMostOnce, ToldNothing) }},
 	{"probe is called again without a probe", CodeBlindCall, nil, func(h *fabricated) {
 		h.remove(func(r *Record) bool { return r.Type == Probed && !r.Found }, 0)
@@ -144,7 +149,7 @@ var cases = []struct {
 	{"at_most_once is said to be done without an answer", CodeUnknownMissing, nil, func(h *fabricated) {
 		h.each("most2", func(r *Record) { *r = with(*r, receipt("most2", r.Replayed)) })
 	}},
-	{"a doubt is settled with another receipt", CodeSettledWrong, nil, func(h *fabricated) { h.record(typed(Settle, "ask2"), 0).Receipt = "receipt of ask" }},
+	{"a doubt is settled with another receipt", CodeSettledWrong, nil, func(h *fabricated) { h.record(typed(Settle, "ask2"), 0).Receipt = "paid for ask" }},
 	{"a doubt is settled as done, and it was not", CodeSettledWrong, []string{CodeBlindCall}, func(h *fabricated) {
 		h.record(typed(Settle, "ask3"), 0).Resolution = "done"
 	}},
@@ -155,14 +160,16 @@ var cases = []struct {
 		h.record(typed(Settle, "ask3"), 0).At = h.record(typed(Effect, "ask3"), 0).At + 15e6
 	}},
 	{"the probe for the second call came before the first", CodeBlindCall, nil, func(h *fabricated) {
-		h.exchange(typed(Call, "probe2"), func(r *Record) bool { return r.Type == Probed && !r.Found })
+		probed := func(r *Record) bool { return r.Type == Probed && !r.Found }
+		h.exchange(typed(Call, "probe2"), probed)
+		h.record(probed, 0).At = h.record(typed(Call, "probe2"), 0).At - 1 // its place says enough
 	}},
 	{"the probe for the second call came after it", CodeBlindCall, nil, func(h *fabricated) {
 		h.exchange(typed(Effect, "probe2"), func(r *Record) bool { return r.Type == Probed && !r.Found })
 	}},
 	{"in doubt, and the outside world had answered", CodeDoubtFalse, nil, func(h *fabricated) { h.record(typed(Effect, "ask2"), 0).Told = ToldDone }},
 	{"in doubt long after the server was killed", CodeDoubtFalse, nil, func(h *fabricated) { h.moveKill(0, h.now/2) }},
-	{"in doubt before the server could lose patience", CodeDoubtFalse, nil, func(h *fabricated) { h.answer("slow", 0).At -= callTime / 2 }},
+	{"in doubt before the server could lose patience", CodeDoubtFalse, nil, func(h *fabricated) { h.answer("slow", 0).At -= 100e6 }},
 	{"in doubt once more for no reason", CodeDoubtFalse, nil, func(h *fabricated) {
 		s := *h.record(typed(Settle, "ask2"), 0)
 		s.At += 20e6
@@ -270,9 +277,9 @@ var cases = []struct {
 	{"an account of which nothing was taken has no end", unproved(CodeStateMissing), []string{unproved("operations that the server takes")}, func(h *fabricated) {
 		h.forbidden("account/f")
 	}},
-	{"too few operations", unproved("operations"), nil, func(h *fabricated) { h.manifest.Goal.Operations = 25 }},
+	{"too few operations", unproved("operations"), nil, func(h *fabricated) { h.manifest.Goal.Operations = 26 }},
 	{"too few operations that were not refused", unproved("operations"), []string{unproved("operations that the server takes")}, func(h *fabricated) {
-		h.manifest.Goal.Operations = 25
+		h.manifest.Goal.Operations = 26
 		h.forbidden("account/a")
 	}},
 	{"nothing is done", unproved("operations that are done"), nil, func(h *fabricated) {
@@ -289,7 +296,7 @@ var cases = []struct {
 	{"too few kills", unproved("kills"), nil, func(h *fabricated) { h.manifest.Goal.Kills = 4 }},
 	{"no duplicates", unproved("operations sent in duplicate"), nil, func(h *fabricated) { h.manifest.Goal.Duplicates = 99 }},
 	{"reads are passed on twice", unproved("operations sent in duplicate"), nil, func(h *fabricated) {
-		h.manifest.Goal.Duplicates = 26
+		h.manifest.Goal.Duplicates = 32
 		h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, At: 1})
 		h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, At: 2})
 	}},
@@ -340,6 +347,13 @@ func (h *fabricated) played(r, answer Record) {
 	h.tell(fileOne, h.ask(fileOne, r), answer)
 	r.Phase, answer.Replayed = PhaseAgain, true
 	h.tell(fileOne, h.ask(fileOne, r), answer)
+}
+
+// conflicts makes all conflicts say the same.
+func (h *fabricated) conflicts(text string) {
+	for _, key := range []string{"c1", "d2", "ask"} {
+		h.answer(key, 1).Text = text
+	}
 }
 
 // forbidden is an operation that the server does not take.

@@ -21,7 +21,7 @@ func cleanHistory() *fabricated {
 		manifest: Manifest{
 			Version: Version, Run: "t", Took: 3600e9, Finished: true, Files: []string{fileOne, fileTwo, fileLedger, fileOperator, fileFaults},
 			Policies: []string{Keyed, Probe, AtMostOnce, Ask},
-			Goal:     Goal{Operations: 24, Kills: 3, Duplicates: 18, LostReplies: 6},
+			Goal:     Goal{Operations: 25, Kills: 3, Duplicates: 24, LostReplies: 6},
 		},
 	}
 	h.accountsPart()
@@ -138,6 +138,10 @@ func (h *fabricated) busyPart() {
 	h.tell(fileTwo, y, left(1, true))
 	h.tell(fileTwo, h.ask(fileTwo, on("", OpRead, "account/e", 0)), left(1, false))
 	h.tell(fileOne, x, left(1, false))
+	// A copy was faster.
+	x = h.ask(fileOne, on("copied", OpCredit, "account/e", 1))
+	h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, Key: "copied"})
+	h.tell(fileOne, x, left(2, true))
 }
 
 // effectOf is a request for an effect.
@@ -146,14 +150,14 @@ func effectOf(key, policy string) Record {
 }
 
 func receipt(key string, replayed bool) Record {
-	return Record{Type: OK, Status: 200, Receipt: "receipt of " + key, Reply: hash(key), Replayed: replayed}
+	return Record{Type: OK, Status: 200, Receipt: "paid for " + key, Reply: hash(key), Replayed: replayed}
 }
 
 // arrives is what the outside world notes.
 func (h *fabricated) arrives(kind, key, policy, told string) {
 	r := Record{Type: kind, Key: key, EffectKey: "effect of " + key, Policy: policy, Cents: 7, Told: told}
 	if kind == Effect {
-		r.Receipt = "receipt of " + key
+		r.Receipt = "paid for " + key
 	}
 	h.add(fileLedger, r)
 }
@@ -165,7 +169,7 @@ func (h *fabricated) probed(key string, found bool) {
 func (h *fabricated) settled(key, word string) {
 	r := Record{Type: Settle, Key: key, EffectKey: "effect of " + key, Resolution: word}
 	if word == "done" {
-		r.Receipt = "receipt of " + key
+		r.Receipt = "paid for " + key
 	}
 	h.add(fileOperator, r)
 }
@@ -229,7 +233,7 @@ func (h *fabricated) effectsPart() {
 // gave no answer.
 func (h *fabricated) causesPart() {
 	h.doubtedBy("killed", func() { h.killed() })
-	h.doubtedBy("slow", func() { h.now += callTime })
+	h.doubtedBy("slow", func() { h.now += 2e9 })
 	// Its call is on its way when the server is killed, and arrives after the answer.
 	x := h.ask(fileTwo, effectOf("most3", AtMostOnce))
 	h.killed()
@@ -292,6 +296,7 @@ func (h *fabricated) endPart() {
 	again(on("busy twice", OpCredit, "account/d", 3), left(13, true))
 	again(on("busy batch", OpCredit, "account/d", 10), left(23, true))
 	again(on("crossed", OpCredit, "account/e", 1), left(1, true))
+	again(on("copied", OpCredit, "account/e", 1), left(2, true))
 	for _, policy := range []string{Keyed, Probe, AtMostOnce, Ask} {
 		for _, key := range receipts[policy] {
 			again(effectOf(key, policy), receipt(key, true))
@@ -303,7 +308,7 @@ func (h *fabricated) endPart() {
 	h.ended(a, 95)
 	h.ended("account/b", 20)
 	h.ended("account/d", 23)
-	h.ended("account/e", 1)
+	h.ended("account/e", 2)
 	h.add(fileOperator, Record{Type: Looked})
 }
 
