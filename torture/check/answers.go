@@ -156,18 +156,19 @@ func (o *operation) mayBeRejected(code string) bool {
 	return false
 }
 
-// altered judges the answer to another payload under the key, after the key was
-// decided.
+// altered judges the answer to another payload under the key, after the server has
+// the key.
 func (j *judge) altered(o *operation, r *request) {
-	if o.first == nil || r.call <= o.first.ret {
+	known := o.known()
+	if known == nil || r.call <= known.ret {
 		return // whichever comes first is the key's; clients do not do that
 	}
-	lines := []place{o.first.callAt, o.first.retAt, r.callAt, r.retAt}
+	lines := []place{known.callAt, known.retAt, r.callAt, r.retAt}
 	switch {
 	case r.transient():
 	case r.code != codeConflict || r.answered != Fail:
-		j.found(CodeConflictMissing, lines, "%s was decided, and another payload under its key is answered %d %s and no conflict", o, r.status, r.code)
+		j.found(CodeConflictMissing, lines, "%s is known to the server, and another payload under its key is answered %d %s and no conflict", o, r.status, r.code)
 	default:
-		j.conflict(o, r)
+		j.conflict(o, r, lines)
 	}
 }

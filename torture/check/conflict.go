@@ -9,9 +9,8 @@ import (
 // conflict judges that a conflict tells nothing of what is recorded (rule 3). It
 // looks for the reply in it, whatever that is wrapped in; and it says the same of
 // every key, so that there is no place for what is one key's.
-func (j *judge) conflict(o *operation, r *request) {
-	lines := []place{o.first.callAt, o.first.retAt, r.callAt, r.retAt}
-	if leaks(r.text, o.first) {
+func (j *judge) conflict(o *operation, r *request, lines []place) {
+	if o.first != nil && leaks(r.text, o.first) {
 		j.found(CodeConflictLeak, lines, "another payload under the key of %s is refused, and told the outcome", o)
 		return
 	}

@@ -53,11 +53,12 @@ func (j *judge) count() {
 		}
 	}
 	c.Sent = int(sent + 0.5)
-	twice := make(map[string]bool) // by key; which are in a batch, or reads, the network does not say
+	twice := make(map[string]bool) // by key
 	for _, e := range j.h.faults {
-		c.Faults[e.Fault]++
-		if (e.Fault == FaultTwice || e.Fault == FaultDuplicate) && j.h.byKey[e.Key] != nil {
-			twice[e.Key] = true
+		if c.Faults[e.Fault]++; e.Fault == FaultTwice || e.Fault == FaultDuplicate {
+			for _, key := range e.befell() {
+				twice[key] = true
+			}
 		}
 	}
 	c.Duplicates = len(twice)

@@ -9,11 +9,11 @@ import (
 // that it has no reason of its own to believe that a call's answer is lost.
 const callTime = int64(2e9)
 
-// before says that an event was over when another one came. Within a file that
-// is what its lines say.
+// before says that an event was over when another one came. The lines of one file
+// say that for themselves.
 func (e *event) before(f *event) bool {
 	if e.file == f.file {
-		return e.line < f.line
+		return e.line < f.line && e.At <= f.At
 	}
 	return e.At <= f.At+maxSkew
 }

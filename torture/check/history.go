@@ -70,8 +70,11 @@ func (o *operation) String() string {
 }
 
 // effective says that the request may have taken effect, or may still. What was
-// refused has not, but a copy of it may have, whose answer nobody heard.
-func (r *request) effective() bool { return !r.altered && (!r.refused() || r.doubled) }
+// refused has not, but a copy of it may have, whose answer nobody heard; unless the
+// refusal was for good, which is the copy's too.
+func (r *request) effective() bool {
+	return !r.altered && (!r.refused() || r.doubled && r.transient())
+}
 
 // begun is the first request that may have taken effect, or else the first one.
 func (o *operation) begun() *request {
@@ -105,6 +108,18 @@ func (o *operation) failed() bool {
 // be too: not because the server was busy.
 func (o *operation) refusedForGood() bool {
 	return o.first == nil && o.failed() && slices.ContainsFunc(o.requests, func(r *request) bool { return r.refused() && !r.transient() })
+}
+
+// known is the earliest answer that says that the server has the key on its disk:
+// it has accepted it, is in doubt about it, or has decided it; nil if there is
+// none. Before it another payload may be the one that came first.
+func (o *operation) known() (first *request) {
+	for _, r := range o.requests {
+		if !r.altered && (r.decided() || r.code == codeInDoubt || r.status == statusAccepted) && (first == nil || r.ret < first.ret) {
+			first = r
+		}
+	}
+	return first
 }
 
 // undecided says that nobody knows whether it took effect.

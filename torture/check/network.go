@@ -2,32 +2,29 @@ package check
 
 import "slices"
 
-// double marks the requests that the network may have passed on twice. The answer
-// to the copy goes nowhere, so that a request that was refused may have taken
-// effect all the same. Which calls are in a batch the network does not know: its
-// fault may be that of each batch that was under way.
+// double marks the requests that the network passed on twice. The answer to the
+// copy goes nowhere, so that a request that was refused may have taken effect all
+// the same.
 func (h *history) double() {
-	var nameless []int64
-	named := make(map[string][]int64)
+	times := make(map[string][]int64) // by key
 	for _, e := range h.faults {
-		switch {
-		case e.Fault != FaultDuplicate:
-		case e.Key == "":
-			nameless = append(nameless, e.At)
-		default:
-			named[e.Key] = append(named[e.Key], e.At)
+		if e.Fault == FaultDuplicate {
+			for _, key := range e.befell() {
+				times[key] = append(times[key], e.At)
+			}
 		}
-	}
-	slices.Sort(nameless)
-	for _, times := range named {
-		slices.Sort(times)
 	}
 	for _, r := range h.requests {
-		times := named[r.op.key]
-		if r.batch > 0 {
-			times = nameless
-		}
-		i, _ := slices.BinarySearch(times, r.call-maxSkew)
-		r.doubled = i < len(times) && (r.answered == "" || times[i] <= r.ret+maxSkew)
+		r.doubled = slices.ContainsFunc(times[r.op.key], func(at int64) bool {
+			return at >= r.call-maxSkew && (r.answered == "" || at <= r.ret+maxSkew)
+		})
 	}
+}
+
+// befell are the keys of the calls of the request that it befell. A read has none.
+func (e *event) befell() []string {
+	if e.Key != "" {
+		return []string{e.Key}
+	}
+	return e.Keys
 }

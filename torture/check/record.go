@@ -92,8 +92,9 @@ type Record struct {
 	Pending int64 `json:"pending,omitempty"` // of a state
 
 	// What was broken, until when.
-	Fault string `json:"fault,omitempty"`
-	Until int64  `json:"until,omitempty"`
+	Fault string   `json:"fault,omitempty"`
+	Until int64    `json:"until,omitempty"`
+	Keys  []string `json:"keys,omitempty"` // of the calls of the batch that it befell
 
 	Left  int `json:"left,omitempty"`  // of drain: keys without a decision
 	Lines int `json:"lines,omitempty"` // of end: the lines before it
@@ -152,6 +153,9 @@ const (
 	codeInFlight = "in_flight"
 	codeFunds    = "insufficient_funds"
 	codeDeclined = "rejected_by_provider"
+
+	// statusAccepted is the answer to whoever does not wait for the outcome.
+	statusAccepted = 202
 
 	kindRejected = "rejected"
 	kindNotDone  = "not_done"

@@ -50,6 +50,14 @@ var cases = []struct {
 		r := h.answer("c1", 1)
 		*r = with(*r, left(100, true))
 	}},
+	{"another payload is answered in doubt", CodeConflictMissing, nil, func(h *fabricated) {
+		r := h.answer("ask2", 1)
+		*r = with(*r, inDoubt())
+	}},
+	{"another payload is done before the accepted one is decided", CodeConflictMissing, nil, func(h *fabricated) {
+		r := h.answer("accepted", 1)
+		*r = with(*r, receipt("accepted", false))
+	}},
 	{"a conflict tells the balance", CodeConflictLeak, nil, func(h *fabricated) {
 		h.answer("c1", 1).Text = `{"code":"idempotency_conflict","reply":{"cents":100}}`
 	}},
@@ -60,7 +68,7 @@ var cases = []struct {
 	}},
 
 	{"an outcome is in doubt after it was decided", CodeOutcomeLost, []string{unproved(CodeAgainMissing)}, func(h *fabricated) {
-		r := h.answer("ask2", 2)
+		r := h.answer("ask2", 3)
 		*r = with(*r, inDoubt())
 	}},
 	{"an outcome is expired after it was decided", CodeOutcomeLost, []string{unproved(CodeAgainMissing)}, func(h *fabricated) {
@@ -76,7 +84,7 @@ var cases = []struct {
 		h.record(typed(Fault, "busy twice"), 0).At = h.record(sent("busy effect"), 0).At
 	}},
 	{"a batch is not done, and none was passed on twice", CodeRefusalFalse, nil, func(h *fabricated) {
-		h.record(func(r *Record) bool { return r.Fault == FaultDuplicate && r.Key == "" }, 0).Fault = FaultDelay
+		h.record(func(r *Record) bool { return r.Fault == FaultDuplicate && r.Keys != nil }, 0).Keys = []string{"c1"}
 	}},
 	{"a replay of nothing", CodeRefusalFalse, nil, func(h *fabricated) { h.answer("c1", 0).Replayed = true }},
 	{"a read tells what was refused", CodeNotLinearizable, nil, func(h *fabricated) {
@@ -274,12 +282,17 @@ var cases = []struct {
 		h.manifest.Files = append(h.manifest.Files, "client-2.jsonl")
 	}},
 	{"an operation is refused for good", unproved("operations that the server takes"), nil, func(h *fabricated) { h.forbidden("account/a") }},
+	{"an operation is refused for good, passed on twice", unproved("operations that the server takes"), nil, func(h *fabricated) {
+		h.forbidden("account/a")
+		h.record(sent("forbidden"), 0).At, h.answer("forbidden", 0).At = 1, 2
+		h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, Key: "forbidden", At: 1})
+	}},
 	{"an account of which nothing was taken has no end", unproved(CodeStateMissing), []string{unproved("operations that the server takes")}, func(h *fabricated) {
 		h.forbidden("account/f")
 	}},
-	{"too few operations", unproved("operations"), nil, func(h *fabricated) { h.manifest.Goal.Operations = 26 }},
+	{"too few operations", unproved("operations"), nil, func(h *fabricated) { h.manifest.Goal.Operations = 27 }},
 	{"too few operations that were not refused", unproved("operations"), []string{unproved("operations that the server takes")}, func(h *fabricated) {
-		h.manifest.Goal.Operations = 26
+		h.manifest.Goal.Operations = 27
 		h.forbidden("account/a")
 	}},
 	{"nothing is done", unproved("operations that are done"), nil, func(h *fabricated) {
@@ -296,7 +309,7 @@ var cases = []struct {
 	{"too few kills", unproved("kills"), nil, func(h *fabricated) { h.manifest.Goal.Kills = 4 }},
 	{"no duplicates", unproved("operations sent in duplicate"), nil, func(h *fabricated) { h.manifest.Goal.Duplicates = 99 }},
 	{"reads are passed on twice", unproved("operations sent in duplicate"), nil, func(h *fabricated) {
-		h.manifest.Goal.Duplicates = 32
+		h.manifest.Goal.Duplicates = 39
 		h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, At: 1})
 		h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, At: 2})
 	}},
@@ -306,7 +319,7 @@ var cases = []struct {
 	}},
 	{"no other payload is answered", unproved("altered payloads"), []string{unproved("operations")}, func(h *fabricated) {
 		h.manifest.Goal = Goal{Operations: 501}
-		for _, key := range []string{"c1", "d2", "ask"} {
+		for _, key := range alteredKeys {
 			r := h.answer(key, 1)
 			*r = with(*r, lost())
 		}
@@ -349,9 +362,12 @@ func (h *fabricated) played(r, answer Record) {
 	h.tell(fileOne, h.ask(fileOne, r), answer)
 }
 
+// alteredKeys are the keys of which the second request is another payload.
+var alteredKeys = []string{"c1", "d2", "ask", "ask2", "accepted"}
+
 // conflicts makes all conflicts say the same.
 func (h *fabricated) conflicts(text string) {
-	for _, key := range []string{"c1", "d2", "ask"} {
+	for _, key := range alteredKeys {
 		h.answer(key, 1).Text = text
 	}
 }

@@ -21,7 +21,7 @@ func cleanHistory() *fabricated {
 		manifest: Manifest{
 			Version: Version, Run: "t", Took: 3600e9, Finished: true, Files: []string{fileOne, fileTwo, fileLedger, fileOperator, fileFaults},
 			Policies: []string{Keyed, Probe, AtMostOnce, Ask},
-			Goal:     Goal{Operations: 25, Kills: 3, Duplicates: 24, LostReplies: 6},
+			Goal:     Goal{Operations: 26, Kills: 3, Duplicates: 31, LostReplies: 6},
 		},
 	}
 	h.accountsPart()
@@ -126,7 +126,7 @@ func (h *fabricated) busyPart() {
 	batched := on("busy batch", OpCredit, d, 10)
 	batched.Batch = 1
 	x = h.ask(fileOne, batched)
-	h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate})
+	h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, Keys: []string{"busy batch"}})
 	h.tell(fileOne, x, busy())
 	h.tell(fileOne, h.ask(fileOne, on("busy batch", OpCredit, d, 10)), left(23, true))
 	h.tell(fileOne, h.ask(fileOne, effectOf("busy effect", Keyed)), busy())
@@ -209,6 +209,9 @@ func (h *fabricated) effectsPart() {
 	x = h.ask(fileOne, effectOf("ask2", Ask))
 	h.arrives(Effect, "ask2", Ask, ToldNothing)
 	h.tell(fileOne, x, inDoubt())
+	other = effectOf("ask2", Ask)
+	other.Cents++
+	h.altered(other)
 	h.settled("ask2", "done")
 	// In doubt, and it had not.
 	x = h.ask(fileOne, effectOf("ask3", Ask))
@@ -234,6 +237,13 @@ func (h *fabricated) effectsPart() {
 func (h *fabricated) causesPart() {
 	h.doubtedBy("killed", func() { h.killed() })
 	h.doubtedBy("slow", func() { h.now += 2e9 })
+	// Accepted, and used for something else before it is decided.
+	h.tell(fileOne, h.ask(fileOne, effectOf("accepted", Keyed)), Record{Type: Info, Status: statusAccepted, Code: codeInFlight, Kind: "unknown"})
+	other := effectOf("accepted", Keyed)
+	other.Cents++
+	h.altered(other)
+	h.arrives(Effect, "accepted", Keyed, ToldDone)
+	h.tell(fileOne, h.ask(fileOne, effectOf("accepted", Keyed)), receipt("accepted", true))
 	// Its call is on its way when the server is killed, and arrives after the answer.
 	x := h.ask(fileTwo, effectOf("most3", AtMostOnce))
 	h.killed()
@@ -314,7 +324,7 @@ func (h *fabricated) endPart() {
 
 // receipts are the effects that are done, by policy.
 var receipts = map[string][]string{
-	Keyed: {"keyed", "busy effect"}, Probe: {"probe", "probe2"}, AtMostOnce: {"most"}, Ask: {"ask", "ask2", "ask3", "killed", "slow"},
+	Keyed: {"keyed", "busy effect", "accepted"}, Probe: {"probe", "probe2"}, AtMostOnce: {"most"}, Ask: {"ask", "ask2", "ask3", "killed", "slow"},
 }
 
 func (h *fabricated) ended(account string, cents int64) {
