@@ -10,6 +10,7 @@ type account struct {
 	name      string
 	fold      int64 // what is left by all that is done
 	undecided *operation
+	named     *operation   // the first that names it
 	history   []*operation // without those that failed for other reasons than its balance
 	state     *event
 }
@@ -17,15 +18,17 @@ type account struct {
 // states judges that the balance at the end is what the operations that are
 // done leave (rule 4).
 func (j *judge) states() {
-	accounts := j.accounts()
-	for _, a := range accounts {
+	calm, last := j.h.calm()
+	for _, a := range j.accounts() {
 		switch {
 		case a.undecided != nil: // which is a violation by itself
+		case a.state == nil && !j.h.manifest.Finished: // it was not asked for any more
 		case a.state == nil:
-			last := a.history[len(a.history)-1]
-			j.found(CodeStateMissing, decisionLines(last), "the history does not say how %s ended", a.name)
+			j.flaw(CodeStateMissing, decisionLines(a.named), "the history does not say how %s ended", a.name)
+		case a.state.At < calm-maxSkew:
+			j.flaw(CodeStateMissing, lastLines(a.state, last), "the history does not say how %s ended: it was looked at before the last fault", a.name)
 		case a.state.Balance == nil || *a.state.Balance != a.fold || a.state.Pending != 0:
-			j.found(CodeStateMismatch, append([]place{a.state.place}, j.suspects(a)...),
+			j.found(CodeStateMismatch, append([]place{a.state.place}, suspects(a)...),
 				"%s ended with %d cents and %d pending; what is done leaves %d%s", a.name, value(a.state.Balance), a.state.Pending, a.fold, suspicion(a))
 		}
 	}
@@ -38,37 +41,39 @@ func value(n *int64) int64 {
 	return *n
 }
 
-// suspects are the lines of an operation whose loss or repetition alone would
-// explain the difference, if there is just one.
-func (j *judge) suspects(a *account) []place {
-	if o := suspect(a); o != nil {
-		return decisionLines(o)
+// suspects are the lines of the operations whose loss or repetition alone would
+// explain the difference, or if there are none, of the last ones that are done.
+func suspects(a *account) (lines []place) {
+	few := suspected(a)
+	if len(few) == 0 {
+		few = slices.Clone(a.history)
+		few = slices.DeleteFunc(few, func(o *operation) bool { return delta(o, a.name) == 0 })
 	}
-	return nil
+	for _, o := range few[max(0, len(few)-shown):] {
+		lines = append(lines, decisionLines(o)...)
+	}
+	return lines
 }
 
 func suspicion(a *account) string {
-	o := suspect(a)
+	few := suspected(a)
 	switch {
-	case o == nil:
+	case len(few) != 1:
 		return ""
-	case value(a.state.Balance)-a.fold == delta(o, a.name):
-		return ": as if " + o.String() + " was done twice"
+	case value(a.state.Balance)-a.fold == delta(few[0], a.name):
+		return ": as if " + few[0].String() + " was done twice"
 	}
-	return ": as if " + o.String() + " was lost"
+	return ": as if " + few[0].String() + " was lost"
 }
 
-func suspect(a *account) (only *operation) {
+func suspected(a *account) (all []*operation) {
 	off := value(a.state.Balance) - a.fold
 	for _, o := range a.history {
 		if d := delta(o, a.name); d != 0 && (d == off || d == -off) {
-			if only != nil {
-				return nil
-			}
-			only = o
+			all = append(all, o)
 		}
 	}
-	return only
+	return all
 }
 
 // delta is what an operation that is done adds to an account.
@@ -113,6 +118,9 @@ func (j *judge) accounts() []*account {
 		}
 		for _, name := range names {
 			a := of(name)
+			if a.named == nil {
+				a.named = o
+			}
 			if o.undecided() && o.kind != OpRead {
 				a.undecided = o
 			}

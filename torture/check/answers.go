@@ -1,15 +1,12 @@
 package check
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"strings"
-)
+import "strings"
 
 // answers judges what clients heard about each key (rules 2, 3 and 5).
 func (j *judge) answers() {
 	for _, o := range j.h.order {
 		if o.kind == OpRead {
+			j.decision(o)
 			continue
 		}
 		for _, r := range o.requests {
@@ -22,9 +19,8 @@ func (j *judge) answers() {
 			}
 		}
 		j.onceFresh(o)
-		if o.kind == OpMalformed && o.first != nil && o.first.answered == OK {
-			j.found(CodeMalformedAccepted, []place{o.first.callAt, o.first.retAt}, "%s has a body that the action does not take, and it is done", o)
-		}
+		j.refusals(o)
+		j.decision(o)
 	}
 }
 
@@ -81,44 +77,98 @@ func outcome(r *request) string {
 	return "unknown"
 }
 
-// onceFresh finds two answers that both say that this very request did it.
+// onceFresh judges that just one answer is no replay: that of the request which
+// did it, and which none can be that came after an answer.
 func (j *judge) onceFresh(o *operation) {
 	var fresh *request
 	for _, r := range o.requests {
 		if r.altered || !r.decided() || r.replayed {
 			continue
 		}
+		first := o.first
 		if fresh != nil {
-			j.found(CodeExecutedTwice, []place{fresh.callAt, fresh.retAt, r.callAt, r.retAt}, "%s was executed twice: two answers are no replays", o)
+			first = fresh
+		}
+		if fresh != nil || r.call > first.ret+maxSkew {
+			j.found(CodeExecutedTwice, []place{first.callAt, first.retAt, r.callAt, r.retAt}, "%s was executed twice: it was decided, and another answer is no replay", o)
 			return
 		}
 		fresh = r
 	}
 }
 
-// altered judges the answer to another payload under the key, after the key was
-// decided.
-func (j *judge) altered(o *operation, r *request) {
-	if o.first == nil || r.call <= o.first.ret {
-		return // whichever comes first is the key's; clients do not do that
+// refusals judges that what was refused did not happen: an answer that is a replay
+// is that of another request, which can be none of those that were not done.
+func (j *judge) refusals(o *operation) {
+	first := o.first
+	if first == nil || !first.replayed {
+		return
 	}
-	lines := []place{o.first.callAt, o.first.retAt, r.callAt, r.retAt}
-	switch {
-	case r.transient():
-	case r.code != codeConflict || r.answered != Fail:
-		j.found(CodeConflictMissing, lines, "%s was decided, and another payload under its key is answered %d %s and no conflict", o, r.status, r.code)
-	case leaks(r, o.first):
-		j.found(CodeConflictLeak, lines, "another payload under the key of %s is refused, and told the reply", o)
+	lines := []place{first.callAt, first.retAt}
+	for _, r := range o.requests {
+		switch {
+		case r == first || r.altered || r.call > first.ret+maxSkew:
+		case r.effective():
+			return
+		default:
+			lines = append(lines, r.callAt, r.retAt)
+		}
+	}
+	if !first.doubled {
+		j.found(CodeRefusalFalse, lines, "%s was answered with the replay of another request, and each other one was answered that it is not done", o)
 	}
 }
 
-// leaks says whether a conflict's text has something of the reply in it.
-func leaks(conflict, first *request) bool {
-	if first.answered != OK {
-		return false
+// decision judges the earliest decision by itself: whether it is one that can be.
+func (j *judge) decision(o *operation) {
+	r := o.first
+	if r == nil {
+		return
 	}
-	sum := sha256.Sum256([]byte(conflict.text))
-	return first.reply != "" && strings.HasPrefix(hex.EncodeToString(sum[:]), first.reply) ||
-		first.receipt != "" && strings.Contains(conflict.text, first.receipt) ||
-		first.told && strings.Contains(conflict.text, `"cents"`)
+	lines := []place{r.callAt, r.retAt}
+	switch {
+	case o.kind == OpMalformed && r.answered == OK:
+		j.found(CodeMalformedAccepted, lines, "%s has a body that the action does not take, and it is done", o)
+	case r.answered == OK && !o.toldBy(r):
+		j.found(CodeReplyMalformed, lines, "%s is done, and its reply is none of this operation", o)
+	case r.answered == Fail && !o.mayBeRejected(r.code):
+		j.found(CodeRejectionFalse, lines, "%s was answered rejected: %s, for which there is no reason", o, r.code)
+	}
+}
+
+// toldBy says whether a reply has what a reply of the operation must have.
+func (o *operation) toldBy(r *request) bool {
+	if o.kind == OpEffect {
+		return r.receipt != ""
+	}
+	return r.told
+}
+
+// mayBeRejected says whether the operation can be rejected, for this reason. A
+// body that nobody takes is refused, which is no decision.
+func (o *operation) mayBeRejected(code string) bool {
+	switch o.kind {
+	case OpDebit, OpTransfer:
+		return code == codeFunds
+	case OpEffect:
+		return code == codeDeclined
+	}
+	return false
+}
+
+// altered judges the answer to another payload under the key, after the server has
+// the key.
+func (j *judge) altered(o *operation, r *request) {
+	known := o.known()
+	if known == nil || r.call <= known.ret {
+		return // whichever comes first is the key's; clients do not do that
+	}
+	lines := []place{known.callAt, known.retAt, r.callAt, r.retAt}
+	switch {
+	case r.transient():
+	case r.code != codeConflict || r.answered != Fail:
+		j.found(CodeConflictMissing, lines, "%s is known to the server, and another payload under its key is answered %d %s and no conflict", o, r.status, r.code)
+	default:
+		j.conflict(o, r, lines)
+	}
 }

@@ -22,12 +22,13 @@ func Dir(dir string, o Options) (*Report, error) {
 }
 
 func judgeSource(open source, o Options) (*Report, error) {
-	j := &judge{report: &Report{Version: Version}}
+	j := &judge{report: &Report{Version: Version, Broken: make(map[string]int)}, flaws: make(map[string]int)}
 	h, err := j.read(open)
 	if err != nil {
 		return nil, err
 	}
 	j.report.Manifest = h.manifest
+	j.restarted()
 	j.answers()
 	j.effects()
 	j.states()

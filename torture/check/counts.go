@@ -15,11 +15,12 @@ type Counts struct {
 	ByKind     map[string]int `json:"by_kind"`
 	Done       int            `json:"done"`
 	Rejected   int            `json:"rejected"`
-	Refused    int            `json:"refused"` // every request of them
-	Unknown    int            `json:"unknown"` // for good
+	Refused    int            `json:"refused"`   // every request of them
+	Malformed  int            `json:"malformed"` // of the refused, those that nobody can take
+	Unknown    int            `json:"unknown"`   // for good
 	Undecided  int            `json:"undecided"`
-	Duplicates int            `json:"duplicates"` // operations of which two requests were under way at once
-	Altered    int            `json:"altered"`    // keys that were used for another payload too
+	Duplicates int            `json:"duplicates"` // operations of which a request was sent or passed on twice at once
+	Altered    int            `json:"altered"`    // keys that were used for another payload too, which was answered
 	Lost       int            `json:"lost"`       // requests whose answer did not come
 	Replayed   int            `json:"replayed"`   // answers, without those of the last round
 	Again      int            `json:"again"`      // requests of the last round
@@ -47,14 +48,20 @@ func (j *judge) count() {
 		}
 		for _, r := range o.requests {
 			if c.request(r); r.phase != PhaseAgain {
-				sent += 1 / float64(r.batch)
+				sent += 1 / float64(max(r.batch, 1))
 			}
 		}
 	}
 	c.Sent = int(sent + 0.5)
+	twice := make(map[string]bool) // by key
 	for _, e := range j.h.faults {
-		c.Faults[e.Fault]++
+		if c.Faults[e.Fault]++; e.Fault == FaultTwice || e.Fault == FaultDuplicate {
+			for _, key := range e.befell() {
+				twice[key] = true
+			}
+		}
 	}
+	c.Duplicates = len(twice)
 	for _, e := range j.h.arrivals {
 		if c.Calls++; e.Type == Effect {
 			c.Effects[e.Policy]++
@@ -64,14 +71,15 @@ func (j *judge) count() {
 	for _, e := range j.h.settles {
 		c.Doubts[e.Resolution]++
 	}
-	c.Duplicates = c.Faults[FaultTwice] + c.Faults[FaultDuplicate]
 	c.Accounts = len(j.h.states)
 }
 
 func (c *Counts) operation(o *operation) {
 	switch {
 	case o.first == nil && o.failed():
-		c.Refused++
+		if c.Refused++; o.kind == OpMalformed {
+			c.Malformed++
+		}
 	case o.first == nil:
 		c.Undecided++
 	case o.first.answered == OK:
@@ -90,7 +98,9 @@ func (c *Counts) request(r *request) {
 	c.Requests++
 	switch {
 	case r.altered:
-		c.Altered++
+		if r.answered != "" && !r.transient() {
+			c.Altered++
+		}
 	case r.phase == PhaseAgain:
 		c.Again++
 	case r.replayed:
@@ -104,7 +114,7 @@ func (c *Counts) request(r *request) {
 // rows are the figures for people.
 func (c *Counts) rows() [][2]string {
 	return [][2]string{
-		{"operations", fmt.Sprintf("%d (%s): %d done, %d rejected, %d refused, %d unknown for good, %d undecided", c.Operations, list(c.ByKind), c.Done, c.Rejected, c.Refused, c.Unknown, c.Undecided)},
+		{"operations", fmt.Sprintf("%d (%s): %d done, %d rejected, %d malformed and refused, %d refused otherwise, %d unknown for good, %d undecided", c.Operations, list(c.ByKind), c.Done, c.Rejected, c.Malformed, c.Refused-c.Malformed, c.Unknown, c.Undecided)},
 		{"requests", fmt.Sprintf("%d, in %d over HTTP and the last round: %d sent in duplicate, %d with another payload under a used key, %d whose answer was lost; %d answered by a replay; %d in the last round", c.Requests, c.Sent, c.Duplicates, c.Altered, c.Lost, c.Replayed, c.Again)},
 		{"faults", list(c.Faults)},
 		{"effects", fmt.Sprintf("%s, in %d calls and %d probes", list(c.Effects), c.Calls, c.Probes)},
@@ -126,7 +136,19 @@ func list(m map[string]int) string {
 
 // lacking says why a history proves too little.
 func (j *judge) lacking(o Options) {
-	c, goal := &j.report.Counts, j.h.manifest.Goal
+	c, goal, m := &j.report.Counts, j.h.manifest.Goal, &j.h.manifest
+	say := func(form string, args ...any) {
+		j.report.Lacking = append(j.report.Lacking, fmt.Sprintf(form, args...))
+	}
+	if !m.Finished {
+		say("its end: the run was not played to it%s", strings.TrimSuffix(": "+m.Failed, ": "))
+	}
+	if len(j.flaws) > 0 {
+		say("a whole history: %s", list(j.flaws))
+	}
+	if refused := j.refusedForGood(); len(refused) > 0 {
+		say("operations that the server takes: of the others it refused for good %s", list(refused))
+	}
 	want := func(asked, from int) int {
 		if asked == 0 {
 			return from
@@ -135,11 +157,12 @@ func (j *judge) lacking(o Options) {
 	}
 	lack := func(what string, have, least int) {
 		if have < least {
-			j.report.Lacking = append(j.report.Lacking, fmt.Sprintf("%s: %d, at least %d are wanted", what, have, least))
+			say("%s: %d, at least %d are wanted", what, have, least)
 		}
 	}
 	operations := want(o.Operations, goal.Operations)
-	lack("operations", c.Operations, operations)
+	// What is malformed is over when it is refused; everything else by a decision.
+	lack("operations", c.Done+c.Rejected+c.Unknown+c.Malformed, operations)
 	lack("kills", c.Faults[FaultKill], want(o.Kills, goal.Kills))
 	// Chance has its way with both; half of what is meant is enough.
 	lack("operations sent in duplicate", c.Duplicates, percentOf(operations, goal.Duplicates/2))
@@ -147,10 +170,24 @@ func (j *judge) lacking(o Options) {
 	lack("operations that are done", c.Done, 1)
 	if operations > 500 {
 		lack("altered payloads", c.Altered, 1)
-		for _, p := range j.h.manifest.Policies {
+		for _, p := range m.Policies {
 			lack("effects of the policy "+p, c.Effects[p], 1)
 		}
 	}
+}
+
+// refusedForGood counts operations that are well-formed, and were refused for
+// another reason than that the server was busy, by that reason.
+func (j *judge) refusedForGood() map[string]int {
+	codes := make(map[string]int)
+	for _, o := range j.h.order {
+		if o.kind == OpRead || o.kind == OpMalformed || !o.refusedForGood() {
+			continue
+		}
+		i := slices.IndexFunc(o.requests, func(r *request) bool { return r.refused() && !r.transient() })
+		codes[o.requests[i].code]++
+	}
+	return codes
 }
 
 func percentOf(n int, percent float64) int { return int(float64(n) * percent / 100) }

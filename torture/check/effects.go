@@ -26,7 +26,9 @@ func (j *judge) effects() {
 		j.howOften(o, w)
 		j.whatWasDone(o, w)
 		j.calledAgain(o, w)
-		j.doubted(o, w)
+		j.unsettled(o, w)
+		j.settled(o, w)
+		j.causes(o, w)
 	}
 }
 
@@ -84,8 +86,11 @@ func (j *judge) howOften(o *operation, w *outside) {
 		j.found(CodeEffectDoubled, append(told, places(w.done)...), "%s took effect %d times", o, n)
 	case o.failed() && n > 0:
 		j.found(CodeEffectAfterFail, append(told, places(w.done)...), "%s failed, and took effect", o)
-	case o.first != nil && o.first.answered == OK && n == 0:
+	case o.first == nil:
+	case o.first.answered == OK && n == 0:
 		j.found(CodeEffectLost, told, "%s is done, and the outside world does not know it", o)
+	case o.first.answered == Fail && !slices.ContainsFunc(w.all, func(e *event) bool { return e.Told == ToldDeclined && e.At <= o.first.ret+maxSkew }):
+		j.found(CodeRejectionFalse, told, "%s was answered rejected: %s, and the outside world has not declined it", o, o.first.code)
 	}
 }
 
@@ -101,72 +106,11 @@ func (j *judge) whatWasDone(o *operation, w *outside) {
 		return
 	}
 	e := w.done[0]
-	if o.first.answered == OK && o.first.receipt != e.Receipt {
+	if o.first.answered == OK && o.first.receipt != "" && o.first.receipt != e.Receipt {
 		j.found(CodeReceiptMismatch, []place{o.first.callAt, o.first.retAt, e.place}, "%s was answered with the receipt %q", o, o.first.receipt)
 	}
 	if e.At < begun.call-maxSkew || o.first.answered == OK && e.At > o.first.ret+maxSkew {
 		j.found(CodeEffectTime, []place{begun.callAt, e.place, o.first.retAt}, "%s took effect before it was asked for, or after it was answered", o)
-	}
-}
-
-// calledAgain judges whether the outside world was called again for a reason
-// that the policy knows: a person's word, or a probe that found nothing.
-func (j *judge) calledAgain(o *operation, w *outside) {
-	for i, e := range w.all[min(1, len(w.all)):] {
-		again, allowed := i+1, 0
-		switch o.policy {
-		case Keyed:
-			continue
-		case Ask:
-			for _, s := range w.words {
-				if s.Resolution == "not_done" && s.At <= e.At+maxSkew {
-					allowed++
-				}
-			}
-		case Probe:
-			for _, p := range w.notFound {
-				if p.At <= e.At+maxSkew {
-					allowed++
-				}
-			}
-		}
-		if allowed < again {
-			j.found(CodeBlindCall, []place{w.all[i].place, e.place}, "%s was called again, and nobody had said that the call before was not done", o)
-			return
-		}
-	}
-}
-
-// doubted judges that what nobody could know was in doubt, or unknown for good,
-// and that the operator's word was the truth.
-func (j *judge) doubted(o *operation, w *outside) {
-	var nothing *event
-	answered := false
-	for _, e := range w.all {
-		if e.Told == ToldNothing {
-			nothing = e
-		} else {
-			answered = true
-		}
-	}
-	for _, s := range w.words {
-		if o.policy != Ask && o.policy != Probe {
-			j.found(CodeDoubtForbidden, []place{o.begun().callAt, s.place}, "%s was in doubt, which only the policies ask and probe allow", o)
-		}
-		i := slices.IndexFunc(w.done, func(e *event) bool { return e.At <= s.At })
-		if s.Resolution == "done" && (i < 0 || w.done[i].Receipt != s.Receipt) || s.Resolution == "not_done" && i >= 0 && w.done[i].At < s.At-maxSkew {
-			j.found(CodeSettledWrong, append(places(w.done), s.place), "the doubt of %s was settled as %s, and that is not so", o, s.Resolution)
-		}
-	}
-	if nothing == nil || answered || o.first == nil {
-		return
-	}
-	lines := []place{o.begun().callAt, nothing.place, o.first.retAt}
-	switch {
-	case o.policy == Ask && len(w.words) == 0 && o.first.answered != Info:
-		j.found(CodeDoubtMissing, lines, "the outside world gave no answer about %s, nobody settled that, and it was decided all the same", o)
-	case o.policy == AtMostOnce && o.first.answered != Info:
-		j.found(CodeUnknownMissing, lines, "the outside world gave no answer about %s, and it was decided all the same", o)
 	}
 }
 

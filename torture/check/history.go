@@ -1,6 +1,10 @@
 package check
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // place is where a line stands.
 type place struct {
@@ -16,7 +20,7 @@ type request struct {
 	op      *operation
 	altered bool
 	phase   string
-	batch   int   // calls in the same request
+	batch   int   // calls in the same request, 0 if it is none of a batch
 	call    int64 // when it was sent
 	callAt  place
 
@@ -32,6 +36,8 @@ type request struct {
 	replayed bool
 	told     bool // the reply had a balance
 	balance  int64
+
+	doubled bool // the network may have passed it on once more, with an answer that nobody heard
 }
 
 // decided says whether the answer is a decision about the key, for good.
@@ -63,15 +69,27 @@ func (o *operation) String() string {
 	return fmt.Sprintf("the %s %s of %d on %s", o.kind, o.key, o.cents, o.agent)
 }
 
-// begun is when the first request was sent.
+// effective says that the request may have taken effect, or may still. What was
+// refused has not, but a copy of it may have, whose answer nobody heard; unless the
+// refusal was for good, which is the copy's too.
+func (r *request) effective() bool {
+	return !r.altered && (!r.refused() || r.doubled && r.transient())
+}
+
+// begun is the first request that may have taken effect, or else the first one.
 func (o *operation) begun() *request {
-	first := o.requests[0]
-	for _, r := range o.requests {
-		if !r.altered && (first.altered || r.call < first.call) {
-			first = r
+	rank := func(r *request) int {
+		switch {
+		case r.effective():
+			return 0
+		case !r.altered:
+			return 1
 		}
+		return 2
 	}
-	return first
+	return slices.MinFunc(o.requests, func(a, b *request) int {
+		return cmp.Or(rank(a)-rank(b), cmp.Compare(a.call, b.call))
+	})
 }
 
 // failed says that no request of it can have taken effect: each was refused, or
@@ -83,12 +101,25 @@ func (o *operation) failed() bool {
 	if o.kind == OpMalformed {
 		return true
 	}
+	return !slices.ContainsFunc(o.requests, (*request).effective)
+}
+
+// refusedForGood says that each request was refused, and that the next one would
+// be too: not because the server was busy.
+func (o *operation) refusedForGood() bool {
+	return o.first == nil && o.failed() && slices.ContainsFunc(o.requests, func(r *request) bool { return r.refused() && !r.transient() })
+}
+
+// known is the earliest answer that says that the server has the key on its disk:
+// it has accepted it, is in doubt about it, or has decided it; nil if there is
+// none. Before it another payload may be the one that came first.
+func (o *operation) known() (first *request) {
 	for _, r := range o.requests {
-		if !r.refused() {
-			return false
+		if !r.altered && (r.decided() || r.code == codeInDoubt || r.status == statusAccepted) && (first == nil || r.ret < first.ret) {
+			first = r
 		}
 	}
-	return true
+	return first
 }
 
 // undecided says that nobody knows whether it took effect.
@@ -115,6 +146,19 @@ type history struct {
 	left     []*event // doubts and dead letters
 	drains   []*event
 	faults   []*event
-	looked   bool
+	outages  []*event // the faults that are kills and pauses
+	looked   *event
 	end      int64 // the last time in it
+	holes    bool  // lines are missing
+}
+
+// calm is when the last fault was over, and the line that says so; nil if there
+// was none.
+func (h *history) calm() (at int64, last *event) {
+	for _, e := range h.faults {
+		if over := max(e.At, e.Until); last == nil || over > at {
+			at, last = over, e
+		}
+	}
+	return at, last
 }

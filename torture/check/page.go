@@ -43,6 +43,9 @@ func (r *Report) view() view {
 	return v
 }
 
+// All are the violations and the flaws.
+func (v view) All() []*Violation { return v.all() }
+
 // down says how long the server was away after a kill.
 func (t *timeline) down() string {
 	var took []int64

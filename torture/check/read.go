@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 )
 
@@ -53,18 +54,23 @@ func (j *judge) read(open source) (*history, error) {
 			return nil, err
 		}
 	}
+	h.double()
 	for _, q := range h.requests {
 		if q.answered == "" {
-			j.found(CodeMissingCompletion, []place{q.callAt}, "the history does not say what became of the request %s", q.id)
+			j.flaw(CodeMissingCompletion, []place{q.callAt}, "the history does not say what became of the request %s", q.id)
 		}
 	}
 	return h, nil
 }
 
-// file reads one file. What is wrong with its form is a violation; that it
-// cannot be read is an error.
+// file reads one file. What is wrong with its form is a flaw; that it cannot be
+// read is an error.
 func (r *reader) file(number int32, name string) error {
 	f, err := r.open(name)
+	if errors.Is(err, fs.ErrNotExist) && !r.h.manifest.Finished {
+		r.hole(CodeTruncated, nil, "%s is not there", name)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -81,37 +87,44 @@ func (r *reader) file(number int32, name string) error {
 		}
 		at.line++
 		if err != nil {
-			r.found(CodeTruncated, []place{at}, "%s ends, or has a line that is too long, without a line end", name)
+			r.hole(CodeTruncated, []place{at}, "%s ends, or has a line that is too long, without a line end", name)
 			return nil
 		}
 		if ended {
-			r.found(CodeMalformed, []place{at}, "%s goes on after its end", name)
+			r.hole(CodeMalformed, []place{at}, "%s goes on after its end", name)
 			return nil
 		}
 		var rec Record
 		d := json.NewDecoder(bytes.NewReader(line))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&rec); err != nil {
-			r.found(CodeMalformed, []place{at}, "%s: %v", name, err)
+			r.hole(CodeMalformed, []place{at}, "%s: %v", name, err)
 			continue
 		}
 		if rec.Type == End {
 			if ended = true; rec.Lines != int(at.line)-1 {
-				r.found(CodeTruncated, []place{at}, "%s has %d lines before its end, and says that there were %d", name, at.line-1, rec.Lines)
+				r.hole(CodeTruncated, []place{at}, "%s has %d lines before its end, and says that there were %d", name, at.line-1, rec.Lines)
 			}
 			continue
 		}
 		r.record(&rec, at)
 	}
 	if !ended {
-		r.found(CodeTruncated, []place{at}, "%s has no end: lines are missing, or its process did not finish", name)
+		r.hole(CodeTruncated, []place{at}, "%s has no end: lines are missing, or its process did not finish", name)
 	}
 	return nil
 }
 
+// hole notes a flaw by which lines are missing.
+func (r *reader) hole(code string, places []place, form string, args ...any) {
+	r.h.holes = true
+	r.flaw(code, places, form, args...)
+}
+
 func (r *reader) record(rec *Record, at place) {
-	if rec.At < 0 || rec.At > r.h.manifest.Took+maxSkew || rec.Until != 0 && rec.Until < rec.At {
-		r.found(CodeClock, []place{at}, "the time %d is not within the run, which took %d ns", rec.At, r.h.manifest.Took)
+	late := r.h.manifest.Finished && rec.At > r.h.manifest.Took+maxSkew
+	if rec.At < 0 || late || rec.Until != 0 && rec.Until < rec.At {
+		r.flaw(CodeClock, []place{at}, "the time %d is not within the run, which took %d ns", rec.At, r.h.manifest.Took)
 	}
 	r.h.end = max(r.h.end, rec.At)
 	list := func(to *[]*event) { *to = append(*to, &event{*rec, at}) }
@@ -133,22 +146,24 @@ func (r *reader) record(rec *Record, at place) {
 	case Drain:
 		list(&r.h.drains)
 	case Fault:
-		list(&r.h.faults)
+		if list(&r.h.faults); rec.Fault == FaultKill || rec.Fault == FaultPause {
+			list(&r.h.outages)
+		}
 	case Looked:
-		r.h.looked = true
+		r.h.looked = &event{*rec, at}
 	default:
-		r.found(CodeMalformed, []place{at}, "there is no record of type %q", rec.Type)
+		r.hole(CodeMalformed, []place{at}, "there is no record of type %q", rec.Type)
 	}
 }
 
 func (r *reader) invoke(rec *Record, at place) {
-	q := &request{id: rec.ID, phase: r.intern(rec.Phase), batch: max(rec.Batch, 1), altered: rec.Phase == PhaseAltered, call: rec.At, callAt: at, retAt: nowhere}
+	q := &request{id: rec.ID, phase: r.intern(rec.Phase), batch: rec.Batch, altered: rec.Phase == PhaseAltered, call: rec.At, callAt: at, retAt: nowhere}
 	if was := r.byID[rec.ID]; was != nil || rec.ID == "" {
 		places := []place{at}
 		if was != nil {
 			places = append(places, was.callAt)
 		}
-		r.found(CodeDuplicateInvoke, places, "the request %q was sent twice, or has no id", rec.ID)
+		r.hole(CodeDuplicateInvoke, places, "the request %q was sent twice, or has no id", rec.ID)
 		return
 	}
 	r.byID[rec.ID] = q
@@ -163,7 +178,7 @@ func (r *reader) invoke(rec *Record, at place) {
 			r.h.byKey[rec.Key] = o
 		}
 	} else if q.altered == (o.print == rec.Print) || o.agent != rec.Agent {
-		r.found(CodeMalformed, []place{o.requests[0].callAt, at}, "the request %s is not what it says, a repetition or an altered one of the key %s", rec.ID, rec.Key)
+		r.hole(CodeMalformed, []place{o.requests[0].callAt, at}, "the request %s is not what it says, a repetition or an altered one of the key %s", rec.ID, rec.Key)
 	}
 	q.op = o
 	o.requests = append(o.requests, q)
@@ -174,13 +189,13 @@ func (r *reader) completion(rec *Record, at place) {
 	q := r.byID[rec.ID]
 	switch {
 	case q == nil:
-		r.found(CodeUnmatched, []place{at}, "an answer came to the request %q, which nobody sent", rec.ID)
+		r.hole(CodeUnmatched, []place{at}, "an answer came to the request %q, which nobody sent", rec.ID)
 		return
 	case q.answered != "":
-		r.found(CodeDoubleCompletion, []place{q.callAt, q.retAt, at}, "the request %s was answered twice", q.id)
+		r.flaw(CodeDoubleCompletion, []place{q.callAt, q.retAt, at}, "the request %s was answered twice", q.id)
 		return
 	case rec.At < q.call:
-		r.found(CodeClock, []place{q.callAt, at}, "the request %s was answered before it was sent", q.id)
+		r.flaw(CodeClock, []place{q.callAt, at}, "the request %s was answered before it was sent", q.id)
 	}
 	q.answered, q.ret, q.retAt = rec.Type, rec.At, at
 	q.status, q.code, q.kind, q.reply, q.receipt, q.text, q.replayed = rec.Status, r.intern(rec.Code), r.intern(rec.Kind), rec.Reply, rec.Receipt, rec.Text, rec.Replayed

@@ -152,6 +152,10 @@ const (
 	codeDead     = "dead"
 	codeInFlight = "in_flight"
 	codeFunds    = "insufficient_funds"
+	codeDeclined = "rejected_by_provider"
+
+	// statusAccepted is the answer to whoever does not wait for the outcome.
+	statusAccepted = 202
 
 	kindRejected = "rejected"
 	kindNotDone  = "not_done"

@@ -18,7 +18,7 @@ const (
 
 // The codes of violations.
 const (
-	// Of the history's form.
+	// Of the history itself: flaws, which prove nothing.
 	CodeTruncated         = "truncated"
 	CodeMalformed         = "malformed"
 	CodeDuplicateInvoke   = "duplicate_invoke"
@@ -28,20 +28,26 @@ const (
 	CodeClock             = "clock"
 	CodeDrainMissing      = "drain_missing"
 	CodeAgainMissing      = "again_missing"
+	CodeStateMissing      = "state_missing"
 
 	// Of answers.
+	CodeReplyMalformed    = "reply_malformed"
 	CodeReplyChanged      = "reply_changed"
 	CodeOutcomeChanged    = "outcome_changed"
 	CodeOutcomeLost       = "outcome_lost"
 	CodeExecutedTwice     = "executed_twice"
+	CodeRefusalFalse      = "refusal_false"
+	CodeRejectionFalse    = "rejection_false"
 	CodeConflictFalse     = "conflict_false"
 	CodeConflictMissing   = "conflict_missing"
 	CodeConflictLeak      = "conflict_leak"
 	CodeMalformedAccepted = "malformed_accepted"
 	CodeDoubtForbidden    = "doubt_forbidden"
 	CodeDoubtMissing      = "doubt_missing"
+	CodeDoubtFalse        = "doubt_false"
 	CodeUnknownForbidden  = "unknown_forbidden"
 	CodeUnknownMissing    = "unknown_missing"
+	CodeUnknownFalse      = "unknown_false"
 
 	// Of effects.
 	CodeEffectLost       = "effect_lost"
@@ -57,7 +63,6 @@ const (
 	CodeSettledWrong     = "settled_wrong"
 
 	// Of accounts.
-	CodeStateMissing    = "state_missing"
 	CodeStateMismatch   = "state_mismatch"
 	CodeNotLinearizable = "not_linearizable"
 	CodeUnclear         = "linearizability_unclear"
@@ -66,7 +71,16 @@ const (
 	CodeDrainIncomplete = "drain_incomplete"
 	CodeDoubtLeft       = "doubt_left"
 	CodeDeadLeft        = "dead_left"
+	CodeServerLost      = "server_lost"
 )
+
+// restOnAbsence are the rules that are broken by what is not in the history. They
+// are not judged if lines are missing.
+var restOnAbsence = map[string]bool{
+	CodeRefusalFalse: true, CodeRejectionFalse: true, CodeDoubtMissing: true, CodeDoubtFalse: true, CodeUnknownMissing: true, CodeUnknownFalse: true,
+	CodeEffectLost: true, CodeEffectAfterFail: true, CodeEffectUnasked: true, CodeEffectMismatch: true, CodeEffectTime: true, CodeBlindCall: true,
+	CodeSettledWrong: true, CodeStateMismatch: true, CodeNotLinearizable: true, CodeUnclear: true, CodeDrainIncomplete: true,
+}
 
 // Violation is a rule that was broken, with the least that shows it.
 type Violation struct {
@@ -91,6 +105,9 @@ type Report struct {
 	Violations []Violation `json:"violations,omitempty"` // at most shown of each code
 	// Broken says how often each rule was broken, by code.
 	Broken map[string]int `json:"broken,omitempty"`
+	// Flaws are of the history itself, at most shown of each code. They are nothing
+	// that the server did.
+	Flaws []Violation `json:"flaws,omitempty"`
 	// Lacking says why a history without violations proves too little.
 	Lacking []string `json:"lacking,omitempty"`
 	Counts  Counts   `json:"counts"`
@@ -107,24 +124,33 @@ const shown = 10
 type judge struct {
 	h      *history
 	report *Report
+	flaws  map[string]int // by code
+
+	refusal *request // the first of another payload
 }
 
+// found notes that a rule was broken.
 func (j *judge) found(code string, places []place, form string, args ...any) {
-	if j.report.Broken == nil {
-		j.report.Broken = make(map[string]int)
-	}
-	if j.report.Broken[code]++; j.report.Broken[code] > shown {
+	if j.h.holes && restOnAbsence[code] {
 		return
 	}
-	j.report.Violations = append(j.report.Violations, Violation{Code: code, Message: fmt.Sprintf(form, args...), places: places})
+	if j.report.Broken[code]++; j.report.Broken[code] <= shown {
+		j.report.Violations = append(j.report.Violations, Violation{code, fmt.Sprintf(form, args...), nil, places})
+	}
+}
+
+// flaw notes that the history is not what it should be.
+func (j *judge) flaw(code string, places []place, form string, args ...any) {
+	if j.flaws[code]++; j.flaws[code] <= shown {
+		j.report.Flaws = append(j.report.Flaws, Violation{code, fmt.Sprintf(form, args...), nil, places})
+	}
 }
 
 // quote fills in the text of the evidence, reading each file once more.
 func (j *judge) quote(open source) error {
 	wanted := make(map[place][]*Evidence)
 	files := make(map[int32]int32) // the last line that is wanted
-	for i := range j.report.Violations {
-		v := &j.report.Violations[i]
+	for _, v := range j.report.all() {
 		v.places = slices.DeleteFunc(v.places, func(p place) bool { return p.file < 0 })
 		v.Evidence = make([]Evidence, len(v.places))
 		for k, p := range v.places {
@@ -160,6 +186,17 @@ func (j *judge) quoteFile(open source, file, last int32, wanted map[place][]*Evi
 	return nil
 }
 
+// all are the violations and the flaws.
+func (r *Report) all() (all []*Violation) {
+	for i := range r.Violations {
+		all = append(all, &r.Violations[i])
+	}
+	for i := range r.Flaws {
+		all = append(all, &r.Flaws[i])
+	}
+	return all
+}
+
 // WriteJSON writes the report as one JSON document.
 func (r *Report) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
@@ -170,8 +207,12 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	for _, v := range r.Violations {
-		fmt.Fprintf(b, "VIOLATION %s: %s\n", v.Code, v.Message)
+	for i, v := range r.all() {
+		word := "VIOLATION"
+		if i >= len(r.Violations) {
+			word = "FLAW"
+		}
+		fmt.Fprintf(b, "%s %s: %s\n", word, v.Code, v.Message)
 		for _, e := range v.Evidence {
 			fmt.Fprintf(b, "    %s:%d  %s\n", e.File, e.Line, e.Text)
 		}
@@ -181,7 +222,7 @@ func (r *Report) WriteText(w io.Writer) error {
 			fmt.Fprintf(b, "and %d more of %s\n", n-shown, code)
 		}
 	}
-	if len(r.Violations) > 0 {
+	if len(r.Violations)+len(r.Flaws) > 0 {
 		fmt.Fprintln(b)
 	}
 	for _, row := range r.Counts.rows() {

@@ -7,12 +7,13 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 )
 
 // Rejection is one doctored history, and what the checker said of it.
 type Rejection struct {
 	Name string   `json:"name"`
-	Want string   `json:"want"` // the code of the violation, or the verdict if there is none
+	Want string   `json:"want"` // the code of the violation; or the verdict, and what is lacking
 	Got  []string `json:"got"`
 	OK   bool     `json:"ok"`
 }
@@ -45,16 +46,38 @@ func (r *Rejection) judge(h *fabricated, also []string) error {
 		return err
 	}
 	r.Got = slices.Sorted(keysOf(report.Broken))
-	if len(r.Got) == 0 {
+	for _, f := range report.Flaws {
+		r.Got = append(r.Got, unproved(f.Code))
+	}
+	for _, l := range report.Lacking {
+		if what, _, _ := strings.Cut(l, ":"); len(report.Flaws) == 0 || what != "a whole history" {
+			r.Got = append(r.Got, unproved(what))
+		}
+	}
+	if slices.Sort(r.Got); len(r.Got) == 0 {
 		r.Got = []string{report.Verdict}
 	}
-	others := slices.DeleteFunc(slices.Clone(r.Got), func(code string) bool { return code == r.Want || slices.Contains(also, code) })
-	r.OK = slices.Contains(r.Got, r.Want) && len(others) == 0
-	for _, v := range report.Violations {
+	r.Got = slices.Compact(r.Got)
+	want := append([]string{r.Want}, also...)
+	slices.Sort(want)
+	r.OK = slices.Equal(r.Got, want) && report.Verdict == verdict(r.Want)
+	for _, v := range report.all() {
 		// Nothing can be shown of what is missing altogether.
-		r.OK = r.OK && (len(v.Evidence) > 0 || v.Code == CodeDrainMissing)
+		r.OK = r.OK && (len(v.Evidence) > 0 || v.Code == CodeDrainMissing || v.Code == CodeTruncated)
 	}
 	return nil
+}
+
+// unproved is what a history is in which something is lacking.
+func unproved(what string) string { return Inconclusive + ": " + what }
+
+// verdict is what a report with this finding says.
+func verdict(finding string) string {
+	switch word, _, _ := strings.Cut(finding, ":"); word {
+	case Clean, Inconclusive:
+		return word
+	}
+	return Violated
 }
 
 // fabricated is a history in memory.
@@ -124,6 +147,13 @@ func (h *fabricated) find(fits func(*Record) bool, n int) (file string, at int) 
 func (h *fabricated) remove(fits func(*Record) bool, n int) {
 	file, i := h.find(fits, n)
 	h.files[file] = slices.Delete(h.files[file], i, i+1)
+}
+
+// exchange gives two records of a file each other's place and time.
+func (h *fabricated) exchange(a, b func(*Record) bool) {
+	x, y := h.record(a, 0), h.record(b, 0)
+	x.At, y.At = y.At, x.At
+	*x, *y = *y, *x
 }
 
 // sent finds requests for a key.

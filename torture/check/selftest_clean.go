@@ -19,13 +19,15 @@ func cleanHistory() *fabricated {
 	h := &fabricated{
 		files: make(map[string][]Record), raw: make(map[string]func([]byte) []byte),
 		manifest: Manifest{
-			Version: Version, Run: "t", Took: 3600e9, Files: []string{fileOne, fileTwo, fileLedger, fileOperator, fileFaults},
+			Version: Version, Run: "t", Took: 3600e9, Finished: true, Files: []string{fileOne, fileTwo, fileLedger, fileOperator, fileFaults},
 			Policies: []string{Keyed, Probe, AtMostOnce, Ask},
-			Goal:     Goal{Operations: 15, Kills: 1, Duplicates: 6, LostReplies: 6},
+			Goal:     Goal{Operations: 26, Kills: 3, Duplicates: 31, LostReplies: 6},
 		},
 	}
 	h.accountsPart()
+	h.busyPart()
 	h.effectsPart()
+	h.causesPart()
 	h.refusalsPart()
 	h.faultsPart()
 	h.endPart()
@@ -62,6 +64,16 @@ func poor(replayed bool) Record {
 	return Record{Type: Fail, Status: 422, Code: codeFunds, Kind: kindRejected, Reply: hash(codeFunds), Replayed: replayed}
 }
 
+// busy is the answer of a server that has too much to do.
+func busy() Record { return Record{Type: Fail, Status: 429, Code: "overloaded", Kind: kindNotDone} }
+
+func inDoubt() Record { return Record{Type: Info, Status: 409, Code: codeInDoubt, Kind: "unknown"} }
+
+// conflict is the answer to another payload.
+func conflict() Record {
+	return Record{Type: Fail, Status: 422, Code: codeConflict, Kind: kindNotDone, Text: `{"status":422,"code":"idempotency_conflict"}`}
+}
+
 func lost() Record { return Record{Type: Info, Code: "connection_lost", Kind: "unknown"} }
 
 // of are the requests that endPart repeats.
@@ -89,9 +101,47 @@ func (h *fabricated) accountsPart() {
 	h.tell(fileTwo, y, left(95, false))
 	h.tell(fileOne, x, left(95, false))
 	h.tell(fileTwo, h.ask(fileTwo, on("", OpRead, "account/b", 0)), left(20, false))
-	altered := on("c1", OpCredit, a, 101)
-	altered.Phase = PhaseAltered
-	h.tell(fileOne, h.ask(fileOne, altered), Record{Type: Fail, Status: 422, Code: codeConflict, Kind: kindNotDone, Text: `{"code":"idempotency_conflict"}`})
+	h.altered(on("c1", OpCredit, a, 101))
+	h.altered(on("d2", OpDebit, a, 1001))
+}
+
+// altered sends another payload.
+func (h *fabricated) altered(r Record) {
+	r.Phase = PhaseAltered
+	h.tell(fileOne, h.ask(fileOne, r), conflict())
+}
+
+// busyPart leaves account/d with 23: what was refused did not happen, unless it was
+// passed on twice.
+func (h *fabricated) busyPart() {
+	d := "account/d"
+	h.tell(fileOne, h.ask(fileOne, on("busy", OpCredit, d, 10)), busy())
+	h.tell(fileTwo, h.ask(fileTwo, on("", OpRead, d, 0)), left(0, false))
+	h.tell(fileOne, h.ask(fileOne, on("busy", OpCredit, d, 10)), left(10, false))
+	x := h.ask(fileOne, on("busy twice", OpCredit, d, 3))
+	h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, Key: "busy twice"})
+	h.tell(fileTwo, h.ask(fileTwo, on("", OpRead, d, 0)), left(13, false))
+	h.tell(fileOne, x, busy())
+	h.tell(fileOne, h.ask(fileOne, on("busy twice", OpCredit, d, 3)), left(13, true))
+	batched := on("busy batch", OpCredit, d, 10)
+	batched.Batch = 1
+	x = h.ask(fileOne, batched)
+	h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, Keys: []string{"busy batch"}})
+	h.tell(fileOne, x, busy())
+	h.tell(fileOne, h.ask(fileOne, on("busy batch", OpCredit, d, 10)), left(23, true))
+	h.tell(fileOne, h.ask(fileOne, effectOf("busy effect", Keyed)), busy())
+	x = h.ask(fileOne, effectOf("busy effect", Keyed))
+	h.arrives(Effect, "busy effect", Keyed, ToldDone)
+	h.tell(fileOne, x, receipt("busy effect", false))
+	// The one that was sent last is answered first.
+	x, y := h.ask(fileOne, on("crossed", OpCredit, "account/e", 1)), h.ask(fileTwo, on("crossed", OpCredit, "account/e", 1))
+	h.tell(fileTwo, y, left(1, true))
+	h.tell(fileTwo, h.ask(fileTwo, on("", OpRead, "account/e", 0)), left(1, false))
+	h.tell(fileOne, x, left(1, false))
+	// A copy was faster.
+	x = h.ask(fileOne, on("copied", OpCredit, "account/e", 1))
+	h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, Key: "copied"})
+	h.tell(fileOne, x, left(2, true))
 }
 
 // effectOf is a request for an effect.
@@ -100,14 +150,14 @@ func effectOf(key, policy string) Record {
 }
 
 func receipt(key string, replayed bool) Record {
-	return Record{Type: OK, Status: 200, Receipt: "receipt of " + key, Reply: hash(key), Replayed: replayed}
+	return Record{Type: OK, Status: 200, Receipt: "paid for " + key, Reply: hash(key), Replayed: replayed}
 }
 
 // arrives is what the outside world notes.
 func (h *fabricated) arrives(kind, key, policy, told string) {
 	r := Record{Type: kind, Key: key, EffectKey: "effect of " + key, Policy: policy, Cents: 7, Told: told}
 	if kind == Effect {
-		r.Receipt = "receipt of " + key
+		r.Receipt = "paid for " + key
 	}
 	h.add(fileLedger, r)
 }
@@ -119,13 +169,13 @@ func (h *fabricated) probed(key string, found bool) {
 func (h *fabricated) settled(key, word string) {
 	r := Record{Type: Settle, Key: key, EffectKey: "effect of " + key, Resolution: word}
 	if word == "done" {
-		r.Receipt = "receipt of " + key
+		r.Receipt = "paid for " + key
 	}
 	h.add(fileOperator, r)
 }
 
 func (h *fabricated) doubted(key, policy string) {
-	h.tell(fileOne, h.ask(fileOne, effectOf(key, policy)), Record{Type: Info, Status: 409, Code: codeInDoubt, Kind: "unknown"})
+	h.tell(fileOne, h.ask(fileOne, effectOf(key, policy)), inDoubt())
 }
 
 func unknown(replayed bool) Record {
@@ -152,13 +202,21 @@ func (h *fabricated) effectsPart() {
 	x = h.ask(fileOne, effectOf("ask", Ask))
 	h.arrives(Effect, "ask", Ask, ToldDone)
 	h.tell(fileOne, x, receipt("ask", false))
+	other := effectOf("ask", Ask)
+	other.Cents++
+	h.altered(other)
 	// In doubt, and it had happened.
-	h.doubted("ask2", Ask)
+	x = h.ask(fileOne, effectOf("ask2", Ask))
 	h.arrives(Effect, "ask2", Ask, ToldNothing)
+	h.tell(fileOne, x, inDoubt())
+	other = effectOf("ask2", Ask)
+	other.Cents++
+	h.altered(other)
 	h.settled("ask2", "done")
 	// In doubt, and it had not.
-	h.doubted("ask3", Ask)
+	x = h.ask(fileOne, effectOf("ask3", Ask))
 	h.arrives(Call, "ask3", Ask, ToldNothing)
+	h.tell(fileOne, x, inDoubt())
 	h.settled("ask3", "not_done")
 	h.arrives(Effect, "ask3", Ask, ToldDone)
 	for _, key := range []string{"ask2", "ask3"} {
@@ -174,6 +232,39 @@ func (h *fabricated) effectsPart() {
 	h.tell(fileTwo, x, unknown(false))
 }
 
+// causesPart has what nobody can know for other reasons than that the outside world
+// gave no answer.
+func (h *fabricated) causesPart() {
+	h.doubtedBy("killed", func() { h.killed() })
+	h.doubtedBy("slow", func() { h.now += 2e9 })
+	// Accepted, and used for something else before it is decided.
+	h.tell(fileOne, h.ask(fileOne, effectOf("accepted", Keyed)), Record{Type: Info, Status: statusAccepted, Code: codeInFlight, Kind: "unknown"})
+	other := effectOf("accepted", Keyed)
+	other.Cents++
+	h.altered(other)
+	h.arrives(Effect, "accepted", Keyed, ToldDone)
+	h.tell(fileOne, h.ask(fileOne, effectOf("accepted", Keyed)), receipt("accepted", true))
+	// Its call is on its way when the server is killed, and arrives after the answer.
+	x := h.ask(fileTwo, effectOf("most3", AtMostOnce))
+	h.killed()
+	h.tell(fileTwo, x, unknown(false))
+	h.arrives(Effect, "most3", AtMostOnce, ToldDone)
+}
+
+// doubtedBy is an effect of which the outside world's answer is lost.
+func (h *fabricated) doubtedBy(key string, cause func()) {
+	x := h.ask(fileOne, effectOf(key, Ask))
+	h.arrives(Effect, key, Ask, ToldDone)
+	cause()
+	h.tell(fileOne, x, inDoubt())
+	h.settled(key, "done")
+}
+
+func (h *fabricated) killed() {
+	at := h.tick()
+	h.add(fileFaults, Record{Type: Fault, Fault: FaultKill, At: at, Until: h.tick()})
+}
+
 func declined(replayed bool) Record {
 	return Record{Type: Fail, Status: 422, Code: "rejected_by_provider", Kind: kindRejected, Reply: hash("402"), Replayed: replayed}
 }
@@ -187,12 +278,11 @@ func (h *fabricated) refusalsPart() {
 }
 
 func (h *fabricated) faultsPart() {
-	for _, f := range []string{FaultKill, FaultPause, FaultCut, FaultDelay, FaultDuplicate, FaultLostReply, FaultTwice} {
-		r := Record{Type: Fault, Fault: f, At: h.tick()}
-		if f == FaultKill || f == FaultPause {
-			r.Until = h.tick()
-		}
-		h.add(fileFaults, r)
+	h.killed()
+	at := h.tick()
+	h.add(fileFaults, Record{Type: Fault, Fault: FaultPause, At: at, Until: h.tick()})
+	for _, f := range []string{FaultCut, FaultDelay, FaultDuplicate, FaultLostReply, FaultTwice} {
+		h.add(fileFaults, Record{Type: Fault, Fault: f, Key: "c2"})
 	}
 }
 
@@ -212,13 +302,31 @@ func (h *fabricated) endPart() {
 	transfer := on("t1", OpTransfer, a, 20)
 	transfer.To = "account/b"
 	again(transfer, left(95, true))
-	for key, policy := range map[string]string{"keyed": Keyed, "probe": Probe, "probe2": Probe, "ask": Ask, "ask2": Ask, "ask3": Ask, "most": AtMostOnce} {
-		again(effectOf(key, policy), receipt(key, true))
+	again(on("busy", OpCredit, "account/d", 10), left(10, true))
+	again(on("busy twice", OpCredit, "account/d", 3), left(13, true))
+	again(on("busy batch", OpCredit, "account/d", 10), left(23, true))
+	again(on("crossed", OpCredit, "account/e", 1), left(1, true))
+	again(on("copied", OpCredit, "account/e", 1), left(2, true))
+	for _, policy := range []string{Keyed, Probe, AtMostOnce, Ask} {
+		for _, key := range receipts[policy] {
+			again(effectOf(key, policy), receipt(key, true))
+		}
 	}
 	again(effectOf("most2", AtMostOnce), unknown(true))
+	again(effectOf("most3", AtMostOnce), unknown(true))
 	again(effectOf("declined", Ask), declined(true))
-	a95, b20 := int64(95), int64(20)
-	h.add(fileOperator, Record{Type: State, Agent: a, Balance: &a95})
-	h.add(fileOperator, Record{Type: State, Agent: "account/b", Balance: &b20})
+	h.ended(a, 95)
+	h.ended("account/b", 20)
+	h.ended("account/d", 23)
+	h.ended("account/e", 2)
 	h.add(fileOperator, Record{Type: Looked})
+}
+
+// receipts are the effects that are done, by policy.
+var receipts = map[string][]string{
+	Keyed: {"keyed", "busy effect", "accepted"}, Probe: {"probe", "probe2"}, AtMostOnce: {"most"}, Ask: {"ask", "ask2", "ask3", "killed", "slow"},
+}
+
+func (h *fabricated) ended(account string, cents int64) {
+	h.add(fileOperator, Record{Type: State, Agent: account, Balance: &cents})
 }
