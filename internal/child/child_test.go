@@ -27,7 +27,7 @@ func TestSpawnReturnsTheFirstLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-p.Ended
-	if p.First != "TestSpawnReturnsTheFirstLine" || strings.Join(rest, " ") != "TestSpawnFails" || !p.Cmd.ProcessState.Success() {
+	if p.First != "TestSpawnReturnsTheFirstLine" || strings.Join(rest, " ") != "TestSpawnFails TestSpawnGivesInput" || !p.Cmd.ProcessState.Success() {
 		t.Errorf("first %q, then %q, %v", p.First, rest, p.Cmd.ProcessState)
 	}
 }
