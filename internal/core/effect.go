@@ -15,6 +15,7 @@ type effectMemory struct {
 	probing  bool         // what is under way is a probe
 	retryAt  message.Time // when to call or probe again; zero if nothing is planned
 	returned message.Time // when the last call that came back in this session did
+	probed   message.Time // when the last probe was begun
 	probes   int          // probes that could not tell, since the last call
 	settling *envelope    // its result is on its way to the agent
 	maybe    bool         // a call before the last may have happened
@@ -118,7 +119,7 @@ func (s *Shard) call(e *effectRecord) {
 }
 
 func (s *Shard) probe(e *effectRecord) {
-	e.mem.retryAt = 0
+	e.mem.retryAt, e.mem.probed = 0, s.now
 	s.job(e, s.policy(e), 0, true)
 }
 
@@ -225,12 +226,13 @@ func (s *Shard) calledUnknown(e *effectRecord, r EffectResult) {
 }
 
 // probedNotDone: the outside world does not know of the call. That counts only
-// when a call that was begun can no longer arrive. Then it is as if the call
-// had said so: it is made again, after a pause, a bounded number of times.
+// if no call that was begun could still arrive when the probe looked, however
+// late it answers. Then it is as if the call had said so: it is made again, after
+// a pause, a bounded number of times.
 func (s *Shard) probedNotDone(e *effectRecord) {
 	closed := s.policy(e).ProbeCloses
-	if wait := s.settleTime(e) - s.now; wait > 0 && !closed {
-		s.effectLater(e, time.Duration(wait))
+	if settled := s.settleTime(e); e.mem.probed < settled && !closed {
+		s.effectLater(e, time.Duration(max(settled-s.now, 0)))
 		return
 	}
 	if e.attempts >= s.policy(e).MaxAttempts {

@@ -196,6 +196,23 @@ func TestNotDoneIsForWhoHasTheEffect(t *testing.T) {
 	}
 }
 
+// A probe looks when it begins: one that answers when the time has come has
+// not seen what came meanwhile.
+func TestProbeLooksWhenItBegins(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, effectBehavior("probe"), nil)
+	id := d.asked()
+	d.done(id, false, message.StatusUnknown)
+	d.called(true)
+	d.now += message.Time(3 * time.Second) // the settling time is over
+	d.done(id, true, message.StatusNotDone)
+	d.advance(2 * time.Second)
+	d.called(true) // it looks again
+	d.done(id, true, message.StatusNotDone)
+	d.advance(2 * time.Second)
+	d.called(false)
+}
+
 // The deadline is that under which the call was made, if it was longer.
 func TestSettleTimeOfALongerDeadline(t *testing.T) {
 	t.Parallel()
@@ -681,7 +698,9 @@ func TestLateAnswerContradicts(t *testing.T) {
 		}, message.StatusDone, message.StatusDone, 1},
 		"to be called again on a probe's word": {"probe", func(d *single, id message.ID) {
 			d.called(true)
-			d.now += message.Time(3 * time.Second)
+			d.done(id, true, message.StatusNotDone)
+			d.advance(3 * time.Second)
+			d.called(true)
 			d.done(id, true, message.StatusNotDone)
 		}, message.StatusDone, message.StatusDone, 1},
 		"called again on a person's word": {"ask", func(d *single, id message.ID) {
@@ -764,10 +783,12 @@ func TestPolicyChangeFromKeyedToProbe(t *testing.T) {
 	id := d.asked()
 	d.b.Effects["keyed"].Policy = Probe
 	d.crash()
-	d.advance(3 * time.Second)
-	d.called(true)
-	d.done(id, true, message.StatusNotDone)
-	d.advance(time.Second)
+	d.settle()
+	for range 2 { // the first looks too early
+		d.called(true)
+		d.done(id, true, message.StatusNotDone)
+		d.advance(3 * time.Second)
+	}
 	d.called(false)
 	d.done(id, false, message.StatusDone)
 	if a := d.ask(keyed("ask", "k", "1")); a.Outcome == nil || a.Outcome.Status != message.StatusDone {

@@ -10,6 +10,13 @@ import (
 
 // How says, in a few words, how a mutant was found.
 func (r *Result) How() string {
+	if r.Found && r.Hung {
+		return r.how() + "; it took too long"
+	}
+	return r.how()
+}
+
+func (r *Result) how() string {
 	switch {
 	case r.Error != "":
 		return "ERROR " + r.Error

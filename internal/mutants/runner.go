@@ -34,6 +34,7 @@ type Result struct {
 	Seeds   []uint64 `json:"seeds,omitempty"`  // that each run of the simulation needed; 0 if it found nothing
 	Median  uint64   `json:"median_seeds,omitempty"`
 	Error   string   `json:"error,omitempty"` // why nothing can be said of it
+	Hung    bool     `json:"hung,omitempty"`  // a test found it only by taking too long
 	Seconds float64  `json:"seconds"`
 }
 
@@ -123,7 +124,8 @@ func (r *Runner) test(ctx context.Context, m *Mutant, overlay string, res *Resul
 		}
 		for _, t := range d.Tests {
 			name := nameOf(d.Package, t)
-			failed, _, err := r.run(ctx, bin, d.Package, flags(t, d.Short)...)
+			failed, out, err := r.run(ctx, bin, d.Package, flags(t, d.Short)...)
+			res.Hung = res.Hung || timeOver(out)
 			switch {
 			case err != nil:
 				return err
@@ -180,19 +182,46 @@ func flags(test string, short bool) []string {
 // seedLine is how the simulation tells of a seed that failed.
 var seedLine = regexp.MustCompile(`\bseed (\d+): `)
 
+// baselineSeeds are run without a mutant.
+const baselineSeeds = 200
+
+// simulationBaseline sees that the simulation passes without a mutant. It is
+// cheap, so nobody's word is taken for it.
+func (r *Runner) simulationBaseline(ctx context.Context) error {
+	if r.sound[Simulation] {
+		return nil
+	}
+	bin, err := r.build(ctx, Simulation, "")
+	if err != nil {
+		return err
+	}
+	switch n, out, err := r.search(ctx, bin, 1, baselineSeeds); {
+	case err != nil:
+		return err
+	case n > 0:
+		return fmt.Errorf("the simulation does not pass without a mutant:\n%s", out)
+	}
+	r.sound[Simulation] = true
+	return nil
+}
+
 // simulate runs seeds, from several beginnings, until one fails.
 func (r *Runner) simulate(ctx context.Context, overlay string, res *Result) error {
+	if err := r.simulationBaseline(ctx); err != nil {
+		return err
+	}
 	bin, err := r.build(ctx, Simulation, overlay)
 	if err != nil {
 		return err
 	}
 	for i := range r.opt.Runs {
 		first := uint64(i)*1000*1000 + 1
-		n, err := r.search(ctx, bin, first)
+		n, out, err := r.search(ctx, bin, first, r.opt.Seeds)
 		if err != nil {
 			return err
 		}
 		res.Seeds = append(res.Seeds, n)
+		res.Hung = res.Hung || timeOver(out)
 	}
 	if res.Median = median(res.Seeds); res.Median > 0 {
 		res.Found = true
@@ -202,23 +231,28 @@ func (r *Runner) simulate(ctx context.Context, overlay string, res *Result) erro
 }
 
 // search is how many seeds, from the first on, it takes to find something; 0 if
-// none of those that are allowed does. They are run in parts that grow, so that
-// a bug which nearly every seed finds costs little.
-func (r *Runner) search(ctx context.Context, bin string, first uint64) (uint64, error) {
-	for done, part := uint64(0), uint64(4); done < r.opt.Seeds; part *= 2 {
-		part = min(part, r.opt.Seeds-done)
+// none of so many does. They are run in parts that grow, so that a bug which
+// nearly every seed finds costs little.
+func (r *Runner) search(ctx context.Context, bin string, first, seeds uint64) (uint64, []byte, error) {
+	for done, part := uint64(0), uint64(4); done < seeds; part *= 2 {
+		part = min(part, seeds-done)
 		failed, out, err := r.run(ctx, bin, Simulation, "-test.run=^"+SimulationTest+"$",
 			fmt.Sprintf("-first=%d", first+done), fmt.Sprintf("-seeds=%d", part))
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		if failed {
-			return firstSeed(out, first, done+part) - first + 1, nil
+			return firstSeed(out, first, done+part) - first + 1, out, nil
 		}
 		done += part
 	}
-	return 0, nil
+	return 0, nil, nil
 }
+
+// timeOver says whether a test binary ended because a test took too long. The
+// same test was quick without the mutant, so that is the mutant's doing, but it
+// tells less than a test that says what is wrong.
+func timeOver(out []byte) bool { return bytes.Contains(out, []byte("panic: test timed out")) }
 
 // firstSeed is the lowest seed that failed. A process that ended before it could
 // say so, or hung, is counted as the last one's.

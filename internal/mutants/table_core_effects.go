@@ -133,6 +133,14 @@ var coreEffects = []Mutant{
 		By: by("./internal/core", "TestSettleTimeBeginsWithTheCall"),
 	},
 	{
+		Name:  "effect-probe-counts-when-it-answers",
+		Fault: "a probe's not done counts from when it is told, not from when it looked",
+		File:  "internal/core/effect.go",
+		Old:   "e.mem.probed < settled && !closed",
+		New:   "s.now < settled && !closed",
+		By:    by("./internal/core", "TestProbeLooksWhenItBegins"),
+	},
+	{
 		Name:  "effect-deadline-of-today",
 		Fault: "the settling time is that of today's configuration, although the call was given longer",
 		File:  "internal/core/effect.go",

@@ -19,7 +19,8 @@
 // Checks are made as things happen: of every unit before it is applied
 // (check_unit.go, check_fold.go, check_feed.go, check_doubt.go), of every answer
 // when it is let go and again when it arrives (judge.go, check_reply.go), of
-// every call of an effect (world.go). In the end everything is healed and must
+// every call of an effect (world.go), of every word of a person (operator.go), of
+// alarms (alarms.go) and of how late the due is done (punctual.go). In the end everything is healed and must
 // be drained within a bound, and what is left must agree with what everybody was
 // told (check_end.go).
 //
