@@ -129,5 +129,9 @@ func (s *Sim) rewind() {
 			at = n
 		}
 		src.acked = min(src.acked, at)
+		if src.ended && src.acked < src.end {
+			src.ended = false
+			s.after(0, src.feed)
+		}
 	}
 }

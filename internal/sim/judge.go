@@ -160,7 +160,8 @@ func (x *session) checkRecorded(o *op, out *message.Outcome) {
 // checkAccepted: that a call was accepted is durable when its caller hears it,
 // and until its outcome may be forgotten.
 func (x *session) checkAccepted(o *op) {
-	if o.first < x.clock()-message.Time(x.s.cfg.Retention)+1e9 {
+	now := max(x.clock(), x.s.clock(x.id)) // its successors may be ahead, and have forgotten it
+	if o.first < now-message.Time(x.s.cfg.Retention)+1e9 {
 		return
 	}
 	r := x.s.acked(x.id)
@@ -186,13 +187,14 @@ func (x *session) checkTime(k *call, f *message.Fault) {
 	s, o := x.s, k.q.o
 	t, timed := message.KeyTime(o.key)
 	at := message.Time(t)
+	now := x.m.Look(x.clock()).At // a shard that was opened again and again is ahead of its process
 	switch {
 	case !timed:
 		s.failf("%s is refused for the time of its key, which has none: %v", o, f)
 	case f.Code == message.CodeKeyInFuture && at <= k.at+message.Time(s.cfg.Skew):
 		s.failf("%s: its key is %v ahead: %v", o, time.Duration(at-k.at), f)
-	case f.Code == message.CodeKeyExpired && at > x.clock()-message.Time(s.cfg.Retention)+s.maxLead() && !s.backwards[x.id]:
-		s.failf("%s: its key is %v old: %v", o, time.Duration(x.clock()-at), f)
+	case f.Code == message.CodeKeyExpired && at > now-message.Time(s.cfg.Retention)+s.maxLead() && !s.backwards[x.id]:
+		s.failf("%s: its key is %v old: %v", o, time.Duration(now-at), f)
 	}
 }
 

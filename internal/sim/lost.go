@@ -11,7 +11,8 @@ type lost struct {
 	epoch    message.Epoch // of the last session that the process had
 	flights  []*flight     // whose fate is not known
 	uncalled map[message.ID]int
-	alone    bool // nobody else had one since
+	timeline uint64 // ... and the store's, then: after a failover epochs are given again
+	alone    bool   // nobody else had one since
 }
 
 var (
@@ -59,7 +60,7 @@ func (x *session) end(before *lost) *lost {
 			x.fault(c, commitUnknown)
 		}
 	}
-	l := &lost{machine: x.m, epoch: x.epoch, flights: x.flights, uncalled: make(map[message.ID]int), alone: true}
+	l := &lost{machine: x.m, epoch: x.epoch, timeline: x.timeline, flights: x.flights, uncalled: make(map[message.ID]int), alone: true}
 	if before != nil {
 		l.flights = append(before.flights, l.flights...)
 	}
@@ -148,7 +149,7 @@ func (p *process) takeUp(id message.Shard, rec core.Recovered, clean bool, offse
 		return
 	}
 	former := &session{s: s, p: p, id: id, m: l.machine, epoch: l.epoch, offset: offset, ended: true, timeline: timeline, born: timeline}
-	l.alone = l.alone && rec.Version.Epoch == l.epoch+1 && l.machine != nil
+	l.alone = l.alone && rec.Version.Epoch == l.epoch+1 && timeline == l.timeline && l.machine != nil
 	former.settle(l, &rec.Version)
 	rec.Unclean = !clean
 	if l.alone { // nothing ended a process in between

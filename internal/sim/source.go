@@ -18,6 +18,7 @@ type source struct {
 	agent  message.Agent
 	next   uint64
 	acked  uint64
+	ended  bool // it has nothing more to send
 	end    uint64
 	fails  map[uint64]int8
 	stream *stream
@@ -53,7 +54,7 @@ func (src *source) op(p uint64) uint32 { return src.num | uint32(p) }
 // feed sends the next position, now and then.
 func (src *source) feed() {
 	s := src.s
-	if src.acked >= src.end {
+	if src.ended = src.acked >= src.end; src.ended {
 		return
 	}
 	s.after(s.rng.between(5*time.Millisecond, 60*time.Millisecond), src.feed)
@@ -113,6 +114,10 @@ func (src *source) arrive(st *stream, p uint64, shard message.Shard, m *message.
 	q := &request{what: fmt.Sprintf("%s@%d", src.name, p), p: st.p, index: len(s.clients.open), stream: st}
 	q.gone = func() { st.dead = true }
 	q.then = func(a core.Answer) {
+		if s.cluster && x.born != s.store.timeline {
+			st.dead = true // what it says may be lost, and the source was set back
+			return
+		}
 		if a.Fault == nil {
 			src.acked = max(src.acked, p)
 			return
