@@ -32,11 +32,12 @@ func (s *Shard) Lookup(now message.Time, c *Caller, a message.Agent, principal, 
 			s.answer(c, after, Answer{Outcome: o})
 			return nil
 		}
+		after := s.latest() // the horizon may be in the open unit
 		if t, ok := message.KeyTime(key); ok && message.Time(t) <= s.retention.horizon(s.lead) {
-			s.refuse(c, s.sealed, message.CodeKeyExpired, expiredDetail)
+			s.refuse(c, after, message.CodeKeyExpired, expiredDetail)
 			return nil
 		}
-		s.refuse(c, s.sealed, message.CodeUnknownKey, "nothing is recorded of this key: it was never seen, was not accepted, or is older than the retention")
+		s.refuse(c, after, message.CodeUnknownKey, "nothing is recorded of this key: it was never seen, was not accepted, or is older than the retention")
 		return nil
 	}
 	s.issue(l)

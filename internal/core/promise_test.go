@@ -184,6 +184,36 @@ func TestDropWaitsForTheHorizon(t *testing.T) {
 	}
 }
 
+// FAULTS 8, 32: no key is refused as expired before the horizon that forgot it
+// is durable. An owner that was fenced would refuse keys that the new one
+// keeps, and after a crash a key that was refused would not be expired.
+func TestExpiryWaitsForTheHorizon(t *testing.T) {
+	t.Parallel()
+	d := newSingle(t, testBehavior(nil), nil)
+	timed := keyed("count", timedKey(d.now), "1")
+	d.ask(keyed("count", "plain", "1"))
+	for d.m.retention.generations[0].number == 1 {
+		d.settle()
+		d.now += message.Time(4 * time.Minute)
+		d.m.Tick(d.now)
+	}
+	clear(d.answers)
+	called, looked, plain := new(Caller), new(Caller), new(Caller)
+	d.submit(called, timed)
+	d.m.Lookup(d.now, looked, timed.To, timed.Principal, timed.Key)
+	d.m.Lookup(d.now, plain, timed.To, timed.Principal, "plain")
+	d.work()
+	if len(d.answers) > 0 {
+		t.Fatalf("answered, and the horizon is not durable: %+v", d.answers)
+	}
+	d.settle()
+	for c, want := range map[*Caller]message.Code{called: message.CodeKeyExpired, looked: message.CodeKeyExpired, plain: message.CodeUnknownKey} {
+		if f := d.answers[c].Fault; f == nil || f.Code != want {
+			t.Errorf("answered %+v, want %s", d.answers[c], want)
+		}
+	}
+}
+
 // FAULTS 30: after a leap of the clock across a restart nothing is forgotten,
 // however long the session goes on, until a person says that the clock is right.
 func TestNothingIsForgottenWhilePaused(t *testing.T) {

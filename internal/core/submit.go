@@ -210,7 +210,7 @@ func (s *Shard) refuseByTime(env *envelope) bool {
 	}
 	at := message.Time(t)
 	if at <= s.retention.horizon(s.lead) {
-		s.refuseAll(env, s.sealed, message.CodeKeyExpired, expiredDetail)
+		s.refuseAll(env, s.latest(), message.CodeKeyExpired, expiredDetail) // the horizon may be in the open unit
 		return true
 	}
 	if at > s.now+message.Time(s.cfg.Skew) {

@@ -71,6 +71,14 @@ var coreTime = []Mutant{
 		By: by("./internal/core", "TestDropWaitsForTheHorizon"),
 	},
 	{
+		Name:  "retention-expiry-before-the-horizon",
+		Fault: "a key is refused as expired by a horizon that is not durable",
+		File:  "internal/core/submit.go",
+		Old: `		s.refuseAll(env, s.latest(), message.CodeKeyExpired, expiredDetail)`,
+		New: `		s.refuseAll(env, s.sealed, message.CodeKeyExpired, expiredDetail)`,
+		By:  by("./internal/core", "TestExpiryWaitsForTheHorizon"),
+	},
+	{
 		Name:  "retention-without-a-horizon",
 		Fault: "a key older than the dedup log remembers is executed",
 		File:  "internal/core/submit.go",
