@@ -242,6 +242,46 @@ func TestNothingLeavesBeforeDurability(t *testing.T) {
 	}
 }
 
+// Nor does what comes while the unit that it tells of is in flight: a
+// duplicate, a conflict, a read.
+func TestNothingLeavesWithItsUnitInFlight(t *testing.T) {
+	t.Parallel()
+	disk := mem.New(mem.ManualSync(), mem.Shards(1))
+	var submitted atomic.Int32
+	disk.Faults(func(message.Shard, *message.Unit) mem.Fault {
+		submitted.Add(1)
+		return mem.Fault{}
+	})
+	e := start(t, disk, Config{}, nil)
+	answers := make(chan core.Answer, 8)
+	ask := func(n int) { answers <- e.Submit(t.Context(), keyed(t, "a", "add", "1", n), false) }
+	go func() { answers <- e.Submit(t.Context(), keyed(t, "a", "add", "0", 1), false) }()
+	for len(answers) == 0 { // the session's first unit is in nobody's way from here
+		disk.SyncAll()
+		runtime.Gosched()
+	}
+	<-answers
+	before := submitted.Load()
+	go ask(1)
+	for submitted.Load() == before {
+		runtime.Gosched()
+	}
+	for i := range 3 {
+		go ask(1)
+		go ask(2)
+		barrier(t, e, i)
+	}
+	go func() { answers <- read(t.Context(), e, "a") }()
+	barrier(t, e, 3)
+	if len(answers) > 0 {
+		t.Fatalf("answered %+v, and its unit is in flight", <-answers)
+	}
+	keepSyncing(e, disk)
+	for range cap(answers) {
+		<-answers
+	}
+}
+
 // barrier returns when the loop has handled everything before it.
 func barrier(t *testing.T, e *Engine, n int) {
 	if a := e.Submit(t.Context(), keyed(t, "b", "lose", fmt.Sprint("barrier", n), 1), false); a.Fault != nil {

@@ -74,9 +74,9 @@ var coreTime = []Mutant{
 		Name:  "retention-expiry-before-the-horizon",
 		Fault: "a key is refused as expired by a horizon that is not durable",
 		File:  "internal/core/submit.go",
-		Old: `		s.refuseAll(env, s.latest(), message.CodeKeyExpired, expiredDetail)`,
-		New: `		s.refuseAll(env, s.sealed, message.CodeKeyExpired, expiredDetail)`,
-		By:  by("./internal/core", "TestExpiryWaitsForTheHorizon"),
+		Old:   `		s.refuseAll(env, s.latest(), message.CodeKeyExpired, expiredDetail)`,
+		New:   `		s.refuseAll(env, s.sealed, message.CodeKeyExpired, expiredDetail)`,
+		By:    by("./internal/core", "TestExpiryWaitsForTheHorizon"),
 	},
 	{
 		Name:  "retention-without-a-horizon",

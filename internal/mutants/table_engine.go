@@ -25,7 +25,7 @@ var engineMutants = []Mutant{
 		return
 	}
 	if false {`,
-		By: shortly("./internal/engine", "TestCrashAtEveryOperation"),
+		By: shortly("./internal/engine", "TestNothingLeavesWithItsUnitInFlight"),
 	},
 	{
 		Name:  "engine-unknown-told-as-not-done",
