@@ -362,7 +362,7 @@ func (e *Engine) onLoop(ctx context.Context, sh *shard, run func(m *core.Shard, 
 		return core.Answer{Fault: f}
 	}
 	return e.do(ctx, sh, false, func(c *call) event {
-		return event{call: c, run: func(m *core.Shard) { run(m, e.clock.now(), &c.caller) }}
+		return event{call: c, run: func(m *core.Shard) { run(m, sh.now(), &c.caller) }}
 	})
 }
 
@@ -372,11 +372,18 @@ func (e *Engine) anyShard(ctx context.Context, unknown message.Code, run func(m 
 	if f := e.notRunning(); f != nil {
 		return core.Answer{Fault: f}
 	}
+	away := false
 	for _, sh := range e.shards {
 		a = e.onLoop(ctx, sh, run)
-		if a.Fault == nil || a.Fault.Code != unknown {
+		switch {
+		case a.Fault != nil && a.Fault.Code == message.CodeElsewhere:
+			away = true
+		case a.Fault == nil || a.Fault.Code != unknown:
 			return a
 		}
+	}
+	if away {
+		return elsewhere
 	}
 	return a
 }

@@ -168,7 +168,7 @@ func firstOf[T any](list iter.Seq2[T, error]) (item T, found bool, err error) {
 	return item, false, nil
 }
 
-// rows lists a range of every shard, after a place. Before it reads a shard it
+// rows lists a range of every shard of this node, after a place. Before it reads a shard it
 // calls begin, if there is one.
 func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place, begin func(*shard) error, read func(message.Row, Place) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
@@ -191,12 +191,17 @@ func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place,
 				}
 			}
 			if begin != nil {
-				if err := begin(sh); err != nil {
+				if err := begin(sh); isElsewhere(err) {
+					continue
+				} else if err != nil {
 					yield(none, err)
 					return
 				}
 			}
 			for row, err := range e.scan(ctx, sh, r) {
+				if isElsewhere(err) {
+					break // another node lists it
+				}
 				var item T
 				if err == nil {
 					item, err = read(row, placeOf(uint32(sh.id), row.Key))
@@ -209,13 +214,23 @@ func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place,
 	}
 }
 
+// isElsewhere says whether a listing found that another node has a shard.
+func isElsewhere(err error) bool {
+	f, ok := err.(*message.Fault)
+	return ok && f.Code == message.CodeElsewhere
+}
+
 // scan reads a range of one shard, a page at a time.
 func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[message.Row, error] {
 	return func(yield func(message.Row, error) bool) {
 		for {
 			reads, up := sh.reads()
-			page, err := reads.session.Scan(ctx, r, scanPage)
-			if err != nil && (!up || !reads.lasts()) {
+			var page []message.Row
+			var err error
+			if up {
+				page, err = reads.session.Scan(ctx, r, scanPage)
+			}
+			if err != nil && !reads.lasts() {
 				err, page = nil, nil // of a session that was lost; the barrier waits for the next, or says that the shard is down
 			}
 			if err != nil {

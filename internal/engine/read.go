@@ -75,7 +75,7 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 		}
 	}
 	return func(m *core.Shard) error {
-		now := sh.engine.clock.now()
+		now := sh.now()
 		for _, l := range loads {
 			if l.Due != nil {
 				rows, following := splitDue(l, due[l])
