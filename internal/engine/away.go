@@ -22,6 +22,9 @@ var elsewhere = core.Answer{Fault: &message.Fault{
 // when it is this node's.
 const untilMine = 1000 * time.Hour
 
+// isElsewhere says whether another node is to be asked.
+func isElsewhere(f *message.Fault) bool { return f != nil && f.Code == message.CodeElsewhere }
+
 // take begins the loop's duty. clean says that the last holder left nothing
 // under way; what this node did since is not forgotten.
 func (sh *shard) take(clean bool) {
@@ -72,7 +75,9 @@ func (sh *shard) mine() bool {
 }
 
 // onItsWay says whether another node is to have the shard soon.
-func (sh *shard) onItsWay() bool { return sh.leaving || sh.engine.tenancy != nil && sh.engine.closing() }
+func (sh *shard) onItsWay() bool {
+	return sh.leaving || sh.engine.tenancy != nil && sh.engine.closing()
+}
 
 // giving says whether the shard is to be brought to rest for another node.
 func (sh *shard) giving() bool { return duty(sh.duty.Load()) == dutyGive }

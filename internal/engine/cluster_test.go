@@ -102,13 +102,39 @@ type testCluster struct {
 	t       *testing.T
 	disk    *mem.Disk
 	outside map[string]Outside
+	joined  atomic.Int32
 	mu      sync.Mutex
 	nodes   []*testNode
 }
 
+// testPeers is one node's way to the others. A node that is cut off from the
+// store is cut off from them too, and an answer that comes then is lost.
+type testPeers struct {
+	*testCluster
+	wire *wire
+}
+
+func (c *testPeers) Ask(ctx context.Context, to store.Node, q []byte) ([]byte, error) {
+	for _, n := range c.all() {
+		if n.address != to.Address {
+			continue
+		}
+		if c.wire.cut.Load() || n.wire.cut.Load() {
+			return nil, ErrNotAsked
+		}
+		a := n.Answer(ctx, q)
+		if c.wire.cut.Load() || n.wire.cut.Load() {
+			return nil, errCut
+		}
+		return a, nil
+	}
+	return nil, ErrNotAsked
+}
+
 type testNode struct {
 	*Engine
-	wire *wire
+	wire    *wire
+	address string
 }
 
 func newTestCluster(t *testing.T, nodes int, outside map[string]Outside) *testCluster {
@@ -121,7 +147,8 @@ func newTestCluster(t *testing.T, nodes int, outside map[string]Outside) *testCl
 
 func (c *testCluster) join() *testNode {
 	w := &wire{Opener: c.disk}
-	n := &testNode{start(c.t, w, Config{GiveUpGrace: 5 * time.Second}, c.outside), w}
+	address := fmt.Sprint(c.joined.Add(1))
+	n := &testNode{start(c.t, w, Config{GiveUpGrace: 5 * time.Second, Address: address, Peers: &testPeers{c, w}}, c.outside), w, address}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.nodes = append(c.nodes, n)
@@ -168,7 +195,7 @@ func (c *testCluster) call(ctx context.Context, m func() *message.Message) core.
 			return a
 		}
 		switch a.Fault.Code {
-		case message.CodeElsewhere, message.CodeStoreUnavailable, message.CodeCommitUnknown, message.CodeInFlight, message.CodeClosed:
+		case message.CodeStoreUnavailable, message.CodeCommitUnknown, message.CodeInFlight, message.CodeClosed:
 		default:
 			return a
 		}
@@ -289,7 +316,7 @@ func TestEachKeyOnceInACluster(t *testing.T) {
 			}
 		}
 	})
-	const callers, keys, agents = 8, 60, 10
+	const callers, keys, agents = 8, 20, 10
 	for i := range callers {
 		load.Go(func() {
 			for k := range keys {
@@ -326,5 +353,86 @@ func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
+	}
+}
+
+// Any node answers for any agent, whatever is asked, and messages between agents
+// of two nodes' shards arrive.
+func TestAnyNodeMayBeAsked(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	c := newTestCluster(t, 2, nil)
+	a, b := c.nodes[0], c.nodes[1]
+	c.until("both have four", func() bool { return a.runs() == 4 && b.runs() == 4 })
+	var batch []*message.Message
+	for i := range 20 {
+		batch = append(batch, keyed(t, fmt.Sprint(i), "add", "k", i))
+	}
+	told := 0
+	a.SubmitAll(ctx, batch, false, func(i int, ans core.Answer) {
+		if told++; ans.Fault != nil || string(ans.Outcome.Body) != fmt.Sprint(i) {
+			t.Errorf("call %d: %+v", i, ans)
+		}
+	})
+	if told != len(batch) {
+		t.Errorf("%d answers to %d calls", told, len(batch))
+	}
+	for i := range 20 {
+		id := fmt.Sprint(i)
+		for _, n := range c.nodes {
+			if got := read(ctx, n.Engine, id); got.Fault != nil || string(got.Outcome.Body) != fmt.Sprintf("[%d,1]", i) {
+				t.Errorf("agent %s: %+v", id, got)
+			}
+			if ans := n.Submit(ctx, keyed(t, id, "add", "k", i), false); ans.Fault != nil || !ans.Replayed {
+				t.Errorf("agent %s again: %+v", id, ans)
+			}
+			if o, err := n.Outcome(ctx, agent(id), message.Anonymous, "k"); err != nil || o == nil || string(o.Body) != id {
+				t.Errorf("outcome of agent %s: %+v, %v", id, o, err)
+			}
+			keys := 0
+			for e, err := range n.Outcomes(ctx, agent(id), "") {
+				if err != nil || e.Key != "k" {
+					t.Errorf("outcomes of agent %s: %+v, %v", id, e, err)
+				}
+				keys++
+			}
+			if keys != 1 {
+				t.Errorf("agent %s has %d outcomes", id, keys)
+			}
+		}
+	}
+	for _, n := range c.nodes {
+		agents := 0
+		for _, err := range n.Agents(ctx, message.DefaultTenant, "counter", "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			agents++
+		}
+		if agents != 20 {
+			t.Errorf("a node lists %d agents of 20", agents)
+		}
+	}
+	for i := 100; i < 120; i++ {
+		if ans := a.Submit(ctx, keyed(t, fmt.Sprint(i), "pass", "p", 7), false); ans.Fault != nil {
+			t.Error(ans.Fault)
+		}
+	}
+	for i := 100; i < 120; i++ {
+		c.until("what was sent arrives", func() bool {
+			got := read(ctx, b.Engine, fmt.Sprint(2*i))
+			return got.Fault == nil && string(got.Outcome.Body) == "[7,1]"
+		})
+	}
+	if ans := a.Remove(ctx, agent("3")); ans.Fault != nil {
+		t.Error(ans.Fault)
+	}
+	for _, n := range c.nodes {
+		if got := read(ctx, n.Engine, "3"); got.Fault == nil && string(got.Outcome.Body) != "[0,0]" {
+			t.Errorf("an agent that was removed: %+v", got)
+		}
+	}
+	if ans := b.RetryDead(ctx, message.ID{1}); ans.Fault == nil || ans.Fault.Code != message.CodeUnknownDead {
+		t.Errorf("a dead letter that is none: %+v", ans)
 	}
 }

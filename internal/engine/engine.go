@@ -40,6 +40,7 @@ type Config struct {
 	FreeFloor      uint64        // bytes below which new work is refused; 256 MiB
 	Owner          string        // who we are, for the store's record
 	Address        string        // where the other nodes of a cluster reach this one, for its roster
+	Peers          Peers         // ... and how this one reaches them; nil if it cannot
 	Logger         *slog.Logger
 	Now            func() time.Time
 	Fatal          func(error)      // the device failed: the process must end; prints and exits with 74

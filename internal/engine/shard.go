@@ -32,6 +32,7 @@ type shard struct {
 
 	// Of the loop alone.
 	machine *core.Shard   // nil while the shard is another node's
+	pulled  message.Time  // when it looked into the outboxes of other nodes' shards
 	ahead   time.Duration // of the shard's clock: it may have run on another node, whose clock was
 	life    uint64        // counts machines: what an older one asked for is not given to a newer
 	calls   callList      // those that the machine has
@@ -317,6 +318,7 @@ func (sh *shard) turn() error {
 	clear(sh.batch)
 	if !sh.stopping {
 		m.Tick(now)
+		sh.pullOthers(m, now)
 	}
 	for {
 		if err := sh.perform(); err != nil {

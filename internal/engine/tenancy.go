@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
 )
 
@@ -49,6 +50,7 @@ type tenancy struct {
 	until   atomic.Int64  // when the lease is over, in nanoseconds since began
 	leaving atomic.Bool   // every shard is to be given away
 	soon    chan struct{} // the roster is to be read at once
+	hints   chan remoteHint
 
 	mu      sync.Mutex
 	roster  store.Roster
@@ -74,7 +76,7 @@ func newTenancy(e *Engine) (*tenancy, error) {
 	return &tenancy{
 		engine: e, leaser: leaser, lease: e.profile.Lease,
 		node:  store.Node{ID: hex.EncodeToString(id[:]), Name: e.cfg.Owner, Address: e.cfg.Address},
-		began: time.Now(), soon: make(chan struct{}, 1), changed: make(chan struct{}),
+		began: time.Now(), soon: make(chan struct{}, 1), hints: make(chan remoteHint, hintsWaiting), changed: make(chan struct{}),
 	}, nil
 }
 
@@ -86,8 +88,9 @@ func (t *tenancy) start(ctx context.Context) error {
 	if err := t.keep(ctx); err != nil {
 		return fmt.Errorf("join the cluster: %w", err)
 	}
-	t.engine.running.Add(1)
+	t.engine.running.Add(2)
 	go t.run()
+	go t.sendHints()
 	return nil
 }
 
@@ -206,6 +209,25 @@ func (t *tenancy) now() store.Roster {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.roster
+}
+
+// holder is the node that holds a shard, as far as this one knows, if it is
+// another one that lives and can be reached.
+func (t *tenancy) holder(shard message.Shard) (store.Node, bool) {
+	r := t.now()
+	for _, n := range r.Nodes {
+		if n.ID == r.Holders[shard] {
+			return n, n.ID != t.node.ID && n.Address != ""
+		}
+	}
+	return store.Node{}, false
+}
+
+// watch is closed when the roster changes.
+func (t *tenancy) watch() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
 }
 
 // part is how many shards are this node's. All nodes come to the same division,
