@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/semel-dev/semel/internal/core"
 	"github.com/semel-dev/semel/message"
@@ -309,17 +308,18 @@ func (e *Engine) submitBatch(ctx context.Context, ms []*message.Message, fresh i
 // elsewhere brings the messages of a batch that are about shards of other nodes
 // there, several at a time.
 func (e *Engine) elsewhere(ctx context.Context, ms []*message.Message, accept bool, b *batch) {
-	var away errgroup.Group
-	away.SetLimit(awayAtOnce)
+	var away sync.WaitGroup
+	room := make(chan struct{}, awayAtOnce)
 	for i, m := range ms {
 		if c := &b.calls[i]; isElsewhere(c.answer.Fault) {
-			away.Go(func() error {
+			room <- struct{}{}
+			away.Go(func() {
 				c.answer = e.submitElsewhere(ctx, e.shardOf(m.To), m, accept)
-				return nil
+				<-room
 			})
 		}
 	}
-	_ = away.Wait()
+	away.Wait()
 }
 
 // awayAtOnce bounds the questions that a batch asks other nodes at once.

@@ -210,6 +210,10 @@ func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[m
 	return func(yield func(message.Row, error) bool) {
 		for {
 			page := e.ask(ctx, &question{Op: opScan, Shard: sh.id, Range: &r, Limit: scanPage})
+			if page.err != nil {
+				yield(message.Row{}, page.err)
+				return
+			}
 			if page.Fault != nil {
 				yield(message.Row{}, page.Fault)
 				return
@@ -228,7 +232,7 @@ func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[m
 }
 
 // page reads rows of a shard of this node, all of which are durable.
-func (e *Engine) page(ctx context.Context, sh *shard, r store.Range, limit int) ([]message.Row, *message.Fault) {
+func (e *Engine) page(ctx context.Context, sh *shard, r store.Range, limit int) ([]message.Row, error) {
 	for {
 		reads, up := sh.reads()
 		var page []message.Row
@@ -237,7 +241,7 @@ func (e *Engine) page(ctx context.Context, sh *shard, r store.Range, limit int) 
 			page, err = reads.session.Scan(ctx, r, limit)
 		}
 		if err != nil && reads.lasts() {
-			return nil, &message.Fault{Code: message.CodeStoreUnavailable, Detail: fmt.Sprintf("list shard %d: %v", sh.id, err)}
+			return nil, fmt.Errorf("list shard %d: %w", sh.id, err)
 		}
 		// The page may show units that are not durable yet. If it is of a session
 		// that was lost, this waits for the next, or says that the shard is down.

@@ -59,6 +59,8 @@ type reply struct {
 	Rows        []message.Row        `json:",omitempty"`
 	Seen        core.Look            `json:",omitzero"`
 	Generations []message.Generation `json:",omitempty"`
+
+	err error // what the Fault stands for, in this process
 }
 
 func replyOf(a core.Answer) *reply {
@@ -177,8 +179,15 @@ func (e *Engine) here(ctx context.Context, sh *shard, q *question) *reply {
 	case opDiscardDead:
 		return loop(func(m *core.Shard, now message.Time, c *core.Caller) { m.DiscardDead(now, c, q.ID) })
 	case opScan:
-		rows, fault := e.page(ctx, sh, *q.Range, q.Limit)
-		return &reply{Rows: rows, Fault: fault}
+		rows, err := e.page(ctx, sh, *q.Range, q.Limit)
+		if err == nil {
+			return &reply{Rows: rows}
+		}
+		var f *message.Fault
+		if !errors.As(err, &f) {
+			f = &message.Fault{Code: message.CodeStoreUnavailable, Detail: err.Error()}
+		}
+		return &reply{Fault: f, err: err}
 	case opLook:
 		return replyWith(r, loop(func(m *core.Shard, now message.Time, c *core.Caller) {
 			r.Seen = m.Look(now)

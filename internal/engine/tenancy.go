@@ -301,3 +301,20 @@ func (t *tenancy) leave() error {
 	}
 	return errors.Join(append(errs, t.leaser.Leave(ctx, t.node.ID))...)
 }
+
+// Roster is who lives and who holds what, as this node heard last, and which of
+// them it is. Of a store that one process has for itself that process is all.
+func (e *Engine) Roster() (r store.Roster, self string, err error) {
+	if f := e.notRunning(); f != nil {
+		return r, "", f
+	}
+	if t := e.tenancy; t != nil {
+		return t.now(), t.node.ID, nil
+	}
+	self = e.cfg.Owner
+	r.Nodes = []store.Node{{ID: self, Name: self}}
+	for range e.shards {
+		r.Holders = append(r.Holders, self)
+	}
+	return r, self, nil
+}
