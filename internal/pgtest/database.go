@@ -81,6 +81,6 @@ func With(dsn, name, value string) string {
 	}
 	q := u.Query()
 	q.Set(name, value)
-	u.RawQuery = q.Encode()
+	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // drivers take a plus for itself
 	return u.String()
 }
