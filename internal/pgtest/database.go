@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -70,6 +71,31 @@ func Value(t testing.TB, dsn, sql string) string {
 		t.Fatalf("%s: not one value", sql)
 	}
 	return string(results[0].Rows[0][0])
+}
+
+// Await asks a query until its one value is the one wanted: of some things the
+// server tells nobody when they happen.
+func Await(t testing.TB, dsn, sql, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		results, err := c.PgConn().Exec(ctx, sql).ReadAll()
+		if err != nil || len(results) != 1 || len(results[0].Rows) != 1 {
+			t.Fatalf("%s: no value, or none became %q: %v", sql, want, err)
+		}
+		if string(results[0].Rows[0][0]) == want {
+			return
+		}
+		<-tick.C
+	}
 }
 
 // With adds a parameter to a DSN, such as default_transaction_isolation, or

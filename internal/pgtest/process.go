@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -90,7 +91,7 @@ func (s *Server) tail() []byte {
 
 // end signals the server and waits until it is gone.
 func (s *Server) end(sig os.Signal) error {
-	if err := s.process.cmd.Process.Signal(sig); err != nil && s.running() {
+	if err := s.process.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	select {

@@ -47,7 +47,7 @@ func (s *Server) Synchronous(t testing.TB, standby *Server) {
 	s.Exec(t, "ALTER SYSTEM SET synchronous_standby_names = '"+name+"'")
 	s.Exec(t, "SELECT pg_reload_conf()")
 	if standby != nil {
-		s.await(t, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND application_name = '"+name+"'", "1")
+		Await(t, s.dsn("postgres"), "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND application_name = '"+name+"'", "1")
 	}
 }
 
@@ -55,7 +55,7 @@ func (s *Server) Synchronous(t testing.TB, standby *Server) {
 func (s *Server) CaughtUp(t testing.TB, standby *Server) {
 	t.Helper()
 	at := Value(t, s.dsn("postgres"), "SELECT pg_current_wal_flush_lsn()")
-	standby.await(t, "SELECT pg_last_wal_replay_lsn() >= '"+at+"'", "t")
+	Await(t, standby.dsn("postgres"), "SELECT pg_last_wal_replay_lsn() >= '"+at+"'", "t")
 }
 
 // Promote makes a standby a primary. The former one should be dead.
@@ -64,22 +64,6 @@ func (s *Server) Promote(t testing.TB) {
 	if got := Value(t, s.dsn("postgres"), "SELECT pg_promote(true, 60)"); got != "t" {
 		t.Fatal("the standby was not promoted")
 	}
-}
-
-// await asks until the answer is the one wanted: the server tells nobody.
-func (s *Server) await(t testing.TB, query, want string) {
-	t.Helper()
-	Exec(t, s.dsn("postgres"), "DO $do$ BEGIN FOR i IN 1..6000 LOOP PERFORM pg_stat_clear_snapshot();"+
-		" IF ("+query+")::text = ("+textOf(want)+") THEN RETURN; END IF; PERFORM pg_sleep(0.01); END LOOP;"+
-		" RAISE EXCEPTION 'not within a minute'; END $do$")
-}
-
-// textOf is a value as PostgreSQL's casts to text write it.
-func textOf(value string) string {
-	if value == "t" {
-		value = "true"
-	}
-	return "'" + value + "'"
 }
 
 // Either is the DSN of a database on whichever of the servers is a primary.
