@@ -15,8 +15,8 @@ import (
 
 // What a commit, or an attempt to read or open, can end in besides success.
 // They are matched with errors.Is. A failure that is none of ErrFenced,
-// ErrTooLarge, ErrFull and ErrClosed leaves the unit's fate UNKNOWN: only the
-// version that the next Open returns settles it.
+// ErrTooLarge, ErrFull, ErrClosed and ErrUnavailable leaves the unit's fate
+// UNKNOWN: only the version that the next Open returns settles it.
 var (
 	// ErrFenced: another session was opened, or the unit's version is not the
 	// one that follows. The unit is not committed and never will be.
@@ -27,6 +27,12 @@ var (
 	ErrFull = errors.New("the store is full")
 	// ErrClosed: the store or session was closed before. Not committed.
 	ErrClosed = errors.New("the store is closed")
+	// ErrUnavailable: the store cannot be reached, or takes nothing now. Not
+	// committed: the unit was never sent, or was rolled back.
+	ErrUnavailable = errors.New("the store cannot be reached")
+	// ErrLost: the store has lost units that it had acknowledged. The error is
+	// a *LostError.
+	ErrLost = errors.New("the store lost what it had acknowledged")
 	// ErrLocked: another process has the store open.
 	ErrLocked = errors.New("the store is in use by another process")
 	// ErrCorrupt: what is stored is not what was written. The error names it.

@@ -50,10 +50,16 @@ func testCleanStart(t *testing.T, h Harness) {
 	if h.Differs.NoKill != "" {
 		t.Skip("cannot be killed: " + h.Differs.NoKill)
 	}
+	if h.Differs.CleanBySession != "" {
+		own(t, st, 0)
+	}
 	p.Kill(t)
 	st = open(t, p)
 	if st.CleanStart() {
 		t.Error("after a kill the start is clean")
+	}
+	if h.Differs.CleanBySession != "" {
+		own(t, st, 0)
 	}
 	closeStore(t, st)
 	if st = open(t, p); !st.CleanStart() {

@@ -20,6 +20,7 @@ const modelShards = 3
 type model struct {
 	t     testing.TB
 	place Place
+	late  bool // units reach the store after Commit returned
 	st    store.Store
 	own   [modelShards]*owner
 	old   [modelShards]*owner // a session that own fenced
@@ -41,7 +42,7 @@ type row struct {
 // and how to run it again.
 func testModel(t *testing.T, h Harness) {
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &model{t: t, place: h.Make(t, modelShards)}
+		m := &model{t: t, place: h.Make(t, modelShards), late: h.Differs.Remote != ""}
 		for i := range m.rows {
 			m.rows[i] = map[row]string{}
 		}
@@ -175,6 +176,9 @@ func (m *model) send(rt *rapid.T) {
 
 // pull reads an inbox from random cursors and sometimes purges what was read.
 func (m *model) pull(rt *rapid.T) {
+	if m.late {
+		m.settle(rt)
+	}
 	to := drawShard(rt, "to")
 	limit := rapid.IntRange(1, 10).Draw(rt, "max")
 	var from []message.Cursor
@@ -211,6 +215,9 @@ func (m *model) pull(rt *rapid.T) {
 }
 
 func (m *model) takeover(rt *rapid.T) {
+	if m.late {
+		m.settle(rt)
+	}
 	shard := drawShard(rt, "shard")
 	m.old[shard] = m.own[shard]
 	m.open(rt, shard)

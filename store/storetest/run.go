@@ -44,6 +44,13 @@ type Differences struct {
 	NoBackup  string // why there are no backups; "" if there are
 	NoHints   string // why Wake never hints; "" if it does
 	NotLocked string // why several processes may open the store; "" if they may not
+	// CleanBySession says why only a process that dies with a session makes the
+	// next start unclean; "" if any does that has the store open.
+	CleanBySession string
+	// Remote says why a unit may not have reached the store before it is
+	// answered: another session's Inbox may not show it, and another Open may
+	// fence it. "" if what Commit returned for is there.
+	Remote string
 }
 
 // Run runs the suite.

@@ -1,0 +1,89 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// errNoCancel is what a cancel request hears, see connectOnce.
+var errNoCancel = errors.New("a statement is never cancelled")
+
+// connect makes the pool of connections. None is made yet.
+func connect(dsn string, opt Options) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("the DSN: %w", err)
+	}
+	if !strings.Contains(dsn, "pool_max_conns") {
+		cfg.MaxConns = maxConns
+	}
+	if _, ok := cfg.ConnConfig.RuntimeParams["application_name"]; !ok {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "semel"
+	}
+	if opt.dial != nil {
+		cfg.ConnConfig.DialFunc = opt.dial
+	} else {
+		// A host that went away silently is noticed within the patience.
+		d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3}}
+		cfg.ConnConfig.DialFunc = d.DialContext
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	cfg.ConnConfig.OnNotice = noteReplication
+	cfg.BeforeConnect = connectOnce
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { return checkServer(ctx, c, opt) }
+	return pgxpool.NewWithConfig(context.Background(), cfg)
+}
+
+// connectOnce refuses a connection to dial once it is established. What it
+// would dial for is to ask the server to cancel a statement, which the driver
+// does when a context ends; see the package documentation for why it must not.
+func connectOnce(_ context.Context, cfg *pgx.ConnConfig) error {
+	var established atomic.Bool
+	dial := cfg.DialFunc
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if established.Load() {
+			return nil, errNoCancel
+		}
+		return dial(ctx, network, address)
+	}
+	after := cfg.Config.AfterConnect
+	cfg.Config.AfterConnect = func(ctx context.Context, c *pgconn.PgConn) error {
+		established.Store(true)
+		if after != nil {
+			return after(ctx, c)
+		}
+		return nil
+	}
+	return nil
+}
+
+// unreplicated marks a connection on which a commit's wait for a synchronous
+// standby was given up.
+const unreplicated = "semel: unreplicated"
+
+// noteReplication hears the server's notices. A commit whose wait for a
+// synchronous standby is cancelled is answered as a success, with a warning.
+func noteReplication(c *pgconn.PgConn, n *pgconn.Notice) {
+	if n.Routine == "SyncRepWaitForLSN" || strings.HasSuffix(n.File, "syncrep.c") {
+		c.CustomData()[unreplicated] = true
+	}
+}
+
+// takeUnreplicated says whether the connection was marked, and clears the mark.
+func takeUnreplicated(c *pgx.Conn) bool {
+	data := c.PgConn().CustomData()
+	_, marked := data[unreplicated]
+	delete(data, unreplicated)
+	return marked
+}

@@ -1,0 +1,35 @@
+package postgres
+
+import (
+	"testing"
+
+	"github.com/semel-dev/semel/internal/pgtest"
+	"github.com/semel-dev/semel/store/storetest"
+)
+
+var differs = storetest.Differences{
+	NoBackup:       "backups are the database's own business",
+	NoHints:        "nothing in the database tells a node of another's commits that works behind a pooler",
+	NotLocked:      "many nodes share it",
+	CleanBySession: "a process without shards has nothing under way, and leaves nothing in the database",
+	Remote:         "units are on their way to the server",
+}
+
+// The suite runs under both isolation levels, and with the protocol that works
+// behind any pooler.
+func TestStore(t *testing.T) {
+	for _, c := range []struct{ name, parameter, value string }{
+		{"ReadCommitted", "default_transaction_isolation", "read committed"},
+		{"Serializable", "default_transaction_isolation", "serializable"},
+		{"Exec", "default_query_exec_mode", "exec"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dsn := pgtest.With(pgtest.With(pgtest.Shared(t).Database(t), c.parameter, c.value), "pool_max_conns", "4")
+			storetest.Run(t, storetest.Harness{Differs: differs, Make: func(t testing.TB, shards int) storetest.Place {
+				m := &machine{dsn: dsn, opt: Options{Schema: schema(), Shards: shards}}
+				return storetest.Place{Opener: m, Kill: m.kill}
+			}})
+		})
+	}
+}
