@@ -90,6 +90,15 @@ func (s *Store) Leave(ctx context.Context, node string) error {
 	})
 }
 
+// Lapse makes a node's lease be over.
+func (d *Disk) Lapse(node string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.leases.nodes[node]
+	t.until = time.Time{}
+	d.leases.nodes[node] = t
+}
+
 func (s *Store) leased(ctx context.Context, what string, shard message.Shard, do func(*leases, time.Time)) error {
 	d := s.disk
 	d.mu.Lock()

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/semel-dev/semel/internal/pgtest"
@@ -25,10 +26,14 @@ func TestStore(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			dsn := pgtest.With(pgtest.With(pgtest.Shared(t).Database(t), c.parameter, c.value), "pool_max_conns", "4")
+			database := pgtest.Shared(t).Database(t)
+			dsn := pgtest.With(pgtest.With(database, c.parameter, c.value), "pool_max_conns", "4")
 			storetest.Run(t, storetest.Harness{Differs: differs, Make: func(t testing.TB, shards int) storetest.Place {
 				m := &machine{dsn: dsn, opt: Options{Schema: schema(), Shards: shards}}
-				return storetest.Place{Opener: m, Kill: m.kill}
+				lapse := func(t testing.TB, node string) {
+					pgtest.Exec(t, database, fmt.Sprintf("UPDATE %s.semel_node SET until = now() - interval '1 second' WHERE id = '%s'", m.opt.Schema, node))
+				}
+				return storetest.Place{Opener: m, Kill: m.kill, Lapse: lapse}
 			}})
 		})
 	}
