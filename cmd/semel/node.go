@@ -28,8 +28,8 @@ func (c *config) database() store.Opener {
 	return postgres.At(string(c.Store.URL), postgres.Options{Schema: c.Store.Schema, Shards: c.Store.Shards, Lease: c.Store.Lease})
 }
 
-// where is what holds the data, for people.
-func (c *config) where(dir string) string {
+// place is what holds the data, for people.
+func (c *config) place(dir string) string {
 	if c.Store.URL == "" {
 		return dir
 	}

@@ -93,7 +93,7 @@ func serve(ctx context.Context, s source, asJSON bool, stdout, stderr io.Writer)
 	if err != nil {
 		return fmt.Errorf("data directory %q: %w", u.Data, err)
 	}
-	log.Info("opening", "data", u.where(dir), "version", readBuildInfo().Version)
+	log.Info("opening", "data", u.place(dir), "version", readBuildInfo().Version)
 	listener, err := listen(ctx, u.loaded)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func serve(ctx context.Context, s source, asJSON bool, stdout, stderr io.Writer)
 	failed := make(chan error, 1)
 	go func() { failed <- live.serve(srv, listener) }()
 	go live.run(ctx, hangup)
-	log.Info("serving", "data", u.where(dir), "address", listener.Addr().String(), "tls", live.certs != nil, "principals", len(u.Auth.Principals))
+	log.Info("serving", "data", u.place(dir), "address", listener.Addr().String(), "tls", live.certs != nil, "principals", len(u.Auth.Principals))
 	if err := printAddress(stdout, baseURL(listener, live.certs != nil), dir, asJSON); err != nil {
 		log.Warn("the address could not be printed", "error", err)
 	}
