@@ -18,6 +18,10 @@ import (
 // meets it waits milliseconds.
 const sweepRows = 1000
 
+// sweepMost is how many such statements a call makes for the marks of deleted
+// rows, which go on coming.
+const sweepMost = 100
+
 // upkeep remembers what was removed, so that a call with nothing to do costs
 // little. It is forgotten with the process; removing again is harmless.
 type upkeep struct {
@@ -214,7 +218,7 @@ func (st *Store) sweep(ctx context.Context, shard message.Shard) error {
 			SELECT tbl, key FROM {s}.semel_row WHERE shard = $1::integer AND gone LIMIT $2::bigint)
 		RETURNING 1
 	) SELECT count(*) FROM swept`)
-	for {
+	for range sweepMost {
 		var swept int64
 		f, err := st.run(ctx, &query{
 			sql: sql, args: []any{int32(shard), int64(sweepRows)},
@@ -224,8 +228,9 @@ func (st *Store) sweep(ctx context.Context, shard message.Shard) error {
 		if err := st.harmlessError(ctx, f, err); err != nil {
 			return err
 		}
-		if swept < sweepRows {
+		if swept == 0 {
 			return nil
 		}
 	}
+	return nil
 }
