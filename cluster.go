@@ -73,6 +73,51 @@ func (app *App) Nodes(ctx context.Context) ([]Node, error) {
 	return slices.Clip(nodes), nil
 }
 
+// Shard is a part of the agents, which one node runs.
+type Shard struct {
+	Number  int
+	Node    string // Node.ID of its holder; "" for nobody, or for a node whose lease is over
+	Epoch   uint64 // how often it was opened
+	Unit    uint64 // the last unit that is durable
+	Waiting int    // calls and other events that wait for its loop
+	Effects int    // that are not settled
+	Sent    uint64 // messages that its agents sent, ever
+	Taken   uint64 // ... and were sent: over all shards, the difference is under way
+	Paused  bool   // it forgets nothing until App.ResumeRetention
+	Problem string // why it does not run, or why its node does not say; "" if it runs
+}
+
+// Shards says how each shard is doing, as its node sees it. A node that does not
+// answer is waited for no longer than ctx.
+func (app *App) Shards(ctx context.Context) ([]Shard, error) {
+	if err := app.use(ctx); err != nil {
+		return nil, err
+	}
+	roster, _, err := app.engine.Roster()
+	if err != nil {
+		return nil, err
+	}
+	shards := make([]Shard, len(roster.Holders))
+	for i, holder := range roster.Holders {
+		sh := &shards[i]
+		sh.Number = i
+		if !slices.ContainsFunc(roster.Nodes, func(n store.Node) bool { return n.ID == holder }) {
+			sh.Problem = "no node holds it"
+			continue
+		}
+		sh.Node = holder
+		st, fault := app.engine.ShardStatus(ctx, i)
+		if fault != nil {
+			sh.Problem = fault.Detail
+			continue
+		}
+		sh.Epoch, sh.Unit = uint64(st.Version.Epoch), uint64(st.Version.Seq)
+		sh.Waiting, sh.Effects, sh.Sent, sh.Taken = st.Queue, st.Effects, st.Sent, st.Taken
+		sh.Paused, sh.Problem = st.Paused, st.Down
+	}
+	return shards, nil
+}
+
 func (c *Cluster) validate() error {
 	switch {
 	case c == nil:

@@ -212,6 +212,7 @@ func (e *Engine) recover() error {
 			e.shards = append(e.shards, sh)
 		}
 		e.clock.start(e.cfg.Now(), 0)
+		e.cfg.Feed = false // no follower reads the shards of other nodes
 		return e.tenancy.start(e.ctx)
 	}
 	recovered := make([]core.Recovered, n)

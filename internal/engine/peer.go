@@ -59,6 +59,7 @@ type reply struct {
 	Rows        []message.Row        `json:",omitempty"`
 	Seen        core.Look            `json:",omitzero"`
 	Generations []message.Generation `json:",omitempty"`
+	Status      *ShardStatus         `json:",omitempty"`
 
 	err error // what the Fault stands for, in this process
 }
@@ -110,6 +111,7 @@ const (
 	opGenerations = "generations"
 	opResume      = "resume_retention"
 	opHint        = "hint"
+	opStatus      = "status"
 )
 
 // Answer answers another node's question. It waits as the caller of the
@@ -198,6 +200,11 @@ func (e *Engine) here(ctx context.Context, sh *shard, q *question) *reply {
 			r.Generations = m.Generations()
 			sh.answerAt(0, callOf(c), core.Answer{})
 		}))
+	case opStatus:
+		if !sh.mine() {
+			return replyOf(elsewhere)
+		}
+		return &reply{Status: sh.status()}
 	case opResume:
 		return loop(func(m *core.Shard, now message.Time, c *core.Caller) {
 			sh.answerAt(m.ResumeRetention(now), callOf(c), core.Answer{})

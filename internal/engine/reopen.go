@@ -34,7 +34,11 @@ func (sh *shard) reopen(cause error) bool {
 		<-e.ctx.Done() // nothing is acknowledged any more
 		return false
 	}
-	e.cfg.Logger.Error("a shard is opened again", "shard", sh.id, "cause", cause)
+	if e.tenancy != nil && (errors.Is(cause, store.ErrFenced) || !sh.mine()) {
+		e.cfg.Logger.Warn("a shard is left to another node", "shard", sh.id, "cause", cause)
+	} else {
+		e.cfg.Logger.Error("a shard is opened again", "shard", sh.id, "cause", cause)
+	}
 
 	sh.reign.Add(1)
 	close(sh.flights)
