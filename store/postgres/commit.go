@@ -70,7 +70,10 @@ func (s *session) send() {
 		s.mu.Lock()
 		p, dead := s.queue[0], s.dead
 		s.mu.Unlock()
-		switch {
+		switch seen := s.seen(); {
+		case dead == nil && p.version.Seq > seen+1:
+			// The unit before it was not made, and is not going to be.
+			p.err = s.commitError(p.version, fmt.Errorf("%w: no unit %d went before", store.ErrFenced, p.version.Seq-1))
 		case dead == nil:
 			p.err = s.commit(p)
 		default:

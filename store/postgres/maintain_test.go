@@ -203,7 +203,7 @@ func TestHeapOnly(t *testing.T) {
 				pgtest.Value(t, dsn, "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = '"+table+"'"))
 		}
 	}
-	if got := pgtest.Value(t, dsn, "SELECT pg_relation_size('semel.semel_shard') <= 3 * 8192"); got != "t" {
-		t.Error("the table of fences has grown")
+	if got := pgtest.Value(t, dsn, "SELECT pg_relation_size('semel.semel_shard') / 8192"); len(got) > 1 {
+		t.Errorf("the table of 4 fences has grown to %s pages", got)
 	}
 }

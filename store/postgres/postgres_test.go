@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"fmt"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/semel-dev/semel/internal/pgtest"
@@ -37,4 +39,24 @@ func TestStore(t *testing.T) {
 			}})
 		})
 	}
+}
+
+// FAULTS 41: behind a pooler, which gives every statement another connection.
+func TestStoreBehindPooler(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Shared(t)
+	dsn := s.Bouncer(t, strings.TrimPrefix(databaseOf(t, s.Database(t)), "/"))
+	dsn = pgtest.With(pgtest.With(dsn, "default_query_exec_mode", "exec"), "pool_max_conns", "4")
+	storetest.Run(t, storetest.Harness{Differs: differs, Make: func(t testing.TB, shards int) storetest.Place {
+		m := &machine{dsn: dsn, opt: Options{Schema: schema(), Shards: shards}}
+		return storetest.Place{Opener: m, Kill: m.kill}
+	}})
+}
+
+func databaseOf(t *testing.T, dsn string) string {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Path
 }

@@ -88,6 +88,9 @@ func (st *Store) Open(ctx context.Context, shard message.Shard, owner string) (s
 	}
 	defer st.leave()
 	s, err := st.take(ctx, shard, owner)
+	if errors.Is(err, store.ErrLost) {
+		return nil, err // it names the shard
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open shard %d: %w", shard, err)
 	}

@@ -214,7 +214,7 @@ func TestGivenUp(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Start(t)
 	dsn := s.Database(t)
-	st := openStore(t, dsn, Options{Shards: 1, Patience: 2 * time.Second})
+	st := openStore(t, dsn, Options{Shards: 1, Patience: 5 * time.Second})
 	o := own(t, st, 0)
 	o.commit(t)
 	waiting := waitForNobody(t, s)
