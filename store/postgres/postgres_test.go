@@ -31,25 +31,31 @@ func TestStore(t *testing.T) {
 			database := pgtest.Shared(t).Database(t)
 			dsn := pgtest.With(pgtest.With(database, c.parameter, c.value), "pool_max_conns", "4")
 			storetest.Run(t, storetest.Harness{Differs: differs, Make: func(t testing.TB, shards int) storetest.Place {
-				m := &machine{dsn: dsn, opt: Options{Schema: schema(), Shards: shards}}
-				lapse := func(t testing.TB, node string) {
-					pgtest.Exec(t, database, fmt.Sprintf("UPDATE %s.semel_node SET until = now() - interval '1 second' WHERE id = '%s'", m.opt.Schema, node))
-				}
-				return storetest.Place{Opener: m, Kill: m.kill, Lapse: lapse}
+				return place(dsn, database, shards)
 			}})
 		})
 	}
+}
+
+// place is a schema of its own, reached by one DSN; what is done to it behind the
+// store's back, by another.
+func place(dsn, database string, shards int) storetest.Place {
+	m := &machine{dsn: dsn, opt: Options{Schema: schema(), Shards: shards}}
+	lapse := func(t testing.TB, node string) {
+		pgtest.Exec(t, database, fmt.Sprintf("UPDATE %s.semel_node SET until = now() - interval '1 second' WHERE id = '%s'", m.opt.Schema, node))
+	}
+	return storetest.Place{Opener: m, Kill: m.kill, Lapse: lapse}
 }
 
 // FAULTS 41: behind a pooler, which gives every statement another connection.
 func TestStoreBehindPooler(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Shared(t)
-	dsn := s.Bouncer(t, strings.TrimPrefix(databaseOf(t, s.Database(t)), "/"))
+	database := s.Database(t)
+	dsn := s.Bouncer(t, strings.TrimPrefix(databaseOf(t, database), "/"))
 	dsn = pgtest.With(pgtest.With(dsn, "default_query_exec_mode", "exec"), "pool_max_conns", "4")
 	storetest.Run(t, storetest.Harness{Differs: differs, Make: func(t testing.TB, shards int) storetest.Place {
-		m := &machine{dsn: dsn, opt: Options{Schema: schema(), Shards: shards}}
-		return storetest.Place{Opener: m, Kill: m.kill}
+		return place(dsn, database, shards)
 	}})
 }
 
