@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,9 +17,10 @@ import (
 )
 
 // Bouncer starts a PgBouncer in transaction mode before the server, with few
-// connections to it, and returns the DSN of a database behind it. It ends with
-// the test, which is skipped where PgBouncer is not installed.
-func (s *Server) Bouncer(t testing.TB, database string) string {
+// connections to it for each database, and returns the host, a directory, under
+// which it listens on port 6432. It ends with the test, which is skipped where
+// PgBouncer is not installed.
+func (s *Server) Bouncer(t testing.TB) string {
 	t.Helper()
 	s.mine(t)
 	bin, err := exec.LookPath("pgbouncer")
@@ -80,9 +80,8 @@ max_client_conn = 200
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended, and that is told elsewhere
 		<-ended
 	})
-	u := url.URL{Scheme: "postgres", User: url.User("semel"), Path: "/" + database, RawQuery: url.Values{"host": {b.dir}, "port": {"6432"}}.Encode()}
-	b.answers(t, u.String(), ended)
-	return u.String()
+	b.answers(t, With(With(s.dsn("postgres"), "host", b.dir), "port", "6432"), ended)
+	return b.dir
 }
 
 // answers waits until a pooler takes connections.

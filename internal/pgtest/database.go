@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -109,4 +111,22 @@ func With(dsn, name, value string) string {
 	q.Set(name, value)
 	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // drivers take a plus for itself
 	return u.String()
+}
+
+// Dump backs a schema of a database up with pg_dump, and restores it into another
+// database. Both may be in use.
+func Dump(t testing.TB, from, to, schema string) {
+	t.Helper()
+	b, err := place()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(b.dir) }() // a temporary directory
+	file := filepath.Join(b.dir, "dump")
+	if err := run(b.dir, "pg_dump", "-Fc", "-n", schema, "-f", file, from); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(b.dir, "pg_restore", "-d", to, "--exit-on-error", file); err != nil {
+		t.Fatal(err)
+	}
 }

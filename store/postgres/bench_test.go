@@ -1,15 +1,16 @@
 package postgres
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/semel-dev/semel/internal/pgtest"
 	"github.com/semel-dev/semel/message"
-	"github.com/semel-dev/semel/store"
 )
 
 // benchSteps is how many steps a unit has: each writes a dedup row and a state
@@ -44,103 +45,83 @@ func (m *unitMaker) make() []message.Write {
 	return m.writes
 }
 
-func report(b *testing.B) {
-	b.ReportMetric(float64(b.N)*benchSteps/b.Elapsed().Seconds(), "steps/s")
+// byHand is what a user would write for the same rows: two upserts by unnest in
+// one statement, without a fence.
+type byHand struct{ c *pgx.Conn }
+
+func newByHand(b *testing.B) *byHand {
+	dsn := pgtest.Shared(b).Database(b)
+	pgtest.Exec(b, dsn, `CREATE TABLE state (key bytea PRIMARY KEY, value bytea NOT NULL) WITH (fillfactor = 85);
+		CREATE TABLE dedup (key bytea PRIMARY KEY, value bytea NOT NULL)`)
+	return &byHand{connect1(b, dsn)}
 }
 
-// BenchmarkUnits compares the store with what a user would write by hand for
-// the same rows: two upserts by unnest, in one transaction, without a fence; and
-// with one transaction for each step. Each has a database of its own, on the
-// same server, and one connection's worth of work at a time.
+func (h *byHand) commit(b *testing.B, writes []message.Write) {
+	var keys, values, dedupKeys, dedupValues [][]byte
+	seen := make(map[string]int)
+	for _, w := range writes {
+		if w.Table == message.TableDedup {
+			dedupKeys, dedupValues = append(dedupKeys, w.Key), append(dedupValues, w.Value)
+		} else if i, ok := seen[string(w.Key)]; ok {
+			values[i] = w.Value
+		} else {
+			seen[string(w.Key)] = len(keys)
+			keys, values = append(keys, w.Key), append(values, w.Value)
+		}
+	}
+	_, err := h.c.Exec(background, `WITH d AS (
+		INSERT INTO dedup SELECT * FROM unnest($3::bytea[], $4::bytea[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value)
+		INSERT INTO state SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+		keys, values, dedupKeys, dedupValues)
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// each commits steps one by one, each in a transaction of its own.
+func (h *byHand) each(b *testing.B, writes []message.Write) {
+	for ; len(writes) > 0; writes = writes[2:] {
+		err := pgx.BeginFunc(background, h.c, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(background, "INSERT INTO dedup VALUES ($1, $2)", writes[0].Key, writes[0].Value); err != nil {
+				return err
+			}
+			_, err := tx.Exec(background, "INSERT INTO state VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value", writes[1].Key, writes[1].Value)
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkUnits compares the store with what a user would write by hand: the
+// same units, by turns, so that what else the machine does meets both; and with
+// a transaction for each step, of which a few are enough.
 func BenchmarkUnits(b *testing.B) {
-	b.Run("store", func(b *testing.B) {
-		dsn := pgtest.Shared(b).Database(b)
-		st := openStore(b, dsn, Options{Shards: 1})
-		o := own(b, st, 0)
-		m := newUnitMaker()
-		var pending []store.Pending
-		for b.Loop() {
-			o.at.Seq++
-			pending = append(pending, o.Commit(background, &message.Unit{Version: o.at, Writes: m.make()}))
-			if len(pending) == st.Profile().UnitsInFlight {
-				if err := pending[0].Wait(); err != nil {
-					b.Fatal(err)
-				}
-				pending = pending[1:]
-			}
-		}
-		for _, p := range pending {
-			if err := p.Wait(); err != nil {
-				b.Fatal(err)
-			}
-		}
-		report(b)
-	})
-	b.Run("by-hand", func(b *testing.B) {
-		ctx := context.Background()
-		c := connect1(b, pgtest.Shared(b).Database(b))
-		for _, sql := range []string{
-			"CREATE TABLE state (key bytea PRIMARY KEY, value bytea NOT NULL) WITH (fillfactor = 85)",
-			"CREATE TABLE dedup (key bytea PRIMARY KEY, value bytea NOT NULL)",
-		} {
-			if _, err := c.Exec(ctx, sql); err != nil {
-				b.Fatal(err)
-			}
-		}
-		m := newUnitMaker()
-		for b.Loop() {
-			var keys, values, dedupKeys, dedupValues [][]byte
-			seen := make(map[string]int)
-			for _, w := range m.make() {
-				if w.Table == message.TableDedup {
-					dedupKeys, dedupValues = append(dedupKeys, w.Key), append(dedupValues, w.Value)
-				} else if i, ok := seen[string(w.Key)]; ok {
-					values[i] = w.Value
-				} else {
-					seen[string(w.Key)] = len(keys)
-					keys, values = append(keys, w.Key), append(values, w.Value)
-				}
-			}
-			_, err := c.Exec(ctx, `WITH d AS (
-				INSERT INTO dedup SELECT * FROM unnest($3::bytea[], $4::bytea[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value)
-				INSERT INTO state SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
-				keys, values, dedupKeys, dedupValues)
-			if err != nil {
-				b.Fatal(err)
-			}
-		}
-		report(b)
-	})
-	b.Run("transaction-each", func(b *testing.B) {
-		ctx := context.Background()
-		c := connect1(b, pgtest.Shared(b).Database(b))
-		if _, err := c.Exec(ctx, "CREATE TABLE state (key bytea PRIMARY KEY, value bytea NOT NULL)"); err != nil {
+	const alone = 32
+	st := openStore(b, pgtest.Shared(b).Database(b), Options{Shards: 1})
+	o, hand, each := own(b, st, 0), newByHand(b), newByHand(b)
+	m := newUnitMaker()
+	var took [3]time.Duration
+	for b.Loop() {
+		writes := m.make()
+		start := time.Now()
+		o.at.Seq++
+		if err := o.Commit(background, &message.Unit{Version: o.at, Writes: writes}).Wait(); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := c.Exec(ctx, "CREATE TABLE dedup (key bytea PRIMARY KEY, value bytea NOT NULL)"); err != nil {
-			b.Fatal(err)
-		}
-		m := newUnitMaker()
-		steps := 0
-		for b.Loop() {
-			w := m.make()
-			for i := 0; i < 2*64; i += 2 { // of a unit's 512, for the benchmark's sake
-				tx, err := c.Begin(ctx)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if _, err := tx.Exec(ctx, "INSERT INTO dedup VALUES ($1, $2)", w[i].Key, w[i].Value); err != nil {
-					b.Fatal(err)
-				}
-				if _, err := tx.Exec(ctx, "INSERT INTO state VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value", w[i+1].Key, w[i+1].Value); err != nil {
-					b.Fatal(err)
-				}
-				if err := tx.Commit(ctx); err != nil {
-					b.Fatal(err)
-				}
-				steps++
-			}
-		}
-		b.ReportMetric(float64(steps)/b.Elapsed().Seconds(), "steps/s")
-	})
+		took[0] += time.Since(start)
+		start = time.Now()
+		hand.commit(b, writes)
+		took[1] += time.Since(start)
+		start = time.Now()
+		each.each(b, writes[:2*alone])
+		took[2] += time.Since(start)
+	}
+	rate := func(steps int, d time.Duration) float64 { return float64(b.N) * float64(steps) / d.Seconds() }
+	b.ReportMetric(rate(benchSteps, took[0]), "store-steps/s")
+	b.ReportMetric(rate(benchSteps, took[1]), "hand-steps/s")
+	b.ReportMetric(rate(alone, took[2]), "each-steps/s")
+	b.ReportMetric(rate(benchSteps, took[0])/rate(benchSteps, took[1]), "of-hand")
+	b.ReportMetric(rate(benchSteps, took[0])/rate(alone, took[2]), "of-each")
 }

@@ -59,11 +59,22 @@
 // higher version no living process remembers is not detected; a synchronous
 // standby loses nothing and needs no memory.
 //
+// # Restored backups
+//
+// A backup is the database's own (pg_dump, base backups, snapshots) and always
+// consistent. After a restore, and before a node starts, Renew gives the store
+// another incarnation.
+//
 // # What it asks of the server
 //
 // fsync, full_page_writes and synchronous_commit must be on, and it must be a
 // primary; every new connection is checked. It needs the right to create tables
-// in its schema, for the generations.
+// in its schema, for the generations. For a failover the DSN names all servers,
+// with target_session_attrs=read-write. A synchronous standby is what keeps
+// every acknowledged unit; with synchronous_commit=local nothing waits for it.
+// The server should notice dead clients within seconds (tcp_keepalives_idle,
+// tcp_user_timeout): a node whose machine dies in the middle of sending a
+// statement may else keep a shard's row locked for hours.
 //
 // The package imports store and message and nothing else of this module. Start
 // with At, then read commit.go and statement.go.

@@ -149,6 +149,9 @@ func (st *Store) dropGeneration(ctx context.Context, gen message.Generation) err
 	return unreachable(err)
 }
 
+const purgeSQL = `DELETE FROM {s}.semel_row
+WHERE shard = $1::integer AND tbl = $2::smallint AND key >= $3::bytea AND key <= $4::bytea`
+
 // purge deletes the messages of an outbox up to a position.
 func (st *Store) purge(ctx context.Context, o outbox, position uint64) error {
 	up := &st.upkeep
@@ -170,8 +173,7 @@ func (st *Store) purge(ctx context.Context, o outbox, position uint64) error {
 		if to < last { // beyond the last position there is
 			to = position
 		}
-		if err := st.exec(ctx, st.sql.with(`DELETE FROM {s}.semel_row
-			WHERE shard = $1::integer AND tbl = $2::smallint AND key >= $3::bytea AND key <= $4::bytea`),
+		if err := st.exec(ctx, st.sql.with(purgeSQL),
 			int32(o.from), int16(message.TableOutbox), outboxKey(o.to, last+1), outboxKey(o.to, to)); err != nil {
 			return err
 		}
@@ -210,18 +212,19 @@ func (st *Store) firstMessage(ctx context.Context, o outbox, position uint64) (u
 	return first, st.harmlessError(ctx, f, err)
 }
 
+const sweepSQL = `WITH swept AS (
+	DELETE FROM {s}.semel_row WHERE shard = $1::integer AND gone AND (tbl, key) IN (
+		SELECT tbl, key FROM {s}.semel_row WHERE shard = $1::integer AND gone LIMIT $2::bigint)
+	RETURNING 1
+) SELECT count(*) FROM swept`
+
 // sweep removes the marks of deleted rows. A unit may put a row back meanwhile:
 // the condition is asked again when the row is locked.
 func (st *Store) sweep(ctx context.Context, shard message.Shard) error {
-	sql := st.sql.with(`WITH swept AS (
-		DELETE FROM {s}.semel_row WHERE shard = $1::integer AND gone AND (tbl, key) IN (
-			SELECT tbl, key FROM {s}.semel_row WHERE shard = $1::integer AND gone LIMIT $2::bigint)
-		RETURNING 1
-	) SELECT count(*) FROM swept`)
 	for range sweepMost {
 		var swept int64
 		f, err := st.run(ctx, &query{
-			sql: sql, args: []any{int32(shard), int64(sweepRows)},
+			sql: st.sql.with(sweepSQL), args: []any{int32(shard), int64(sweepRows)},
 			row:      func(r pgx.Rows) error { return r.Scan(&swept) },
 			harmless: true,
 		})

@@ -170,20 +170,7 @@ func (s *session) get(ctx context.Context, n int, rows wanted, gens wantedGens) 
 	if err != nil {
 		return nil, err
 	}
-	st := s.checked("u.place, u.value")
-	st.say(`
-SELECT k.place, r.value FROM unnest(?::integer[], ?::smallint[], ?::bytea[]) AS k(place, tbl, key)
-JOIN {s}.semel_row r ON r.shard = ?::integer AND r.tbl = k.tbl AND r.key = k.key AND NOT r.gone`,
-		rows.places, rows.tables, rows.keys, int32(s.shard))
-	for _, gen := range there {
-		of := gens.of[gen]
-		st.say(fmt.Sprintf(`
-UNION ALL SELECT k.place, r.value FROM unnest(?::integer[], ?::bytea[]) AS k(place, key)
-JOIN {s}.semel_dedup_%[1]d r ON r.shard = ?::integer AND r.key = k.key AND r.value IS NOT NULL
-WHERE NOT EXISTS (SELECT 1 FROM {s}.semel_retention t WHERE t.shard = ?::integer AND t.below > %[1]d)`, gen),
-			of.places, of.keys, int32(s.shard), int32(s.shard))
-	}
-	st.among(s, "")
+	st := s.getStatement(rows, gens, there)
 	values := make([][]byte, n)
 	err = s.read(ctx, st, func() { clear(values) }, func() ([]any, func()) {
 		var place *int32
@@ -195,6 +182,27 @@ WHERE NOT EXISTS (SELECT 1 FROM {s}.semel_retention t WHERE t.shard = ?::integer
 		}
 	})
 	return values, err
+}
+
+func (s *session) getStatement(rows wanted, gens wantedGens, there []message.Generation) *statement {
+	// LIMIT keeps the planner from any other way than to look up key by key. In a
+	// join it would go through a table once that has no statistics yet, as every
+	// generation is when it begins.
+	st := s.checked("u.place, u.value")
+	st.say(`
+SELECT k.place, r.value FROM unnest(?::integer[], ?::smallint[], ?::bytea[]) AS k(place, tbl, key)
+CROSS JOIN LATERAL (SELECT d.value FROM {s}.semel_row d WHERE d.shard = ?::integer AND d.tbl = k.tbl AND d.key = k.key AND NOT d.gone LIMIT 1) r`,
+		rows.places, rows.tables, rows.keys, int32(s.shard))
+	for _, gen := range there {
+		of := gens.of[gen]
+		st.say(fmt.Sprintf(`
+UNION ALL SELECT k.place, r.value FROM unnest(?::integer[], ?::bytea[]) AS k(place, key)
+CROSS JOIN LATERAL (SELECT d.value FROM {s}.semel_dedup_%[1]d d WHERE d.shard = ?::integer AND d.key = k.key AND d.value IS NOT NULL LIMIT 1) r
+WHERE NOT EXISTS (SELECT 1 FROM {s}.semel_retention t WHERE t.shard = ?::integer AND t.below > %[1]d)`, gen),
+			of.places, of.keys, int32(s.shard), int32(s.shard))
+	}
+	st.among(s, "")
+	return st
 }
 
 // Scan returns up to limit rows of a table, all of one moment, in the order of

@@ -1,0 +1,33 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// Renew makes of a database that was restored from a backup a store of its own:
+// with another incarnation, so that nothing issued by the store before can be
+// mistaken for it, and with epochs above those of the backup. It is called once,
+// after the restore and before any node opens the store; what processes remember
+// of the former store counts no more. At most one Options may be given.
+//
+// A backup is the database's own: pg_dump, a base backup, a snapshot; all of them
+// are consistent, because a unit is a transaction.
+func Renew(ctx context.Context, dsn string, options ...Options) error {
+	o, err := At(dsn, options...).OpenStore(ctx)
+	if err != nil {
+		return fmt.Errorf("renew: %w", err)
+	}
+	st := o.(*Store)
+	// Made twice, it is made: the answer may be lost.
+	err = st.exec(ctx, st.sql.with(`WITH fences AS (
+		UPDATE {s}.semel_shard SET epoch = epoch + 1000, era = era + 1, lost = 0, session = NULL, held = true
+	) UPDATE {s}.semel_store SET incarnation = $1::uuid`), uuid.NewString())
+	if err != nil {
+		err = fmt.Errorf("renew: %w", err)
+	}
+	return errors.Join(err, st.Close())
+}
