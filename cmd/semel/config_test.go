@@ -65,6 +65,13 @@ func TestPrecedence(t *testing.T) {
 	values := map[string][3]string{
 		"string": {"one", "two", "three"}, "int": {"11", "12", "13"}, "Duration": {"1h", "2h", "3h"},
 		"size": {"1MiB", "2MiB", "3MiB"}, "slice": {"one", "two", "three"}, "bool": {"false", "true", "false"},
+		"secret": {"one", "two", "three"},
+	}
+	textOf := func(v reflect.Value) string {
+		if s, ok := v.Interface().(secret); ok {
+			return string(s) // which no text that is printed has
+		}
+		return formatText(v.Interface())
 	}
 	for _, s := range settings {
 		c := defaultConfig()
@@ -79,7 +86,7 @@ func TestPrecedence(t *testing.T) {
 		}
 		for mask := range 8 {
 			text, environ, args := "", []string{"SEMEL_UNRELATED=1"}, []string(nil)
-			want, from := formatText(s.of(&c).Interface()), "default"
+			want, from := textOf(s.of(&c)), "default"
 			if mask&1 != 0 {
 				yamlValue := given[0]
 				if kind == "slice" {
@@ -101,7 +108,7 @@ func TestPrecedence(t *testing.T) {
 				want, from = given[2], "--"+s.flagName()
 			}
 			l := mustLoad(t, sourceOf(t, text, environ, args...))
-			if got := formatText(s.of(&l.config).Interface()); got != want || !strings.Contains(l.from(s.path), from) {
+			if got := textOf(s.of(&l.config)); got != want || !strings.Contains(l.from(s.path), from) {
 				t.Errorf("%s, combination %d: %q from %s, want %q from %s", s.path, mask, got, l.from(s.path), want, from)
 			}
 			for _, other := range settings { // and no other is touched

@@ -18,6 +18,17 @@ var elsewhere = core.Answer{Fault: &message.Fault{
 	Code: message.CodeElsewhere, Detail: "another node has the agent's shard, or is about to have it; nothing was accepted here",
 }}
 
+// disown takes back what a machine says of itself, without a commit that proves
+// that the shard is its node's still: another node may have gone on. What was
+// recorded stays true.
+func disown(answers []core.AnswerTo) {
+	for i := range answers {
+		if a := &answers[i].Answer; !a.Replayed || a.Outcome == nil || !a.Outcome.Status.Settled() {
+			*a = elsewhere
+		}
+	}
+}
+
 // untilMine is how long a shard of another node is waited for: its loop is woken
 // when it is this node's.
 const untilMine = 1000 * time.Hour
@@ -31,6 +42,7 @@ func (sh *shard) take(clean bool) {
 	if !clean {
 		sh.clean.Store(false)
 	}
+	sh.term.Add(1)
 	sh.duty.Store(int32(dutyOwn))
 	sh.queue.wakeUp()
 }
@@ -64,14 +76,16 @@ func (sh *shard) leftAs(d duty) {
 	sh.engine.tenancy.hurry()
 }
 
-// mine says whether the loop may work: always, unless the store is shared.
+// mine says whether the shard's machine may work: always, unless the store is
+// shared. Whoever asks it afterwards knows what was so before.
 func (sh *shard) mine() bool {
-	t := sh.engine.tenancy
-	if t == nil {
-		return true
-	}
+	return sh.engine.tenancy == nil || sh.isHeld() && sh.ran.Load() == sh.term.Load() && !sh.lapsed.Load()
+}
+
+// isHeld says whether the node holds the shard.
+func (sh *shard) isHeld() bool {
 	d := duty(sh.duty.Load())
-	return (d == dutyOwn || d == dutyGive) && t.valid() && !sh.lapsed.Load()
+	return (d == dutyOwn || d == dutyGive) && sh.engine.tenancy.valid()
 }
 
 // onItsWay says whether another node is to have the shard soon.
@@ -88,7 +102,7 @@ func (sh *shard) away() bool {
 	e := sh.engine
 	sh.setDown(errElsewhere)
 	for !e.closing() {
-		if !sh.mine() {
+		if !sh.isHeld() {
 			if !sh.refuseFor(untilMine, elsewhere, nil) {
 				break
 			}
@@ -113,7 +127,7 @@ func (sh *shard) away() bool {
 
 // takeOver opens a shard that another node may have had, and starts a machine.
 func (sh *shard) takeOver() error {
-	e := sh.engine
+	e, term := sh.engine, sh.term.Load()
 	if _, err := sh.openSession(e.ctx); err != nil {
 		return err
 	}
@@ -126,6 +140,7 @@ func (sh *shard) takeOver() error {
 		return err
 	}
 	sh.clean.Store(false)
+	sh.ran.Store(term)
 	sh.startAcker()
 	return nil
 }

@@ -227,21 +227,31 @@ func (e *Engine) Submit(ctx context.Context, m *message.Message, accept bool) co
 	}
 	sh := e.shardOf(m.To)
 	a := e.do(ctx, sh, accept, func(c *call) event { return event{call: c, msg: m} })
-	if isElsewhere(a.Fault) {
+	if e.tenancy != nil && ctx.Err() == nil && e.goesOn(m, accept, a) {
 		a = e.submitElsewhere(ctx, sh, m, accept)
 	}
 	return a
+}
+
+// goesOn says whether an answer of this node's is not the last word.
+func (e *Engine) goesOn(m *message.Message, accept bool, a core.Answer) bool {
+	return isElsewhere(a.Fault) || submission(m, accept).open(&reply{Fault: a.Fault})
 }
 
 // submitElsewhere brings a message to the node that has its shard.
 func (e *Engine) submitElsewhere(ctx context.Context, sh *shard, m *message.Message, accept bool) core.Answer {
 	copied := *m
 	copied.Value = nil // of this process alone
-	q := &question{Op: opSubmit, Shard: sh.id, Message: &copied}
-	if accept {
-		q.Op = opAccept
-	}
+	q := submission(&copied, accept)
+	q.Shard = sh.id
 	return e.ask(ctx, q).answer()
+}
+
+func submission(m *message.Message, accept bool) *question {
+	if accept {
+		return &question{Op: opAccept, Message: m}
+	}
+	return &question{Op: opSubmit, Message: m}
 }
 
 // SubmitAll brings many messages at once, waits for all of their outcomes, and
@@ -311,7 +321,7 @@ func (e *Engine) elsewhere(ctx context.Context, ms []*message.Message, accept bo
 	var away sync.WaitGroup
 	room := make(chan struct{}, awayAtOnce)
 	for i, m := range ms {
-		if c := &b.calls[i]; isElsewhere(c.answer.Fault) {
+		if c := &b.calls[i]; ctx.Err() == nil && e.goesOn(m, accept, c.answer) {
 			room <- struct{}{}
 			away.Go(func() {
 				c.answer = e.submitElsewhere(ctx, e.shardOf(m.To), m, accept)

@@ -16,7 +16,7 @@ func (sh *shard) startEffect(job core.EffectJob) {
 	if e.ctx.Err() != nil {
 		return
 	}
-	if !e.tenancy.valid() { // another node may have the shard: it decides what becomes of it
+	if !sh.mine() { // another node may have the shard: it decides what becomes of it
 		sh.lapsed.Store(true)
 		sh.queue.wakeUp()
 		return

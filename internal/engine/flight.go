@@ -109,6 +109,9 @@ func (sh *shard) letGo(after message.Seq, h held) {
 		}
 		sh.ackMu.Unlock() // it was acknowledged meanwhile
 	}
+	if !sh.mine() {
+		disown(h.answers)
+	}
 	sh.release(&h)
 }
 

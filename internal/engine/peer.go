@@ -92,8 +92,26 @@ func (q *question) repeats() bool {
 	switch q.Op {
 	case opSubmit, opAccept:
 		return q.Message.Key != "" || q.Message.Source != ""
+	case opRemove, opRetryDead, opDiscardDead: // the second time they would be about something new, or nothing
+		return false
 	}
 	return true // reads, and what says of itself that it was done before
+}
+
+// open says whether a reply leaves it open what becomes of a message, although
+// its caller waits on: the shard moved, or its node lost it. With the same key
+// the next node knows.
+func (q *question) open(r *reply) bool {
+	if r.Fault == nil || !q.repeats() {
+		return false
+	}
+	switch r.Fault.Code {
+	case message.CodeCommitUnknown:
+		return true
+	case message.CodeInFlight:
+		return q.Op == opSubmit
+	}
+	return false
 }
 
 // The questions.
@@ -242,17 +260,19 @@ func (e *Engine) ask(ctx context.Context, q *question) *reply {
 	}
 	patience, cancel := context.WithTimeout(ctx, shardPatience*t.lease)
 	defer cancel()
-	open := false // a node may have done it
+	var open *reply // a node may have done it
 	for {
 		changed := t.watch()
 		r, err := e.once(ctx, sh, q)
 		switch {
+		case err == nil && q.open(r) && ctx.Err() == nil:
+			open = r
 		case err == nil && !r.elsewhere():
 			return r
 		case err != nil && !errors.Is(err, ErrNotAsked):
-			open = true
+			open = replyOf(commitUnknown)
 			if !q.repeats() {
-				return replyOf(commitUnknown)
+				return open
 			}
 		}
 		t.hurry()
@@ -261,8 +281,8 @@ func (e *Engine) ask(ctx context.Context, q *question) *reply {
 		case <-time.After(askAgain):
 		case <-patience.Done():
 			switch {
-			case open:
-				return replyOf(commitUnknown)
+			case open != nil:
+				return open
 			case ctx.Err() != nil:
 				return &reply{Fault: &message.Fault{Code: message.CodeCanceled, Detail: "the caller gave up before a node had the agent's shard"}}
 			}

@@ -256,7 +256,7 @@ func (sh *shard) refuseFor(wait time.Duration, a core.Answer, kept *[]event) boo
 		if e.closing() && !sh.resting {
 			return e.ctx.Err() == nil
 		}
-		if wait == untilMine && sh.mine() {
+		if wait == untilMine && sh.isHeld() {
 			return true
 		}
 		if !sh.queue.sleep() {

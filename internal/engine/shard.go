@@ -24,6 +24,8 @@ type shard struct {
 	failure atomic.Pointer[error] // why the shard is down; nil while it runs
 	duty    atomic.Int32          // see tenancy.go
 	clean   atomic.Bool           // the next session begins with nothing under way
+	term    atomic.Uint64         // counts the times that the node was given the shard
+	ran     atomic.Uint64         // ... and says in which its machine runs
 	lapsed  atomic.Bool           // the lease was over when an effect was to be called
 
 	// For readers beside the loop, see follow.go.
@@ -232,12 +234,12 @@ func (sh *shard) loop() {
 		if sh.machine == nil && !sh.away() {
 			break
 		}
-		err := sh.turn()
+		err := errLapsed
+		if sh.mine() {
+			err = sh.turn()
+		}
 		if err == nil {
 			err = sh.ackFailure()
-		}
-		if err == nil && !sh.mine() {
-			err = errLapsed
 		}
 		if err != nil {
 			if !sh.reopen(err) {

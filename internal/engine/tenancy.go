@@ -46,10 +46,9 @@ type tenancy struct {
 	node   store.Node
 	lease  time.Duration
 
-	began   time.Time     // what until counts from, by the monotonic clock
-	until   atomic.Int64  // when the lease is over, in nanoseconds since began
-	leaving atomic.Bool   // every shard is to be given away
-	soon    chan struct{} // the roster is to be read at once
+	kept    atomic.Pointer[time.Time] // when the lease was last renewed: before the store was asked
+	leaving atomic.Bool               // every shard is to be given away
+	soon    chan struct{}             // the roster is to be read at once
 	hints   chan remoteHint
 
 	mu      sync.Mutex
@@ -75,13 +74,25 @@ func newTenancy(e *Engine) (*tenancy, error) {
 	_, _ = rand.Read(id[:]) // it does not fail
 	return &tenancy{
 		engine: e, leaser: leaser, lease: e.profile.Lease,
-		node:  store.Node{ID: hex.EncodeToString(id[:]), Name: e.cfg.Owner, Address: e.cfg.Address},
-		began: time.Now(), soon: make(chan struct{}, 1), hints: make(chan remoteHint, hintsWaiting), changed: make(chan struct{}),
+		node: store.Node{ID: hex.EncodeToString(id[:]), Name: e.cfg.Owner, Address: e.cfg.Address},
+		soon: make(chan struct{}, 1), hints: make(chan remoteHint, hintsWaiting), changed: make(chan struct{}),
 	}, nil
 }
 
 // valid says whether the node's lease goes on.
-func (t *tenancy) valid() bool { return t == nil || int64(time.Since(t.began)) < t.until.Load() }
+// The monotonic clock stands still while the host is suspended, and the wall
+// clock may be set back (FAULTS 32): what is later counts.
+func (t *tenancy) valid() bool {
+	if t == nil {
+		return true
+	}
+	kept := t.kept.Load()
+	if kept == nil {
+		return false
+	}
+	now := time.Now()
+	return max(now.Sub(*kept), now.Round(0).Sub(kept.Round(0))) < t.lease
+}
 
 // start joins the cluster and begins to keep the lease.
 func (t *tenancy) start(ctx context.Context) error {
@@ -130,7 +141,7 @@ func (t *tenancy) hurry() {
 
 // keep renews the lease and takes shards off this node that it has no longer.
 func (t *tenancy) keep(ctx context.Context) error {
-	sent := time.Since(t.began)
+	sent := time.Now()
 	n := t.node
 	n.Leaving = t.leaving.Load()
 	r, err := t.leaser.Keep(ctx, n)
@@ -142,7 +153,7 @@ func (t *tenancy) keep(ctx context.Context) error {
 	if t.err = err; err != nil {
 		return err
 	}
-	t.until.Store(int64(sent + t.lease))
+	t.kept.Store(&sent)
 	if !slices.Equal(r.Holders, t.roster.Holders) || !slices.Equal(r.Nodes, t.roster.Nodes) {
 		close(t.changed)
 		t.changed = make(chan struct{})
@@ -288,7 +299,7 @@ func (t *tenancy) resign() {
 
 // leave ends the lease, when the loops are at rest: the shards are free at once.
 func (t *tenancy) leave() error {
-	if t == nil || t.until.Load() == 0 {
+	if t == nil || t.kept.Load() == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), t.lease)
