@@ -55,6 +55,9 @@ type Config struct {
 	ChangeFeed bool
 	// Owner says who we are in the store's records. Host name and process id.
 	Owner string
+	// Cluster is how this process and others that have the same store open reach
+	// each other. Nil for a store that one process has for itself.
+	Cluster *Cluster
 	// Logger hears what an operator should know. Nothing is logged by default.
 	Logger *slog.Logger
 	// TracerProvider, if set, gets spans of calls, steps and effects
@@ -122,6 +125,9 @@ func (c *Config) validate() error {
 	if c.BackoffBase > 0 && c.BackoffMax > 0 && c.BackoffBase > c.BackoffMax {
 		return fmt.Errorf("semel: config: BackoffBase (%v) is above BackoffMax (%v)", c.BackoffBase, c.BackoffMax)
 	}
+	if err := c.Cluster.validate(); err != nil {
+		return err
+	}
 	if c.MaxBody == 0 {
 		c.MaxBody = defaultMaxBody
 	}
@@ -140,6 +146,9 @@ func (c *Config) engine() engine.Config {
 		BackoffBase: c.BackoffBase, BackoffMax: c.BackoffMax,
 		Feed: c.ChangeFeed, Guest: c.Guest,
 		Owner: c.Owner, Logger: c.Logger, Fatal: c.Fatal,
+	}
+	if c.Cluster != nil {
+		e.Address, e.Peers = c.Cluster.Address, peers(c.Cluster.Ask)
 	}
 	if hear := c.OnAlarm; hear != nil {
 		e.OnAlarm = func(a core.Alarm) {

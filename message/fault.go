@@ -51,6 +51,7 @@ const (
 	CodeClosed           Code = "closed"
 	CodeStorageFull      Code = "storage_full"
 	CodeStoreUnavailable Code = "store_unavailable"
+	CodeElsewhere        Code = "elsewhere"
 	CodeTooLarge         Code = "too_large"
 	CodeInFlight         Code = "in_flight"
 	CodeInDoubt          Code = "in_doubt"

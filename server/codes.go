@@ -66,6 +66,7 @@ var answers = map[message.Code]answer{
 	message.CodeCanceled:         {http.StatusServiceUnavailable, "Not executed in time", true, "1"},
 	message.CodeClosed:           {http.StatusServiceUnavailable, "Shutting down", true, "1"},
 	message.CodeStoreUnavailable: {http.StatusServiceUnavailable, "The store is unavailable", true, "1"},
+	message.CodeElsewhere:        {http.StatusServiceUnavailable, "Another node has it", true, "1"},
 	message.CodeCommitUnknown:    {http.StatusServiceUnavailable, "The store did not say whether it committed", true, "1"},
 	message.CodeStorageFull:      {http.StatusInsufficientStorage, "The storage is full", true, ""},
 }

@@ -41,6 +41,8 @@ var mayUse = map[string]server.Roles{
 	"POST /v1/dead/{id}/discard":           operators,
 	"POST /v1/backups":                     operators,
 	"POST /v1/retention/resume":            operators,
+	"GET /v1/nodes":                        operators,
+	"GET /v1/shards":                       operators,
 	"GET /metrics":                         operators,
 }
 

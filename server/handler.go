@@ -38,6 +38,9 @@ type Options struct {
 	Followers int
 	// Backups is the directory that backups are made in; empty for none.
 	Backups string
+	// NodeSecret is what the nodes of a cluster prove to each other that they
+	// are; empty for a server that is no node. See AskNodes.
+	NodeSecret string
 	// Version is the program's, for the description of the API and the metrics.
 	Version string
 	// Stopping, when closed, makes the server unready and ends the streams of
@@ -85,7 +88,17 @@ func Handler(app *semel.App, opts Options) http.Handler {
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, codeForbidden, "a browser may not send this from a page of another origin")
 	}))
-	return s.ownHosts(origin.Handler(s.authenticated(s.plainPaths(s.mux()))))
+	public := s.ownHosts(origin.Handler(s.authenticated(s.plainPaths(s.mux()))))
+	if opts.NodeSecret == "" {
+		return public
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == nodePath {
+			s.node(w, r)
+			return
+		}
+		public.ServeHTTP(w, r)
+	})
 }
 
 func newAPI(app *semel.App, opts Options) *api {

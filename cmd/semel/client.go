@@ -32,7 +32,7 @@ const (
 func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		callCommand(), getCommand(), listCommand(), keysCommand(), explainCommand(), effectsCommand(), doubtsCommand(),
-		deadCommand(), retentionCommand(), deleteCommand(), changesCommand(), backupCommand(), restoreCommand(),
+		deadCommand(), retentionCommand(), nodesCommand(), shardsCommand(), deleteCommand(), changesCommand(), backupCommand(), restoreCommand(),
 	}
 }
 
@@ -135,7 +135,7 @@ func openData(ctx context.Context, dir string) (*semel.App, *usable, error) {
 		return nil, nil, usageError{err}
 	}
 	guest := os.Getenv("SEMEL_CONFIG") == ""
-	app, err := open(ctx, abs, &u.config, guest, nil, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	app, err := open(ctx, abs, &u.config, nil, guest, nil, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if errors.Is(err, store.ErrLocked) {
 		return nil, nil, nextStep{fmt.Errorf("%s is in use by another process", dir), "if that is a server, ask it: --server URL instead of --data"}
 	}

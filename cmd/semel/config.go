@@ -11,6 +11,8 @@ import (
 // well, docs/reference/configuration.md says it to people.
 type config struct {
 	Data           string        `koanf:"data"`
+	Store          storeConfig   `koanf:"store"`
+	Node           nodeConfig    `koanf:"node"`
 	Listen         string        `koanf:"listen"`
 	Hosts          []string      `koanf:"hosts"`
 	Wait           time.Duration `koanf:"wait"`
@@ -35,6 +37,20 @@ type config struct {
 
 	Log  logConfig  `koanf:"log"`
 	OTLP otlpConfig `koanf:"otlp"`
+}
+
+// storeConfig is a database that several servers share, instead of a directory.
+type storeConfig struct {
+	URL    secret        `koanf:"url"`
+	Schema string        `koanf:"schema"`
+	Shards int           `koanf:"shards"`
+	Lease  time.Duration `koanf:"lease"`
+}
+
+// nodeConfig is how the servers that share a database reach each other.
+type nodeConfig struct {
+	Address string `koanf:"address"`
+	Secret  secret `koanf:"secret"`
 }
 
 // tlsConfig names PEM files. Both are given, or neither.
@@ -103,6 +119,7 @@ type otlpConfig struct {
 func defaultConfig() config {
 	return config{
 		Data:           "semel-data",
+		Store:          storeConfig{Schema: "semel", Lease: 5 * time.Second},
 		Listen:         "127.0.0.1:7075",
 		Wait:           10 * time.Second,
 		Retention:      24 * time.Hour,

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/server"
@@ -77,6 +79,30 @@ func partOf(key string) string {
 	return at
 }
 
+// checkStore looks at what a server needs that shares a database.
+func (l *loaded) checkStore(refuse func(path, format string, args ...any)) {
+	if u, err := url.Parse(string(l.Store.URL)); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		refuse("store.url", "it is no URL of a database; give postgres://USER@HOST/DATABASE")
+	}
+	if l.Store.Lease < time.Second || l.Store.Lease > 5*time.Minute {
+		refuse("store.lease", "it is %v; choose 1s to 5m", l.Store.Lease)
+	}
+	if len(l.Node.Secret) < minNodeSecret {
+		refuse("node.secret", "it needs %d characters or more: whoever knows it may do anything; all servers of the database have the same", minNodeSecret)
+	}
+	if a := l.Node.Address; a != "" && !isHTTPURL(a) {
+		refuse("node.address", "%q is no http or https URL", a)
+	}
+	if host, _, err := net.SplitHostPort(l.Listen); err == nil && l.Node.Address == "" {
+		if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+			refuse("node.address", "it is needed, because listen (%s) does not say where the other servers reach this one", l.Listen)
+		}
+	}
+}
+
+// minNodeSecret keeps a secret from being guessed.
+const minNodeSecret = 16
+
 func (l *loaded) checkValues(bad *problems) {
 	refuse := func(path, format string, args ...any) {
 		bad.add(l.where(path), path, format, args...)
@@ -92,6 +118,9 @@ func (l *loaded) checkValues(bad *problems) {
 	}
 	if l.Data == "" {
 		refuse("data", "it is empty; name the directory")
+	}
+	if l.Store.URL != "" {
+		l.checkStore(refuse)
 	}
 	if _, _, err := net.SplitHostPort(l.Listen); err != nil {
 		refuse("listen", "%q is no address; give HOST:PORT", l.Listen)

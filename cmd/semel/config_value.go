@@ -104,6 +104,10 @@ func formatText(v any) string {
 		return strings.Join(v, ",")
 	case time.Duration:
 		return shortDuration(v)
+	case secret:
+		if v == "" {
+			return ""
+		}
 	}
 	return fmt.Sprint(v)
 }

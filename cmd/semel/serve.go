@@ -93,7 +93,7 @@ func serve(ctx context.Context, s source, asJSON bool, stdout, stderr io.Writer)
 	if err != nil {
 		return fmt.Errorf("data directory %q: %w", u.Data, err)
 	}
-	log.Info("opening", "data", dir, "version", readBuildInfo().Version)
+	log.Info("opening", "data", u.place(dir), "version", readBuildInfo().Version)
 	listener, err := listen(ctx, u.loaded)
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func serve(ctx context.Context, s source, asJSON bool, stdout, stderr io.Writer)
 		return err
 	}
 	defer traces.stop()
-	app, err := open(ctx, dir, &u.config, false, traces.provider, log)
+	app, err := open(ctx, dir, &u.config, u.cluster(listener), false, traces.provider, log)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func serve(ctx context.Context, s source, asJSON bool, stdout, stderr io.Writer)
 	failed := make(chan error, 1)
 	go func() { failed <- live.serve(srv, listener) }()
 	go live.run(ctx, hangup)
-	log.Info("serving", "data", dir, "address", listener.Addr().String(), "tls", live.certs != nil, "principals", len(u.Auth.Principals))
+	log.Info("serving", "data", u.place(dir), "address", listener.Addr().String(), "tls", live.certs != nil, "principals", len(u.Auth.Principals))
 	if err := printAddress(stdout, baseURL(listener, live.certs != nil), dir, asJSON); err != nil {
 		log.Warn("the address could not be printed", "error", err)
 	}
@@ -138,7 +138,7 @@ func serve(ctx context.Context, s source, asJSON bool, stdout, stderr io.Writer)
 func (u *usable) handlerOptions(log *slog.Logger) server.Options {
 	return server.Options{
 		Wait: u.Wait, MaxBody: int64(u.MaxBody), Backups: u.Backups, Effects: slices.Sorted(maps.Keys(u.Effects)),
-		Version: readBuildInfo().Version, Logger: log,
+		Version: readBuildInfo().Version, Logger: log, NodeSecret: string(u.Node.Secret),
 	}
 }
 
@@ -155,13 +155,19 @@ func (v *live) serve(srv *http.Server, l net.Listener) error {
 // looks into a directory without the server's file: it knows neither its
 // effects nor its retention, and must not make doubts of what waits for the
 // ones, nor forget by another.
-func open(ctx context.Context, dir string, c *config, guest bool, traces trace.TracerProvider, log *slog.Logger) (*semel.App, error) {
+//
+// With a cluster it opens the database instead.
+func open(ctx context.Context, dir string, c *config, cluster *semel.Cluster, guest bool, traces trace.TracerProvider, log *slog.Logger) (*semel.App, error) {
 	st := pebble.At(dir, pebble.Options{Logger: log, MemTableBytes: uint64(c.MemtableBytes)})
+	owner := ""
+	if cluster != nil {
+		st, dir, owner = c.database(), "the database", cluster.Address
+	}
 	app, err := semel.Open(ctx, st, &semel.Config{
 		Retention: c.Retention, Skew: c.Skew,
 		CacheBytes: int(c.CacheBytes), MaxInFlight: c.MaxInFlight, MaxState: int(c.MaxState), MaxBody: int(c.MaxBody),
 		MaxAttempts: c.MaxAttempts, EffectsRunning: c.EffectsRunning, Logger: log,
-		ChangeFeed: c.ChangeFeed, TracerProvider: traces, Guest: guest,
+		ChangeFeed: c.ChangeFeed, TracerProvider: traces, Guest: guest, Cluster: cluster, Owner: owner,
 	})
 	if err != nil {
 		if errors.Is(err, store.ErrLocked) {

@@ -18,6 +18,12 @@ type setting struct {
 
 var settings = []setting{
 	{path: "data", usage: "the data `directory`; it is created if it does not exist"},
+	{path: "store.url", flag: "store", usage: "the `URL` of a PostgreSQL database that servers share, instead of a data directory; better in SEMEL_STORE_URL, as it may have a password in it"},
+	{path: "store.schema", usage: "the `name` of the database's schema that has the tables"},
+	{path: "store.shards", usage: "the `number` of shards of a database that is used for the first time; 0 for the store's default"},
+	{path: "store.lease", usage: "the `time` after which a server that is not heard of loses its shards to the others"},
+	{path: "node.address", usage: "the `URL` at which the other servers of the database reach this one, if not that of --listen"},
+	{path: "node.secret", usage: "the `secret` that the servers of a database prove each other; better in SEMEL_NODE_SECRET"},
 	{path: "listen", usage: "the `address` to listen on; port 0 chooses a free one"},
 	{path: "hosts", flag: "host", usage: "a `name` under which a proxy on this machine asks for the server, besides localhost; repeat it for more"},
 	{path: "wait", usage: "the `time` a call waits for its outcome before it is answered 409 in_flight"},

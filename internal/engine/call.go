@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -224,7 +225,23 @@ func (e *Engine) Submit(ctx context.Context, m *message.Message, accept bool) co
 	if f := e.notRunning(); f != nil {
 		return core.Answer{Fault: f}
 	}
-	return e.do(ctx, e.shardOf(m.To), accept, func(c *call) event { return event{call: c, msg: m} })
+	sh := e.shardOf(m.To)
+	a := e.do(ctx, sh, accept, func(c *call) event { return event{call: c, msg: m} })
+	if isElsewhere(a.Fault) {
+		a = e.submitElsewhere(ctx, sh, m, accept)
+	}
+	return a
+}
+
+// submitElsewhere brings a message to the node that has its shard.
+func (e *Engine) submitElsewhere(ctx context.Context, sh *shard, m *message.Message, accept bool) core.Answer {
+	copied := *m
+	copied.Value = nil // of this process alone
+	q := &question{Op: opSubmit, Shard: sh.id, Message: &copied}
+	if accept {
+		q.Op = opAccept
+	}
+	return e.ask(ctx, q).answer()
 }
 
 // SubmitAll brings many messages at once, waits for all of their outcomes, and
@@ -277,6 +294,9 @@ func (e *Engine) submitBatch(ctx context.Context, ms []*message.Message, fresh i
 	case <-e.ctx.Done():
 		b.group.await(giveUp)
 	}
+	if e.tenancy != nil {
+		e.elsewhere(ctx, ms, accept, b)
+	}
 	for i := range b.calls {
 		each(i, b.calls[i].answer)
 	}
@@ -285,31 +305,64 @@ func (e *Engine) submitBatch(ctx context.Context, ms []*message.Message, fresh i
 	}
 }
 
+// elsewhere brings the messages of a batch that are about shards of other nodes
+// there, several at a time.
+func (e *Engine) elsewhere(ctx context.Context, ms []*message.Message, accept bool, b *batch) {
+	var away sync.WaitGroup
+	room := make(chan struct{}, awayAtOnce)
+	for i, m := range ms {
+		if c := &b.calls[i]; isElsewhere(c.answer.Fault) {
+			room <- struct{}{}
+			away.Go(func() {
+				c.answer = e.submitElsewhere(ctx, e.shardOf(m.To), m, accept)
+				<-room
+			})
+		}
+	}
+	away.Wait()
+}
+
+// awayAtOnce bounds the questions that a batch asks other nodes at once.
+const awayAtOnce = 64
+
 // Query reads an agent on its loop: fn sees the state, the agent's version and
 // whether it exists, and must change nothing. The answer waits until what it
 // saw is durable.
 func (e *Engine) Query(ctx context.Context, a message.Agent, fn func(core.State, uint64, bool) core.Answer) core.Answer {
-	return e.onLoop(ctx, e.shardFor(a), func(m *core.Shard, now message.Time, c *core.Caller) { m.Query(now, c, a, fn) })
+	sh := e.shardFor(a)
+	ans := e.onLoop(ctx, sh, func(m *core.Shard, now message.Time, c *core.Caller) { m.Query(now, c, a, fn) })
+	if !isElsewhere(ans.Fault) {
+		return ans
+	}
+	r := e.ask(ctx, &question{Op: opState, Shard: sh.id, Agent: a})
+	if r.Fault != nil {
+		return r.answer()
+	}
+	state, err := e.behavior.Types[a.Type].Load(r.Schema, r.State)
+	if err != nil {
+		return core.Answer{Fault: &message.Fault{Code: message.CodeHandlerFailed, Detail: "the state as another node sent it: " + err.Error()}}
+	}
+	return fn(state, r.Version, r.Exists)
 }
 
 // Remove deletes an agent.
 func (e *Engine) Remove(ctx context.Context, a message.Agent) core.Answer {
-	return e.onLoop(ctx, e.shardFor(a), func(m *core.Shard, now message.Time, c *core.Caller) { m.Remove(now, c, a) })
+	return e.askFor(ctx, a, &question{Op: opRemove}).answer()
 }
 
 // Resolve settles a doubt by a person's word.
 func (e *Engine) Resolve(ctx context.Context, id message.ID, r core.Resolution) core.Answer {
-	return e.anyShard(ctx, message.CodeUnknownDoubt, func(m *core.Shard, now message.Time, c *core.Caller) { m.Resolve(now, c, id, r) })
+	return e.anyShard(ctx, message.CodeUnknownDoubt, question{Op: opResolve, ID: id, Resolve: &r})
 }
 
 // RetryDead takes a message back from the dead letters and tries it again.
 func (e *Engine) RetryDead(ctx context.Context, id message.ID) core.Answer {
-	return e.anyShard(ctx, message.CodeUnknownDead, func(m *core.Shard, now message.Time, c *core.Caller) { m.RetryDead(now, c, id) })
+	return e.anyShard(ctx, message.CodeUnknownDead, question{Op: opRetryDead, ID: id})
 }
 
 // DiscardDead gives a dead letter up.
 func (e *Engine) DiscardDead(ctx context.Context, id message.ID) core.Answer {
-	return e.anyShard(ctx, message.CodeUnknownDead, func(m *core.Shard, now message.Time, c *core.Caller) { m.DiscardDead(now, c, id) })
+	return e.anyShard(ctx, message.CodeUnknownDead, question{Op: opDiscardDead, ID: id})
 }
 
 // ResumeRetention says that the clock is right after a leap. It tells every
@@ -324,9 +377,7 @@ func (e *Engine) ResumeRetention(ctx context.Context) error {
 	told := 0
 	var fault *message.Fault // one that leaves it open is worth more than one that does not
 	for _, sh := range e.shards {
-		a := e.onLoop(ctx, sh, func(m *core.Shard, now message.Time, c *core.Caller) {
-			sh.answerAt(m.ResumeRetention(now), callOf(c), core.Answer{})
-		})
+		a := e.ask(ctx, &question{Op: opResume, Shard: sh.id})
 		switch {
 		case a.Fault == nil:
 			told++
@@ -362,19 +413,19 @@ func (e *Engine) onLoop(ctx context.Context, sh *shard, run func(m *core.Shard, 
 		return core.Answer{Fault: f}
 	}
 	return e.do(ctx, sh, false, func(c *call) event {
-		return event{call: c, run: func(m *core.Shard) { run(m, e.clock.now(), &c.caller) }}
+		return event{call: c, run: func(m *core.Shard) { run(m, sh.now(), &c.caller) }}
 	})
 }
 
 // anyShard asks one shard after the other, for what an identity alone does not
 // say where it is.
-func (e *Engine) anyShard(ctx context.Context, unknown message.Code, run func(m *core.Shard, now message.Time, c *core.Caller)) (a core.Answer) {
+func (e *Engine) anyShard(ctx context.Context, unknown message.Code, q question) (a core.Answer) {
 	if f := e.notRunning(); f != nil {
 		return core.Answer{Fault: f}
 	}
 	for _, sh := range e.shards {
-		a = e.onLoop(ctx, sh, run)
-		if a.Fault == nil || a.Fault.Code != unknown {
+		q.Shard = sh.id
+		if a = e.ask(ctx, &q).answer(); a.Fault == nil || a.Fault.Code != unknown {
 			return a
 		}
 	}

@@ -44,6 +44,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		}
 	}
 	e.feed.tell() // that it ends
+	e.tenancy.resign()
 	var errs []error
 	if was == stateStarted {
 		errs = append(errs, e.drain(ctx))
@@ -114,7 +115,7 @@ func (e *Engine) settleLoops(ctx context.Context, unfinished func(error) error) 
 	for _, sh := range e.shards {
 		select {
 		case <-sh.atRest:
-			if err := sh.down(); err != nil {
+			if err := sh.trouble(); err != nil {
 				errs = append(errs, fmt.Errorf("shard %d was down when the engine closed: %w", sh.id, err))
 			}
 		case <-ctx.Done():
@@ -151,6 +152,7 @@ func (e *Engine) finish(started bool, late <-chan struct{}) error {
 			errs = append(errs, s.Close())
 		}
 	}
+	errs = append(errs, e.tenancy.leave())
 	return errors.Join(append(errs, e.store.Close())...)
 }
 
@@ -177,20 +179,26 @@ func (e *Engine) underWay() string {
 	what := []string{fmt.Sprintf("%d calls", max(e.inFlight.Load(), 0))}
 	what = append(what, e.calling.names()...)
 	for _, sh := range e.shards {
-		if err := sh.down(); err != nil {
+		if err := sh.trouble(); err != nil {
 			what = append(what, fmt.Sprintf("shard %d, which is down: %v", sh.id, err))
 		}
 	}
 	return strings.Join(what, ", ")
 }
 
-// quiesce begins no more effects while the engine closes. It runs on the loop.
+// quiesce begins no more effects while the engine closes, or the shard is given
+// away. It runs on the loop.
 func (sh *shard) quiesce() {
-	if sh.closing || !sh.engine.closing() {
-		return
+	giving := sh.giving()
+	if !sh.closing && (giving || sh.engine.closing()) {
+		sh.closing = true
+		sh.machine.Quiesce()
 	}
-	sh.closing = true
-	sh.machine.Quiesce()
+	if giving && !sh.leaving && sh.jobs == 0 {
+		// Whoever waits for what does not come any more here asks the next node.
+		sh.leaving = true
+		sh.cancelAll()
+	}
 }
 
 // quieten says, after a turn, how far the loop is with closing. It reports true
@@ -223,7 +231,7 @@ func (sh *shard) rest() {
 // and no timers are there: they wait in the store for the next start. It
 // returns the reads that must be made.
 func (sh *shard) turnAway(loads []*core.Load, pulls []message.Cursor) (rest []*core.Load, err error) {
-	now := sh.engine.clock.now()
+	now := sh.now()
 	for _, l := range loads {
 		if l.Due == nil {
 			rest = append(rest, l)
@@ -244,7 +252,7 @@ func (sh *shard) turnAway(loads []*core.Load, pulls []message.Cursor) (rest []*c
 // A call that was answered may serve another already, so each is looked at
 // before the first answer leaves.
 func (sh *shard) cancelAll() {
-	now := sh.engine.clock.now()
+	now := sh.now()
 	for _, c := range sh.calls.all() {
 		sh.machine.Cancel(now, &c.caller)
 	}

@@ -16,6 +16,11 @@ func (sh *shard) startEffect(job core.EffectJob) {
 	if e.ctx.Err() != nil {
 		return
 	}
+	if !e.tenancy.valid() { // another node may have the shard: it decides what becomes of it
+		sh.lapsed.Store(true)
+		sh.queue.wakeUp()
+		return
+	}
 	life := sh.life
 	e.calling.add(&job)
 	go func() {
@@ -23,11 +28,14 @@ func (sh *shard) startEffect(job core.EffectJob) {
 		defer func() {
 			e.calling.remove(&job)
 			sh.queue.push(event{run: func(m *core.Shard) {
+				if life <= sh.forgot {
+					return
+				}
 				sh.jobsOver(1)
 				if life == sh.life {
-					m.EffectDone(e.clock.now(), r)
+					m.EffectDone(sh.now(), r)
 				} else { // a new machine took the effect up from the store
-					m.LateResult(e.clock.now(), r)
+					m.LateResult(sh.now(), r)
 				}
 			}})
 		}()

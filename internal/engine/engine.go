@@ -39,6 +39,8 @@ type Config struct {
 	Guest          bool          // in the store of another program: effects are left as they are, and nothing is forgotten
 	FreeFloor      uint64        // bytes below which new work is refused; 256 MiB
 	Owner          string        // who we are, for the store's record
+	Address        string        // where the other nodes of a cluster reach this one, for its roster
+	Peers          Peers         // ... and how this one reaches them; nil if it cannot
 	Logger         *slog.Logger
 	Now            func() time.Time
 	Fatal          func(error)      // the device failed: the process must end; prints and exits with 74
@@ -109,6 +111,7 @@ type Engine struct {
 	outside  map[string]Outside
 	clock    clock
 	shards   []*shard
+	tenancy  *tenancy // nil unless other processes have the store open too
 
 	ctx     context.Context // of everything that the engine runs
 	stop    context.CancelFunc
@@ -180,7 +183,9 @@ func (e *Engine) Start(b core.Behavior, outside map[string]Outside) error {
 		return err
 	}
 	for _, sh := range e.shards {
-		sh.startAcker()
+		if sh.machine != nil {
+			sh.startAcker()
+		}
 		e.running.Add(1)
 		go sh.loop()
 	}
@@ -196,6 +201,20 @@ func (e *Engine) Start(b core.Behavior, outside map[string]Outside) error {
 // recover makes the shards and their machines. Nothing runs yet.
 func (e *Engine) recover() error {
 	n := e.store.Shards()
+	var err error
+	if e.tenancy, err = newTenancy(e); err != nil {
+		return err
+	}
+	if e.tenancy != nil {
+		for i := range n {
+			sh := newShard(e, message.Shard(i))
+			sh.clean.Store(true)
+			e.shards = append(e.shards, sh)
+		}
+		e.clock.start(e.cfg.Now(), 0)
+		e.cfg.Feed = false // no follower reads the shards of other nodes
+		return e.tenancy.start(e.ctx)
+	}
 	recovered := make([]core.Recovered, n)
 	var furthest message.Time
 	for i := range n {
@@ -241,8 +260,11 @@ func (e *Engine) Ready() error {
 	case e.full.Load():
 		return errors.New("the storage device is nearly full: only replays are answered")
 	}
+	if err := e.tenancy.ready(); err != nil {
+		return err
+	}
 	for _, sh := range e.shards {
-		if err := sh.down(); err != nil {
+		if err := sh.trouble(); err != nil {
 			return fmt.Errorf("shard %d: %w", sh.id, err)
 		}
 	}

@@ -47,6 +47,11 @@ var behavior = core.Behavior{
 		Actions: map[string]*core.Action{
 			"add":  {Run: add},
 			"lose": {Run: add, Guarantee: message.AtMostOnce},
+			"pass": {Run: func(s *core.Step, _ core.State) core.Result { // on to the agent of twice the number
+				n := number([]byte(s.Message().To.ID))
+				s.Send(core.Outgoing{To: agent(fmt.Sprint(2 * n)), Action: "add", Body: s.Message().Body})
+				return core.Result{Verdict: core.Replied}
+			}},
 			"call": {Run: func(s *core.Step, state core.State) core.Result {
 				s.Ask(core.Call{Effect: "outside", Body: s.Message().Body, Then: "called"})
 				return core.Result{Verdict: core.Deferred}

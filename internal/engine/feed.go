@@ -55,6 +55,9 @@ func (e *Engine) feedRuns() error {
 	if f := e.notRunning(); f != nil {
 		return f
 	}
+	if e.tenancy != nil {
+		return &message.Fault{Code: message.CodeInvalidRequest, Detail: "no change feed is kept in a cluster"}
+	}
 	if !e.cfg.Feed {
 		return &message.Fault{Code: message.CodeInvalidRequest, Detail: "no change feed is kept; the configuration must ask for it"}
 	}

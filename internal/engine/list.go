@@ -17,7 +17,7 @@ import (
 
 // Outcome looks up what is recorded of a keyed message; nil if nothing is.
 func (e *Engine) Outcome(ctx context.Context, a message.Agent, principal, key string) (*message.Outcome, error) {
-	ans := e.onLoop(ctx, e.shardFor(a), func(m *core.Shard, now message.Time, c *core.Caller) { m.Lookup(now, c, a, principal, key) })
+	ans := e.askFor(ctx, a, &question{Op: opLookup, Principal: principal, Key: key})
 	switch {
 	case ans.Fault == nil:
 		return ans.Outcome, nil
@@ -38,19 +38,17 @@ type OutcomeEntry struct {
 // that are not settled, then by generation, newest first, and by key.
 func (e *Engine) Outcomes(ctx context.Context, a message.Agent, after Place) iter.Seq2[OutcomeEntry, error] {
 	return func(yield func(OutcomeEntry, error) bool) {
-		sh := e.shardFor(a)
 		prefix := append(a.AppendKey(nil), 'k')
 		ranges := []store.Range{{Table: message.TableOpen, From: prefix, To: store.PrefixEnd(prefix)}}
-		ans := e.onLoop(ctx, sh, func(m *core.Shard, _ message.Time, c *core.Caller) {
-			for _, g := range m.Generations() {
-				ranges = append(ranges, store.Range{Table: message.TableDedup, Gen: g, From: prefix, To: store.PrefixEnd(prefix)})
-			}
-			sh.answerAt(0, callOf(c), core.Answer{})
-		})
+		ans := e.askFor(ctx, a, &question{Op: opGenerations})
 		if ans.Fault != nil {
 			yield(OutcomeEntry{}, ans.Fault)
 			return
 		}
+		for _, g := range ans.Generations {
+			ranges = append(ranges, store.Range{Table: message.TableDedup, Gen: g, From: prefix, To: store.PrefixEnd(prefix)})
+		}
+		sh := e.shardOf(a)
 		ranges, err := goOn(ranges, after)
 		if err != nil {
 			yield(OutcomeEntry{}, err)
@@ -111,10 +109,8 @@ func (e *Engine) Effects(ctx context.Context, after Place) iter.Seq2[EffectEntry
 func (e *Engine) effects(ctx context.Context, r store.Range, after Place) iter.Seq2[EffectEntry, error] {
 	var seen core.Look
 	look := func(sh *shard) error {
-		ans := e.onLoop(ctx, sh, func(m *core.Shard, now message.Time, c *core.Caller) {
-			seen = m.Look(now)
-			sh.answerAt(0, callOf(c), core.Answer{})
-		})
+		ans := e.ask(ctx, &question{Op: opLook, Shard: sh.id})
+		seen = ans.Seen
 		if ans.Fault != nil {
 			return ans.Fault
 		}
@@ -209,39 +205,54 @@ func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place,
 	}
 }
 
-// scan reads a range of one shard, a page at a time.
+// scan reads a range of one shard, a page at a time, wherever the shard is.
 func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[message.Row, error] {
 	return func(yield func(message.Row, error) bool) {
 		for {
-			reads, up := sh.reads()
-			page, err := reads.session.Scan(ctx, r, scanPage)
-			if err != nil && (!up || !reads.lasts()) {
-				err, page = nil, nil // of a session that was lost; the barrier waits for the next, or says that the shard is down
-			}
-			if err != nil {
-				yield(message.Row{}, fmt.Errorf("list shard %d: %w", sh.id, err))
+			page := e.ask(ctx, &question{Op: opScan, Shard: sh.id, Range: &r, Limit: scanPage})
+			if page.err != nil {
+				yield(message.Row{}, page.err)
 				return
 			}
-			// The page may show units that are not durable yet.
-			ans := e.onLoop(ctx, sh, func(m *core.Shard, _ message.Time, c *core.Caller) {
-				sh.answerAt(m.Sealed(), callOf(c), core.Answer{})
-			})
-			if ans.Fault != nil {
-				yield(message.Row{}, ans.Fault)
+			if page.Fault != nil {
+				yield(message.Row{}, page.Fault)
 				return
 			}
-			if !up || !reads.lasts() {
-				continue // what was read may have been lost with its session
-			}
-			for _, row := range page {
+			for _, row := range page.Rows {
 				if !yield(row, nil) {
 					return
 				}
 			}
-			if len(page) < scanPage {
+			if len(page.Rows) < scanPage {
 				return
 			}
-			r.From = append(append([]byte(nil), page[len(page)-1].Key...), 0)
+			r.From = append(append([]byte(nil), page.Rows[len(page.Rows)-1].Key...), 0)
+		}
+	}
+}
+
+// page reads rows of a shard of this node, all of which are durable.
+func (e *Engine) page(ctx context.Context, sh *shard, r store.Range, limit int) ([]message.Row, error) {
+	for {
+		reads, up := sh.reads()
+		var page []message.Row
+		var err error
+		if up {
+			page, err = reads.session.Scan(ctx, r, limit)
+		}
+		if err != nil && reads.lasts() {
+			return nil, fmt.Errorf("list shard %d: %w", sh.id, err)
+		}
+		// The page may show units that are not durable yet. If it is of a session
+		// that was lost, this waits for the next, or says that the shard is down.
+		ans := e.onLoop(ctx, sh, func(m *core.Shard, _ message.Time, c *core.Caller) {
+			sh.answerAt(m.Sealed(), callOf(c), core.Answer{})
+		})
+		switch {
+		case ans.Fault != nil:
+			return nil, ans.Fault
+		case up && err == nil && reads.lasts():
+			return page, nil
 		}
 	}
 }

@@ -75,7 +75,7 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 		}
 	}
 	return func(m *core.Shard) error {
-		now := sh.engine.clock.now()
+		now := sh.now()
 		for _, l := range loads {
 			if l.Due != nil {
 				rows, following := splitDue(l, due[l])
@@ -119,9 +119,20 @@ func (sh *shard) readFailed(err error) {
 	}
 }
 
-// hint tells shards that another's outbox grew.
+// hint tells shards that another's outbox grew, on whatever node they are.
 func (e *Engine) hint(from message.Shard, to []message.Shard) {
+	e.hintHere(from, to)
+	if e.tenancy != nil {
+		e.tenancy.hint(from, to)
+	}
+}
+
+// hintHere tells shards of this node; the others' loops forget it.
+func (e *Engine) hintHere(from message.Shard, to []message.Shard) {
 	for _, dst := range to {
+		if int(dst) >= len(e.shards) || !e.shards[dst].mine() {
+			continue
+		}
 		sh := e.shards[dst]
 		if sh.hinted[from].Swap(true) {
 			continue // one is in its queue already

@@ -34,7 +34,11 @@ func (sh *shard) reopen(cause error) bool {
 		<-e.ctx.Done() // nothing is acknowledged any more
 		return false
 	}
-	e.cfg.Logger.Error("a shard is opened again", "shard", sh.id, "cause", cause)
+	if e.tenancy != nil && (errors.Is(cause, store.ErrFenced) || !sh.mine()) {
+		e.cfg.Logger.Warn("a shard is left to another node", "shard", sh.id, "cause", cause)
+	} else {
+		e.cfg.Logger.Error("a shard is opened again", "shard", sh.id, "cause", cause)
+	}
 
 	sh.reign.Add(1)
 	close(sh.flights)
@@ -47,16 +51,20 @@ func (sh *shard) reopen(cause error) bool {
 	e.leaveTrial(sh)
 	sh.giveUpOpen()
 	sh.settle(lost, nil)
-	sh.failed(cause, message.Seq(sh.durable.Load()), e.clock.now())
+	sh.failed(cause, message.Seq(sh.durable.Load()), sh.now())
 
 	var kept []event
 	for {
+		if e.tenancy != nil && (errors.Is(cause, store.ErrFenced) || !sh.mine()) {
+			sh.leave(lost, dutyLeft)
+			return true
+		}
 		last := e.closing() // then a few more attempts are made: what is known should be recorded
 		if last && sh.tries > closingTries {
 			break
 		}
 		if wait := sh.wait(); wait > 0 && !last {
-			running := sh.refuseFor(wait, cause, &kept)
+			running := sh.refuseFor(wait, isDown(cause), &kept)
 			if !running {
 				break
 			}
@@ -74,7 +82,7 @@ func (sh *shard) reopen(cause error) bool {
 		}
 		e.cfg.Logger.Error("a shard cannot be opened", "shard", sh.id, "error", cause)
 		sh.setDown(cause)
-		sh.failed(cause, 0, e.clock.now())
+		sh.failed(cause, 0, sh.now())
 		if last {
 			break
 		}
@@ -84,7 +92,7 @@ func (sh *shard) reopen(cause error) bool {
 		f.held.finish(commitUnknown)
 	}
 	sh.rest()
-	for sh.refuseFor(time.Hour, cause, &kept) {
+	for sh.refuseFor(time.Hour, isDown(cause), &kept) {
 	}
 	sh.flights = make(chan *flight) // for loop to close
 	return false
@@ -220,10 +228,15 @@ func ofBefore(to *core.AnswerTo) bool {
 	return to.Answer.Replayed || to.Caller.Accepted() || f != nil && f.Code.Kind() == message.Unknown
 }
 
-// refuseFor answers calls that come while the shard is down, for a while or
-// until the engine closes, and keeps what else comes. It reports false when the
-// engine stops.
-func (sh *shard) refuseFor(wait time.Duration, cause error, kept *[]event) bool {
+// isDown is the answer of a shard that is opened again.
+func isDown(cause error) core.Answer {
+	return core.Answer{Fault: &message.Fault{Code: message.CodeStoreUnavailable, Detail: "the shard is down: " + cause.Error()}}
+}
+
+// refuseFor answers calls that come while the shard is down, for a while, until
+// the engine closes or the shard is this node's, and keeps what else comes if
+// kept is not nil. It reports false when the engine stops.
+func (sh *shard) refuseFor(wait time.Duration, a core.Answer, kept *[]event) bool {
 	e := sh.engine
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -231,17 +244,20 @@ func (sh *shard) refuseFor(wait time.Duration, cause error, kept *[]event) bool 
 		for _, ev := range sh.queue.take(nil) {
 			switch {
 			case ev.call == nil:
-				if !sh.resting {
+				if kept != nil && !sh.resting {
 					*kept = append(*kept, ev)
 				}
 			case ev.msg == nil && ev.run == nil:
 				ev.call.finish(commitUnknown)
 			default:
-				ev.call.finish(core.Answer{Fault: &message.Fault{Code: message.CodeStoreUnavailable, Detail: "the shard is down: " + cause.Error()}})
+				ev.call.finish(a)
 			}
 		}
 		if e.closing() && !sh.resting {
 			return e.ctx.Err() == nil
+		}
+		if wait == untilMine && sh.mine() {
+			return true
 		}
 		if !sh.queue.sleep() {
 			continue

@@ -22,20 +22,27 @@ type shard struct {
 	queue   queue
 	sess    atomic.Pointer[store.Session]
 	failure atomic.Pointer[error] // why the shard is down; nil while it runs
+	duty    atomic.Int32          // see tenancy.go
+	clean   atomic.Bool           // the next session begins with nothing under way
+	lapsed  atomic.Bool           // the lease was over when an effect was to be called
 
 	// For readers beside the loop, see follow.go.
 	reign     atomic.Uint64 // odd while a machine runs; raised when one begins or ends
 	submitted atomic.Uint64 // the last unit that reads may show
 
 	// Of the loop alone.
-	machine *core.Shard
-	life    uint64   // counts machines: what an older one asked for is not given to a newer
-	calls   callList // those that the machine has
-	held    held     // waits for the open unit
+	machine *core.Shard   // nil while the shard is another node's
+	pulled  message.Time  // when it looked into the outboxes of other nodes' shards
+	ahead   time.Duration // of the shard's clock: it may have run on another node, whose clock was
+	life    uint64        // counts machines: what an older one asked for is not given to a newer
+	calls   callList      // those that the machine has
+	held    held          // waits for the open unit
 	batch   []event
-	jobs    int // effects that were begun, by this machine or one before, and not given back
+	jobs    int    // effects that were begun, by this machine or one before, and not given back
+	forgot  uint64 // ... except by machines up to this life
 	attempts
 	closing  bool // no effect is begun any more
+	leaving  bool // ... and no call is taken, as another node is to have the shard
 	stopping bool // nothing is taken from other shards any more
 	resting  bool
 
@@ -80,6 +87,14 @@ func (sh *shard) session() store.Session {
 func (sh *shard) down() error {
 	if p := sh.failure.Load(); p != nil {
 		return *p
+	}
+	return nil
+}
+
+// trouble is why the shard is down, unless it is another node's.
+func (sh *shard) trouble() error {
+	if err := sh.down(); err != errElsewhere {
+		return err
 	}
 	return nil
 }
@@ -152,22 +167,45 @@ func (sh *shard) begin(rec core.Recovered) error {
 	for i := range sh.hinted {
 		sh.hinted[i].Store(false)
 	}
-	m, err := core.New(cfg, e.behavior, e.clock.now(), rec)
+	if err := sh.setClock(rec.Meta); err != nil {
+		return err
+	}
+	m, err := core.New(cfg, e.behavior, sh.now(), rec)
 	if err != nil {
 		return err
 	}
 	sh.machine = m
 	sh.life++
 	sh.durable.Store(uint64(rec.Version.Seq))
-	sh.began(rec.Version.Seq, e.clock.now())
+	sh.began(rec.Version.Seq, sh.now())
 	sh.flights = make(chan *flight, e.profile.UnitsInFlight)
 	sh.held, sh.inFlight, sh.broke = held{}, nil, nil
+	sh.quiesced.Store(false)
+	sh.lapsed.Store(false)
 	sh.submitted.Store(uint64(rec.Version.Seq))
 	sh.reign.Add(1)
 	e.feed.tell()
 	sh.publish()
 	return nil
 }
+
+// setClock sets the shard's clock ahead of the node's by as much as the last
+// node's was. Where that is little, the machine lets its time stand still until
+// the node's has come up to it, or each takeover would add to it.
+func (sh *shard) setClock(meta []message.Row) error {
+	at, err := core.ClockOf(meta)
+	if err != nil {
+		return err
+	}
+	sh.ahead = 0
+	if lead := time.Duration(at - sh.engine.clock.now()); lead > time.Second && sh.engine.tenancy != nil {
+		sh.ahead = lead
+	}
+	return nil
+}
+
+// now is the shard's time. It runs on the loop.
+func (sh *shard) now() message.Time { return sh.engine.clock.now() + message.Time(sh.ahead) }
 
 // startAcker lets commits be acknowledged.
 func (sh *shard) startAcker() {
@@ -191,9 +229,15 @@ func (sh *shard) loop() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for sh.engine.ctx.Err() == nil {
+		if sh.machine == nil && !sh.away() {
+			break
+		}
 		err := sh.turn()
 		if err == nil {
 			err = sh.ackFailure()
+		}
+		if err == nil && !sh.mine() {
+			err = errLapsed
 		}
 		if err != nil {
 			if !sh.reopen(err) {
@@ -202,6 +246,11 @@ func (sh *shard) loop() {
 			continue
 		}
 		if sh.quieten() {
+			if !sh.engine.closing() {
+				sh.handAway()
+				continue
+			}
+			sh.leftAs(dutyRested)
 			break
 		}
 		sh.sleep(timer)
@@ -228,8 +277,8 @@ func (sh *shard) mustEnd(ended *bool) {
 func (sh *shard) turn() error {
 	m := sh.machine
 	sh.quiesce()
-	sh.stopping = sh.engine.stopping.Load()
-	now := sh.engine.clock.now()
+	sh.stopping = sh.engine.stopping.Load() || sh.leaving
+	now := sh.now()
 	if d := message.Seq(sh.durable.Load()); d > m.Durable() {
 		m.Committed(d)
 	}
@@ -238,6 +287,8 @@ func (sh *shard) turn() error {
 		ev := &sh.batch[i]
 		var err error
 		switch {
+		case ev.call != nil && sh.leaving && (ev.msg != nil || ev.run != nil):
+			ev.call.finish(elsewhere)
 		case ev.call != nil && ev.call.state.Load() == givenUp && !ev.call.listed:
 			ev.call.finish(core.Answer{}) // nobody waits for what was not even begun
 		case ev.msg != nil:
@@ -267,6 +318,7 @@ func (sh *shard) turn() error {
 	clear(sh.batch)
 	if !sh.stopping {
 		m.Tick(now)
+		sh.pullOthers(m, now)
 	}
 	for {
 		if err := sh.perform(); err != nil {
@@ -296,6 +348,9 @@ func (sh *shard) perform() error {
 		}
 		for i := range w.Answers {
 			a := &w.Answers[i]
+			if f := a.Answer.Fault; f != nil && f.Code == message.CodeCanceled && sh.onItsWay() {
+				a.Answer = elsewhere // it did not give up: we did
+			}
 			sh.calls.remove(callOf(a.Caller))
 			sh.letGo(a.After, held{answers: w.Answers[i : i+1]})
 		}
@@ -349,7 +404,7 @@ func (sh *shard) sleep(timer *time.Timer) {
 	}
 	wait := time.Second
 	if next := m.NextTick(); next != 0 && !sh.stopping { // it does not tick while it stops
-		wait = min(wait, time.Duration(next-sh.engine.clock.now()))
+		wait = min(wait, time.Duration(next-sh.now()))
 	}
 	timer.Reset(max(wait, 0))
 	select {
@@ -367,7 +422,7 @@ func (sh *shard) sleep(timer *time.Timer) {
 func (sh *shard) cancel(c *call) error {
 	detail := "it was executed, but the caller gave up before it was known to be durable; ask again with the same key"
 	if c.listed {
-		sh.machine.Cancel(sh.engine.clock.now(), &c.caller)
+		sh.machine.Cancel(sh.now(), &c.caller)
 		if err := sh.perform(); err != nil || !c.listed {
 			return err
 		}

@@ -101,7 +101,7 @@ func (e *Engine) Stats() Stats {
 // add adds a shard's part.
 func (s *Stats) add(sh *shard) {
 	s.Shards++
-	if sh.down() != nil {
+	if sh.trouble() != nil {
 		s.ShardsDown++
 	}
 	sh.queue.mu.Lock()

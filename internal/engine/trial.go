@@ -64,7 +64,7 @@ func (e *Engine) grantTrial(sh *shard) {
 	e.trial = sh
 	sh.queue.push(event{run: func(m *core.Shard) {
 		if e.hasTrial(sh) { // it may have gone down meanwhile
-			m.TrialGranted(e.clock.now())
+			m.TrialGranted(sh.now())
 		}
 	}})
 }

@@ -151,8 +151,11 @@ func (t *totals) op(o *op) {
 			lo, hi = 1, 1
 		}
 	}
-	if o.action == "again" {
+	switch {
+	case o.action == "again":
 		hi = int64(o.arrived)
+	case o.twice:
+		lo, hi = 0, 2
 	}
 	t.count(id, "step", o, n, lo, hi)
 	switch o.action {
@@ -176,11 +179,11 @@ func (t *totals) op(o *op) {
 	case "ask":
 		t.count(id, "answered", o, t.get(id, nameOf(nAnswer, 0, o.n)), n, n)
 		in := int64(0)
-		if done && o.body.action != poisonAction && !o.excused {
+		if done && o.body.action != poisonAction && !o.excused && !o.twice {
 			in = 1
 		}
 		if o.body.action == creditAction || done {
-			t.count(o.body.to, "asked for", o, t.get(o.body.to, nameOf(nSeen, inner, o.n)), in, 1)
+			t.count(o.body.to, "asked for", o, t.get(o.body.to, nameOf(nSeen, inner, o.n)), in, max(n, 1))
 		}
 	}
 }
@@ -189,7 +192,7 @@ func (t *totals) transfer(o *op, id uint8, n, amt int64, done bool) {
 	in := t.get(o.body.to, nameOf(nSeen, inner, o.n))
 	t.count(o.body.to, "coming in", o, in, 0, n)
 	t.count(id, "answer", o, t.get(id, nameOf(nSeen, answering, o.n)), n, n)
-	if !o.excused && (done && in != 1 || o.final != nil && !done && in != 0) {
+	if !o.excused && !o.twice && (done && in != 1 || o.final != nil && !done && in != 0) {
 		t.c.s.failf("%s is %s, but %d came in", o, o.final.Status, in)
 	}
 	t.want[id] -= amt * in
@@ -248,7 +251,7 @@ func (t *totals) timers() {
 
 // checkEffect compares what an op was told of its effect with the ledger.
 func (c *clients) checkEffect(o *op) {
-	if o.final == nil || o.body.n == 1 || o.body.policy == roPolicy || o.excused {
+	if o.final == nil || o.body.n == 1 || o.body.policy == roPolicy || o.excused || o.twice {
 		return
 	}
 	for _, e := range c.s.sortedEffects() {

@@ -56,6 +56,8 @@ func (c *clients) judgeFinal(o *op, a core.Answer) {
 		s.failf("%s was answered %s, and now %s", o, describe(core.Answer{Outcome: o.final}), describe(a))
 	}
 	if o.final == nil {
+		_, timed := message.KeyTime(o.key)
+		o.twice = !timed && out.Settled > o.first+message.Time(s.cfg.Retention)-1e9 // clocks leapt while it waited
 		s.after(s.rng.between(0, 2*s.cfg.Retention), func() { c.replay(o) })
 		if s.rng.oneIn(3) {
 			s.after(s.rng.between(0, 100*time.Millisecond), func() { c.replay(o) })

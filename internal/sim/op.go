@@ -23,6 +23,7 @@ type op struct {
 	final   *message.Outcome
 	settled bool         // nothing more is asked
 	unknown bool         // expired: nobody can say
+	twice   bool         // its key, which has no time, may have run again, as an outcome that no client heard was forgotten
 	first   message.Time // when it was first sent, by the machine's clock
 	rush    bool         // it was first sent when the unit was full
 	retries bool         // or each of several that are refused at once would be tried again

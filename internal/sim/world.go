@@ -95,7 +95,9 @@ func (w *world) heard(m *message.Message) {
 			w.s.failf("effect %s (%s) is reported unknown", e.id, e.policy())
 		}
 	}
-	if e.resolved != 0 && e.resolved != m.Answer.Status {
+	// A former owner that does not know it yet may run its step on what it
+	// believed: nothing of that is ever committed.
+	if e.resolved != 0 && e.resolved != m.Answer.Status && w.s.running.successor() == nil {
 		w.s.failf("effect %s was acknowledged as resolved %s, and the agent hears %s", e.id, e.resolved, m.Answer.Status)
 	}
 }

@@ -30,7 +30,8 @@ type Disk struct {
 	shards  []shard
 	tail    []record
 	durable uint64
-	open    *Store // the store that holds the disk, nil if none does
+	open    map[*Store]bool // who has the disk open: one, unless it is shared
+	leases  leases
 	clean   bool   // the last store was closed in order
 	life    uint64 // numbers the incarnations made of this disk
 	inc     message.Incarnation
@@ -52,7 +53,8 @@ type record struct {
 // New creates an empty disk.
 func New(opts ...Option) *Disk {
 	o := newOptions(opts)
-	d := &Disk{opt: o, shards: make([]shard, o.shards), clean: true, inc: o.incarnation(0)}
+	d := &Disk{opt: o, shards: make([]shard, o.shards), clean: true, inc: o.incarnation(0), open: make(map[*Store]bool)}
+	d.leases = newLeases(o.shards)
 	d.changed = sync.NewCond(&d.mu)
 	for i := range d.shards {
 		d.shards[i].rows = newRows()
@@ -68,11 +70,11 @@ func (d *Disk) OpenStore(ctx context.Context) (store.Store, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.open != nil {
+	if len(d.open) > 0 && d.opt.lease == 0 {
 		return nil, fmt.Errorf("open the memory store: %w; close the other store first", store.ErrLocked)
 	}
-	s := &Store{disk: d, clean: d.clean, wake: make(chan message.Shard, 4*d.opt.shards)}
-	d.open, d.clean = s, false
+	s := &Store{disk: d, clean: d.clean && d.opt.lease == 0, wake: make(chan message.Shard, 4*d.opt.shards)}
+	d.open[s], d.clean = true, false
 	return s, nil
 }
 
@@ -121,9 +123,10 @@ func (d *Disk) Crash(keep int) (lost int) {
 	}
 	d.tail = d.tail[:keep]
 	d.sync(d.applied())
-	if d.open != nil {
-		d.open.state, d.open = crashed, nil
+	for s := range d.open {
+		s.state = crashed
 	}
+	clear(d.open)
 	d.changed.Broadcast()
 	return lost
 }
@@ -136,7 +139,7 @@ func (d *Disk) Backup() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.life++
-	c := &Disk{opt: d.opt, inc: d.opt.incarnation(d.life), life: d.life << 32}
+	c := &Disk{opt: d.opt, inc: d.opt.incarnation(d.life), life: d.life << 32, open: make(map[*Store]bool), leases: newLeases(d.opt.shards)}
 	c.changed = sync.NewCond(&c.mu)
 	for _, s := range d.shards {
 		c.shards = append(c.shards, shard{rows: rows{tree: s.rows.tree.Clone()}, version: s.version})

@@ -3,6 +3,7 @@ package mem
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"time"
 
 	"github.com/semel-dev/semel/message"
 )
@@ -16,6 +17,8 @@ type options struct {
 	unitsInFlight int
 	maxUnitBytes  int
 	manualSync    bool
+	lease         time.Duration    // zero unless many may have the disk open
+	now           func() time.Time // by which leases run
 	seed          uint64
 }
 
@@ -35,6 +38,12 @@ func MaxUnitBytes(n int) Option { return func(o *options) { o.maxUnitBytes = n }
 // ManualSync makes commits durable only when the test calls SyncTo or SyncAll;
 // until then Wait blocks. Without it, Wait itself makes its commit durable.
 func ManualSync() Option { return func(o *options) { o.manualSync = true } }
+
+// Shared lets many stores be open on the disk at once, as on a database: each
+// is a node with a lease of that length, by a clock.
+func Shared(lease time.Duration, now func() time.Time) Option {
+	return func(o *options) { o.lease, o.now = lease, now }
+}
 
 // Seed tells disks apart: the incarnation is derived from it, and nothing
 // else is. Two disks of one test that must not be mistaken for each other need

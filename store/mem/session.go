@@ -84,7 +84,11 @@ func (s *Session) readable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.err(); err != nil {
+	err := s.err()
+	if at := s.store.disk.shards[s.shard].version.Epoch; err == nil && s.store.disk.opt.lease > 0 && at != s.version.Epoch {
+		err = store.ErrFenced // what it would say is not true any more where another owner goes on
+	}
+	if err != nil {
 		return fmt.Errorf("read shard %d: %w", s.shard, err)
 	}
 	return nil

@@ -43,7 +43,8 @@ func (s *Store) Profile() store.Profile {
 		UnitsInFlight: s.disk.opt.unitsInFlight,
 		MaxUnitBytes:  s.disk.opt.maxUnitBytes,
 		LocalReads:    !s.disk.opt.remoteReads,
-		Exclusive:     true,
+		Exclusive:     s.disk.opt.lease == 0,
+		Lease:         s.disk.opt.lease,
 	}
 }
 
@@ -56,7 +57,8 @@ func (s *Store) Shards() int { return s.disk.opt.shards }
 // Wake hints at shards that other shards sent something to.
 func (s *Store) Wake() <-chan message.Shard { return s.wake }
 
-// CleanStart says whether the disk's last store was closed, not crashed.
+// CleanStart says whether the disk's last store was closed, not crashed. Of a
+// disk that is shared nobody can say: a claim says it of a shard.
 func (s *Store) CleanStart() bool { return s.clean }
 
 // Open begins a session. The new epoch, and with it all that was committed
@@ -137,7 +139,8 @@ func (s *Store) Close() error {
 		return ErrCrashed
 	}
 	d.sync(d.applied())
-	s.state, d.open, d.clean = closed, nil, true
+	s.state, d.clean = closed, d.opt.lease == 0
+	delete(d.open, s)
 	d.changed.Broadcast()
 	return nil
 }

@@ -85,5 +85,7 @@ func (st *Store) create(ctx context.Context) error {
 		INSERT INTO {s}.semel_store (id, incarnation, shards) VALUES (1, $1::uuid, $2::integer) ON CONFLICT DO NOTHING RETURNING shards
 	), fences AS (
 		INSERT INTO {s}.semel_shard (shard) SELECT n FROM made, generate_series(0, shards - 1) AS n
+	), leases AS (
+		INSERT INTO {s}.semel_lease (shard) SELECT n FROM made, generate_series(0, shards - 1) AS n
 	) INSERT INTO {s}.semel_retention (shard) SELECT n FROM made, generate_series(0, shards - 1) AS n`), uuid.NewString(), int32(shards))
 }

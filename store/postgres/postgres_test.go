@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/semel-dev/semel/internal/pgtest"
@@ -40,7 +41,10 @@ func runSuite(t *testing.T, via func(dsn string) string) {
 	at := via(dsn)
 	storetest.Run(t, storetest.Harness{Differs: differs, Make: func(t testing.TB, shards int) storetest.Place {
 		m := &machine{dsn: at, opt: Options{Schema: schema(), Shards: shards}}
-		return storetest.Place{Opener: m, Kill: m.kill, Restore: func(t testing.TB, _ store.Store) store.Opener {
+		lapse := func(t testing.TB, node string) {
+			pgtest.Exec(t, dsn, fmt.Sprintf("UPDATE %s.semel_node SET until = now() - interval '1 second' WHERE id = '%s'", m.opt.Schema, node))
+		}
+		return storetest.Place{Opener: m, Kill: m.kill, Lapse: lapse, Restore: func(t testing.TB, _ store.Store) store.Opener {
 			copied := server.Database(t)
 			pgtest.Dump(t, dsn, copied, m.opt.Schema)
 			if err := Renew(background, via(copied), m.opt); err != nil {

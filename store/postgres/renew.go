@@ -25,6 +25,8 @@ func Renew(ctx context.Context, dsn string, options ...Options) error {
 	// Made twice, it is made: the answer may be lost.
 	err = st.exec(ctx, st.sql.with(`WITH fences AS (
 		UPDATE {s}.semel_shard SET epoch = epoch + 1000, era = era + 1, lost = 0, session = NULL, held = true
+	), leases AS (
+		UPDATE {s}.semel_lease SET holder = '', clean = false
 	) UPDATE {s}.semel_store SET incarnation = $1::uuid`), uuid.NewString())
 	if err != nil {
 		err = fmt.Errorf("renew: %w", err)

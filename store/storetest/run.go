@@ -6,7 +6,7 @@
 // The tests name the laws they check. Those of the files are: commit.go
 // (atomicity, order, the fence), rows.go (reads and writes), lifecycle.go
 // (opening, closing, dying, backups), outbox.go (pulling and purging),
-// retention.go, concurrent.go, and model.go, which compares long random
+// retention.go, lease.go (who may try), concurrent.go, and model.go, which compares long random
 // histories with a naive map.
 package storetest
 
@@ -32,6 +32,9 @@ type Place struct {
 	// Kill ends the open store as the death of its process would: what was
 	// written stays, nothing is closed. nil if Differs.NoKill says why.
 	Kill func(t testing.TB)
+	// Lapse makes a node's lease be over, by the store's clock. nil if one
+	// process at a time has the store.
+	Lapse func(t testing.TB, node string)
 	// Restore backs the open store up and returns the opener of a store that
 	// was restored from that. nil if Differs.NoBackup says why.
 	Restore func(t testing.TB, st store.Store) store.Opener
@@ -44,6 +47,9 @@ type Differences struct {
 	NoBackup  string // why there are no backups; "" if there are
 	NoHints   string // why Wake never hints; "" if it does
 	NotLocked string // why several processes may open the store; "" if they may not
+	// NoCleanStart says why nothing tells how the last process ended; "" if
+	// CleanStart does.
+	NoCleanStart string
 	// CleanBySession says why only a process that dies with a session makes the
 	// next start unclean; "" if any does that has the store open.
 	CleanBySession string
@@ -95,6 +101,11 @@ func Run(t *testing.T, h Harness) {
 		{"OutboxHints", testOutboxHints},
 		{"RetentionDropsGenerations", testRetention},
 		{"RetentionRepeats", testRetentionRepeats},
+		{"LeasesRoster", testRoster},
+		{"LeasesClaim", testClaim},
+		{"LeasesLapse", testLapse},
+		{"LeasesLeave", testLeave},
+		{"LeasesOneHolder", testOneHolder},
 		{"ReadersBesideCommits", testReadersBesideCommits},
 		{"ShardsCommitAtOnce", testShardsAtOnce},
 		{"Model", testModel},

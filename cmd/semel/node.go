@@ -1,0 +1,41 @@
+package main
+
+import (
+	"net"
+	"net/url"
+
+	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/server"
+	"github.com/semel-dev/semel/store"
+	"github.com/semel-dev/semel/store/postgres"
+)
+
+// cluster is how this server and the others that share its database reach each
+// other; nil for a server with a data directory.
+func (u *usable) cluster(l net.Listener) *semel.Cluster {
+	if u.Store.URL == "" {
+		return nil
+	}
+	address := u.Node.Address
+	if address == "" {
+		address = baseURL(l, u.cert != nil)
+	}
+	return &semel.Cluster{Address: address, Ask: server.AskNodes(string(u.Node.Secret), nil)}
+}
+
+// database is the store that servers share.
+func (c *config) database() store.Opener {
+	return postgres.At(string(c.Store.URL), postgres.Options{Schema: c.Store.Schema, Shards: c.Store.Shards, Lease: c.Store.Lease})
+}
+
+// place is what holds the data, for people.
+func (c *config) place(dir string) string {
+	if c.Store.URL == "" {
+		return dir
+	}
+	u, err := url.Parse(string(c.Store.URL))
+	if err != nil {
+		return "the database"
+	}
+	return u.Scheme + "://" + u.Host + u.Path + " schema " + c.Store.Schema
+}

@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"github.com/semel-dev/semel/internal/core"
+	"github.com/semel-dev/semel/message"
+)
+
+// errLapsed ends a session whose node could not renew its lease.
+var errLapsed = errors.New("the node's lease is over")
+
+// errElsewhere is why a shard of another node is down.
+var errElsewhere = errors.New("another node has the shard, or is about to have it")
+
+var elsewhere = core.Answer{Fault: &message.Fault{
+	Code: message.CodeElsewhere, Detail: "another node has the agent's shard, or is about to have it; nothing was accepted here",
+}}
+
+// untilMine is how long a shard of another node is waited for: its loop is woken
+// when it is this node's.
+const untilMine = 1000 * time.Hour
+
+// isElsewhere says whether another node is to be asked.
+func isElsewhere(f *message.Fault) bool { return f != nil && f.Code == message.CodeElsewhere }
+
+// take begins the loop's duty. clean says that the last holder left nothing
+// under way; what this node did since is not forgotten.
+func (sh *shard) take(clean bool) {
+	if !clean {
+		sh.clean.Store(false)
+	}
+	sh.duty.Store(int32(dutyOwn))
+	sh.queue.wakeUp()
+}
+
+// giveAway has the loop bring the shard to rest.
+func (sh *shard) giveAway() {
+	if sh.duty.CompareAndSwap(int32(dutyOwn), int32(dutyGive)) {
+		sh.queue.wakeUp()
+	}
+}
+
+// dismiss tells the loop that the shard is not the node's.
+func (sh *shard) dismiss() {
+	sh.clean.Store(true) // of what comes after it, the next claim tells
+	if sh.duty.Swap(int32(dutyAway)) != int32(dutyAway) {
+		sh.queue.wakeUp()
+	}
+}
+
+// leftAs says how the loop left the shard, unless it was dismissed.
+func (sh *shard) leftAs(d duty) {
+	if sh.engine.tenancy == nil {
+		return
+	}
+	if d == dutyLeft {
+		sh.clean.Store(false)
+	}
+	if !sh.duty.CompareAndSwap(int32(dutyOwn), int32(d)) {
+		sh.duty.CompareAndSwap(int32(dutyGive), int32(d))
+	}
+	sh.engine.tenancy.hurry()
+}
+
+// mine says whether the loop may work: always, unless the store is shared.
+func (sh *shard) mine() bool {
+	t := sh.engine.tenancy
+	if t == nil {
+		return true
+	}
+	d := duty(sh.duty.Load())
+	return (d == dutyOwn || d == dutyGive) && t.valid() && !sh.lapsed.Load()
+}
+
+// onItsWay says whether another node is to have the shard soon.
+func (sh *shard) onItsWay() bool {
+	return sh.leaving || sh.engine.tenancy != nil && sh.engine.closing()
+}
+
+// giving says whether the shard is to be brought to rest for another node.
+func (sh *shard) giving() bool { return duty(sh.duty.Load()) == dutyGive }
+
+// away answers for a shard that is not the node's, until it is. It reports false
+// when the engine stops.
+func (sh *shard) away() bool {
+	e := sh.engine
+	sh.setDown(errElsewhere)
+	for !e.closing() {
+		if !sh.mine() {
+			if !sh.refuseFor(untilMine, elsewhere, nil) {
+				break
+			}
+			continue
+		}
+		err := sh.takeOver()
+		if err == nil {
+			sh.failure.Store(nil)
+			return true
+		}
+		e.cfg.Logger.Error("a shard cannot be opened", "shard", sh.id, "error", err)
+		sh.failed(err, 0, sh.now())
+		if !sh.refuseFor(sh.wait(), elsewhere, nil) {
+			break
+		}
+	}
+	sh.rest()
+	for sh.refuseFor(time.Hour, elsewhere, nil) {
+	}
+	return false
+}
+
+// takeOver opens a shard that another node may have had, and starts a machine.
+func (sh *shard) takeOver() error {
+	e := sh.engine
+	if _, err := sh.openSession(e.ctx); err != nil {
+		return err
+	}
+	rec, err := sh.recovered(e.ctx)
+	if err != nil {
+		return err
+	}
+	rec.Unclean, rec.Calling = !sh.clean.Load(), e.calling.called()
+	if err := sh.begin(rec); err != nil {
+		return err
+	}
+	sh.clean.Store(false)
+	sh.startAcker()
+	return nil
+}
+
+// leave ends the session of a shard that is not the node's any more, or that is
+// at rest. What it was asked and did not answer, the next holder knows.
+func (sh *shard) leave(lost *lostSession, as duty) {
+	for _, f := range lost.flights {
+		f.held.finish(commitUnknown)
+	}
+	sh.jobsOver(sh.jobs) // their results come too late to be recorded here
+	if err := sh.session().Close(); err != nil {
+		sh.engine.cfg.Logger.Warn("closing a session", "shard", sh.id, "error", err)
+	}
+	sh.machine, sh.forgot = nil, sh.life
+	sh.flights = make(chan *flight) // for loop to close
+	sh.closing, sh.leaving, sh.stopping = false, false, false
+	sh.leftAs(as)
+}
+
+// handAway leaves a shard that is at rest.
+func (sh *shard) handAway() {
+	sh.reign.Add(1)
+	close(sh.flights)
+	<-sh.acked
+	sh.life++
+	sh.engine.leaveTrial(sh)
+	sh.leave(&lostSession{}, dutyRested)
+	sh.engine.cfg.Logger.Info("a shard was given away", "shard", sh.id)
+}

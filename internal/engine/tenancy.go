@@ -1,0 +1,320 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
+)
+
+// A node of a cluster runs the shards that it holds. One goroutine keeps the
+// node's lease, claims shards that are free while the node has less than its
+// part, and has the loops give shards away while it has more. It decides who
+// tries; the fence of the sessions decides who may.
+//
+//  1. A loop works only while its duty is dutyOwn or dutyGive, and the node's
+//     lease, as the node measured it from before it asked, is not over.
+//  2. Only the tenancy begins a duty, and only after the store said that the
+//     node holds the shard. The loop ends it, or hears that it is over.
+//
+// So when another node holds the shard, every call of an effect that this one
+// made began before its lease was over: settling times count on that.
+
+// duty is what a loop is to do with its shard, or did.
+type duty int32
+
+const (
+	dutyAway   duty = iota // nothing: it is another node's, or nobody's
+	dutyOwn                // run it
+	dutyGive               // bring it to rest, then leave it
+	dutyRested             // the loop left it, with nothing under way
+	dutyLeft               // the loop left it as it was: its session was lost, or the lease was over
+)
+
+// tenancy is a node's part in a cluster. It is safe for concurrent use.
+type tenancy struct {
+	engine *Engine
+	leaser store.Leaser
+	node   store.Node
+	lease  time.Duration
+
+	began   time.Time     // what until counts from, by the monotonic clock
+	until   atomic.Int64  // when the lease is over, in nanoseconds since began
+	leaving atomic.Bool   // every shard is to be given away
+	soon    chan struct{} // the roster is to be read at once
+	hints   chan remoteHint
+
+	mu      sync.Mutex
+	roster  store.Roster
+	changed chan struct{} // closed when the roster changes
+	err     error         // why the lease could not be kept, the last time
+}
+
+// keepTurns is how often a lease is renewed in its time: a few renewals may
+// fail before it is over.
+const keepTurns = 5
+
+// newTenancy is nil for a store that one process has for itself.
+func newTenancy(e *Engine) (*tenancy, error) {
+	if e.profile.Exclusive {
+		return nil, nil
+	}
+	leaser, ok := e.store.(store.Leaser)
+	if !ok {
+		return nil, fmt.Errorf("the store %s is neither one process's alone nor does it know leases", e.profile.Name)
+	}
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // it does not fail
+	return &tenancy{
+		engine: e, leaser: leaser, lease: e.profile.Lease,
+		node:  store.Node{ID: hex.EncodeToString(id[:]), Name: e.cfg.Owner, Address: e.cfg.Address},
+		began: time.Now(), soon: make(chan struct{}, 1), hints: make(chan remoteHint, hintsWaiting), changed: make(chan struct{}),
+	}, nil
+}
+
+// valid says whether the node's lease goes on.
+func (t *tenancy) valid() bool { return t == nil || int64(time.Since(t.began)) < t.until.Load() }
+
+// start joins the cluster and begins to keep the lease.
+func (t *tenancy) start(ctx context.Context) error {
+	if err := t.keep(ctx); err != nil {
+		return fmt.Errorf("join the cluster: %w", err)
+	}
+	t.engine.running.Add(2)
+	go t.run()
+	go t.sendHints()
+	return nil
+}
+
+func (t *tenancy) run() {
+	defer t.engine.running.Done()
+	ctx := t.engine.ctx
+	every := t.lease / keepTurns
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-t.soon:
+		case <-ctx.Done():
+			return
+		}
+		turn, cancel := context.WithTimeout(ctx, t.lease/2)
+		err := t.keep(turn)
+		if err == nil {
+			err = t.balance(turn)
+		}
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			t.engine.cfg.Logger.Warn("the node's part in the cluster cannot be kept; it is tried again", "error", err)
+		}
+		timer.Reset(every)
+	}
+}
+
+// hurry has the roster read at once.
+func (t *tenancy) hurry() {
+	select {
+	case t.soon <- struct{}{}:
+	default:
+	}
+}
+
+// keep renews the lease and takes shards off this node that it has no longer.
+func (t *tenancy) keep(ctx context.Context) error {
+	sent := time.Since(t.began)
+	n := t.node
+	n.Leaving = t.leaving.Load()
+	r, err := t.leaser.Keep(ctx, n)
+	if err == nil && len(r.Holders) != t.engine.store.Shards() {
+		err = fmt.Errorf("the roster is of %d shards, the store has %d", len(r.Holders), t.engine.store.Shards())
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err = err; err != nil {
+		return err
+	}
+	t.until.Store(int64(sent + t.lease))
+	if !slices.Equal(r.Holders, t.roster.Holders) || !slices.Equal(r.Nodes, t.roster.Nodes) {
+		close(t.changed)
+		t.changed = make(chan struct{})
+	}
+	t.roster = r
+	for i, sh := range t.engine.shards {
+		if r.Holders[i] != t.node.ID {
+			sh.dismiss()
+		}
+	}
+	return nil
+}
+
+// balance settles what became of the shards that the node holds, claims what is
+// free, and gives away what is too much.
+func (t *tenancy) balance(ctx context.Context) error {
+	var mine []*shard
+	for i, holder := range t.now().Holders {
+		sh := t.engine.shards[i]
+		if holder != t.node.ID {
+			continue
+		}
+		switch duty(sh.duty.Load()) {
+		case dutyRested:
+			if err := t.leaser.Release(ctx, t.node.ID, sh.id, true); err != nil {
+				return err
+			}
+			sh.dismiss()
+			continue
+		case dutyAway, dutyLeft: // the answer to a claim was lost, or the session was, and nobody took it
+			if err := t.claim(ctx, sh); err != nil {
+				return err
+			}
+		}
+		mine = append(mine, sh)
+	}
+	part := t.part()
+	for len(mine) > part {
+		mine[len(mine)-1].giveAway()
+		mine = mine[:len(mine)-1]
+	}
+	for _, sh := range t.free() {
+		if len(mine) >= part {
+			break
+		}
+		if err := t.claim(ctx, sh); err != nil {
+			return err
+		}
+		mine = append(mine, sh) // or another node has it by now: the next turn sees
+	}
+	return nil
+}
+
+func (t *tenancy) claim(ctx context.Context, sh *shard) error {
+	c, ok, err := t.leaser.Claim(ctx, t.node.ID, sh.id)
+	if err == nil && ok {
+		sh.take(c.Clean)
+	}
+	return err
+}
+
+// now is the roster as the store gave it last.
+func (t *tenancy) now() store.Roster {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.roster
+}
+
+// holder is the node that holds a shard, as far as this one knows, if it is
+// another one that lives and can be reached.
+func (t *tenancy) holder(shard message.Shard) (store.Node, bool) {
+	r := t.now()
+	for _, n := range r.Nodes {
+		if n.ID == r.Holders[shard] {
+			return n, n.ID != t.node.ID && n.Address != ""
+		}
+	}
+	return store.Node{}, false
+}
+
+// watch is closed when the roster changes.
+func (t *tenancy) watch() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
+}
+
+// part is how many shards are this node's. All nodes come to the same division,
+// so that none gives what another would not take.
+func (t *tenancy) part() int {
+	r := t.now()
+	place, nodes := -1, 0
+	for _, n := range r.Nodes {
+		if n.Leaving {
+			continue
+		}
+		if n.ID == t.node.ID {
+			place = nodes
+		}
+		nodes++
+	}
+	if place < 0 || t.leaving.Load() {
+		return 0
+	}
+	part := len(r.Holders) / nodes
+	if place < len(r.Holders)%nodes {
+		part++
+	}
+	return part
+}
+
+// free are the shards whose holder is nobody, or no node that lives. Nodes begin
+// at different ones, so that they seldom want the same.
+func (t *tenancy) free() (free []*shard) {
+	r := t.now()
+	first := int(t.node.ID[0])
+	for i := range r.Holders {
+		at := (first + i) % len(r.Holders)
+		if lives := slices.ContainsFunc(r.Nodes, func(n store.Node) bool { return n.ID == r.Holders[at] }); !lives {
+			free = append(free, t.engine.shards[at])
+		}
+	}
+	return free
+}
+
+// ready says why the node has no part in the cluster.
+func (t *tenancy) ready() error {
+	if t.valid() {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return fmt.Errorf("the node's lease is over and cannot be renewed: %w", t.err)
+}
+
+// resign has the shards given away, for good.
+func (t *tenancy) resign() {
+	if t != nil {
+		t.leaving.Store(true)
+		t.hurry()
+	}
+}
+
+// leave ends the lease, when the loops are at rest: the shards are free at once.
+func (t *tenancy) leave() error {
+	if t == nil || t.until.Load() == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), t.lease)
+	defer cancel()
+	var errs []error
+	for _, sh := range t.engine.shards {
+		if duty(sh.duty.Load()) == dutyRested {
+			errs = append(errs, t.leaser.Release(ctx, t.node.ID, sh.id, true))
+		}
+	}
+	return errors.Join(append(errs, t.leaser.Leave(ctx, t.node.ID))...)
+}
+
+// Roster is who lives and who holds what, as this node heard last, and which of
+// them it is. Of a store that one process has for itself that process is all.
+func (e *Engine) Roster() (r store.Roster, self string, err error) {
+	if f := e.notRunning(); f != nil {
+		return r, "", f
+	}
+	if t := e.tenancy; t != nil {
+		return t.now(), t.node.ID, nil
+	}
+	self = e.cfg.Owner
+	r.Nodes = []store.Node{{ID: self, Name: self}}
+	for range e.shards {
+		r.Holders = append(r.Holders, self)
+	}
+	return r, self, nil
+}
