@@ -197,6 +197,7 @@ func (s *session) acknowledged(p *pending) {
 	s.applied = p.version.Seq
 	s.mu.Unlock()
 	s.mayHave(p.changes.dedupOrd)
+	s.sweepAfter(p.changes)
 	s.store.remember(s.shard, remembered{era: s.era, epoch: p.version.Epoch, seq: p.version.Seq})
 }
 

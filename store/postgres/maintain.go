@@ -14,20 +14,25 @@ import (
 	"github.com/semel-dev/semel/store"
 )
 
-// sweepRows is how many rows one statement removes: few enough that a unit that
-// meets it waits milliseconds.
-const sweepRows = 1000
-
-// sweepMost is how many such statements a call makes for the marks of deleted
-// rows, which go on coming.
-const sweepMost = 100
-
 // upkeep remembers what was removed, so that a call with nothing to do costs
 // little. It is forgotten with the process; removing again is harmless.
 type upkeep struct {
 	mu      sync.Mutex
 	dropped map[message.Shard]message.Generation
 	purged  map[outbox]uint64
+}
+
+// forget makes the next calls for a shard look again: a failover may have brought
+// back what was removed.
+func (up *upkeep) forget(shard message.Shard) {
+	up.mu.Lock()
+	defer up.mu.Unlock()
+	delete(up.dropped, shard)
+	for o := range up.purged {
+		if o.to == shard {
+			delete(up.purged, o)
+		}
+	}
 }
 
 // outbox names the messages of one shard for another.
@@ -210,30 +215,4 @@ func (st *Store) firstMessage(ctx context.Context, o outbox, position uint64) (u
 		harmless: true,
 	})
 	return first, st.harmlessError(ctx, f, err)
-}
-
-const sweepSQL = `WITH swept AS (
-	DELETE FROM {s}.semel_row WHERE shard = $1::integer AND gone AND (tbl, key) IN (
-		SELECT tbl, key FROM {s}.semel_row WHERE shard = $1::integer AND gone LIMIT $2::bigint)
-	RETURNING 1
-) SELECT count(*) FROM swept`
-
-// sweep removes the marks of deleted rows. A unit may put a row back meanwhile:
-// the condition is asked again when the row is locked.
-func (st *Store) sweep(ctx context.Context, shard message.Shard) error {
-	for range sweepMost {
-		var swept int64
-		f, err := st.run(ctx, &query{
-			sql: st.sql.with(sweepSQL), args: []any{int32(shard), int64(sweepRows)},
-			row:      func(r pgx.Rows) error { return r.Scan(&swept) },
-			harmless: true,
-		})
-		if err := st.harmlessError(ctx, f, err); err != nil {
-			return err
-		}
-		if swept == 0 {
-			return nil
-		}
-	}
-	return nil
 }

@@ -173,6 +173,57 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// Rows that come and go are swept without Maintain.
+func TestSweptBesideUnits(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Shared(t).Database(t)
+	st := openStore(t, dsn, Options{Shards: 1})
+	o := own(t, st, 0)
+	for round := range 10 {
+		u := &message.Unit{}
+		for i := range 1000 {
+			u.Writes = append(u.Writes, message.Write{RowKey: state(fmt.Sprintf("%d/%d", round, i)), Value: []byte("v")})
+		}
+		for _, op := range []message.Op{message.Put, message.Delete} {
+			for i := range u.Writes {
+				u.Writes[i].Op = op
+			}
+			o.at.Seq++
+			u.Version = o.at
+			if err := o.Commit(background, u).Wait(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	pgtest.Await(t, dsn, "SELECT count(*) < 10000 - 4000 FROM semel.semel_row", "t")
+}
+
+// What a failover brought back is removed again, by a process that remembers to
+// have removed it.
+func TestRemovedAgain(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Shared(t).Database(t)
+	st := openStore(t, dsn, Options{Shards: 2})
+	own(t, st, 1)
+	put := "INSERT INTO semel.semel_row SELECT 0, 5, '\\x0001'::bytea || int8send(n), 'm', false FROM generate_series(1, 10) n"
+	for range 2 {
+		own(t, st, 1)
+		pgtest.Exec(t, dsn, put+"; UPDATE semel.semel_retention SET below = 0")
+		if err := st.Maintain(background, store.Retention{Shard: 1, Below: 7, Consumed: []message.Cursor{{Source: 0, Position: 9}}}); err != nil {
+			t.Fatal(err)
+		}
+		for sql, want := range map[string]string{
+			"SELECT count(*) FROM semel.semel_row":                    "1",
+			"SELECT below FROM semel.semel_retention WHERE shard = 1": "7",
+		} {
+			if got := pgtest.Value(t, dsn, sql); got != want {
+				t.Errorf("%s: %s, want %s", sql, got, want)
+			}
+		}
+		pgtest.Exec(t, dsn, "DELETE FROM semel.semel_row")
+	}
+}
+
 // The fence rows are updated in place, without touching an index, and so do not
 // grow; rows that keep their keys are too, as long as their page has room.
 func TestHeapOnly(t *testing.T) {

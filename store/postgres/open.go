@@ -24,7 +24,9 @@ func open(ctx context.Context, dsn string, opt Options) (*Store, error) {
 		known:    make(map[message.Shard]remembered),
 		sessions: make(map[message.Shard]*session),
 	}
+	st.sweeping, st.stop = context.WithCancel(context.Background())
 	if err := st.begin(ctx); err != nil {
+		st.stop()
 		pool.Close()
 		return nil, err
 	}

@@ -104,7 +104,7 @@ func TestOpenedAtOnce(t *testing.T) {
 // right to make anything but generations.
 func TestMigrationScript(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.Shared(t).Database(t)
+	dsn := pgtest.Start(t).Database(t) // roles are the whole server's
 	script, err := MigrationSQL("made_by_hand")
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,9 @@ type session struct {
 	applied message.Seq
 	gens    map[message.Generation]bool // tables of the dedup log that may have rows of the shard
 
+	marks int  // rows that units deleted since the last sweep, at least
+	swept bool // a sweep is under way
+
 	asking sync.Mutex // held while the database is asked for those
 	asked  bool
 }

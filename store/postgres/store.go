@@ -23,7 +23,9 @@ type Store struct {
 	incarnation message.Incarnation
 	clean       bool
 
-	running sync.WaitGroup // senders of sessions, and operations
+	running  sync.WaitGroup  // senders of sessions, operations, and sweeps
+	sweeping context.Context // of sweeps that nobody asked for
+	stop     context.CancelFunc
 
 	mu       sync.Mutex
 	closed   bool
@@ -125,6 +127,7 @@ func (st *Store) take(ctx context.Context, shard message.Shard, owner string) (*
 	if s == nil {
 		return nil, st.lost(ctx, shard, had)
 	}
+	st.upkeep.forget(shard)
 	st.remember(shard, remembered{era: s.era, epoch: s.version.Epoch, seq: s.version.Seq})
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -147,6 +150,7 @@ func (st *Store) Close() error {
 	open := st.sessions
 	st.sessions = nil
 	st.mu.Unlock()
+	st.stop()
 
 	var errs []error
 	for _, s := range open {
