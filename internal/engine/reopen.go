@@ -202,7 +202,8 @@ func (sh *shard) settle(lost *lostSession, opened *message.Version) {
 // definite says whether the store's answer settles that a unit is not, and will
 // not be, committed.
 func definite(err error) bool {
-	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrTooLarge) || errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrClosed)
+	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrTooLarge) || errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrClosed) ||
+		errors.Is(err, store.ErrUnavailable)
 }
 
 // finish answers who waits: as the machine did, unless a fault says otherwise.
