@@ -24,6 +24,8 @@ const (
 	nodeScheme = "Semel-Node "
 	// patienceHeader is how many milliseconds the asking node waits.
 	patienceHeader = "Semel-Patience"
+	// refusedHeader says that the node itself did not look at the question.
+	refusedHeader = "Semel-Node-Refused"
 	// nodeBody bounds a question and an answer, in bytes: the largest unit's
 	// worth of rows, as JSON.
 	nodeBody = 256 << 20
@@ -67,8 +69,11 @@ func askNode(client *http.Client, req *http.Request) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		// It answers so before it looks at the question.
-		return nil, fmt.Errorf("%w: %s answered %s; the nodes need the same secret and version", semel.ErrNodeNotAsked, req.URL.Host, resp.Status)
+		err := fmt.Errorf("%s answered %s; the nodes need the same secret and version, and no proxy between them", req.URL.Host, resp.Status)
+		if resp.Header.Get(refusedHeader) != "" { // else it may be of a proxy, behind which the node did it
+			err = fmt.Errorf("%w: %w", semel.ErrNodeNotAsked, err)
+		}
+		return nil, err
 	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, nodeBody+1))
 	if err == nil && len(b) > nodeBody {
@@ -79,17 +84,21 @@ func askNode(client *http.Client, req *http.Request) ([]byte, error) {
 
 // node is POST /v1/node.
 func (s *api) node(w http.ResponseWriter, r *http.Request) {
+	refuse := func(status int) {
+		w.Header().Set(refusedHeader, "true")
+		w.WriteHeader(status)
+	}
 	switch {
 	case r.Method != http.MethodPost:
-		w.WriteHeader(http.StatusMethodNotAllowed)
+		refuse(http.StatusMethodNotAllowed)
 		return
 	case !s.isNode(r.Header.Get("Authorization")):
-		w.WriteHeader(http.StatusUnauthorized)
+		refuse(http.StatusUnauthorized)
 		return
 	}
 	question, err := io.ReadAll(http.MaxBytesReader(w, r.Body, nodeBody))
 	if err != nil {
-		w.WriteHeader(http.StatusBadRequest)
+		refuse(http.StatusBadRequest)
 		return
 	}
 	ctx := r.Context()

@@ -130,6 +130,13 @@ type Session interface {
 	Close() error
 }
 
+// Successor is a session of a store that may lose what it acknowledged, and so
+// may give an epoch twice: it says itself whether no session of the shard was
+// opened between a former one and this one. Of other sessions the epochs say it.
+type Successor interface {
+	Follows(former Session) bool
+}
+
 // Pending is a commit under way. Wait returns nil when the unit and all before
 // it are durable. It is called once.
 type Pending interface {

@@ -25,7 +25,11 @@ func (u *usable) cluster(l net.Listener) *semel.Cluster {
 
 // database is the store that servers share.
 func (c *config) database() store.Opener {
-	return postgres.At(string(c.Store.URL), postgres.Options{Schema: c.Store.Schema, Shards: c.Store.Shards, Lease: c.Store.Lease})
+	return postgres.At(string(c.Store.URL), c.databaseOptions())
+}
+
+func (c *config) databaseOptions() postgres.Options {
+	return postgres.Options{Schema: c.Store.Schema, Shards: c.Store.Shards, Lease: c.Store.Lease}
 }
 
 // place is what holds the data, for people.

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/semel-dev/semel/internal/core"
 	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
 )
 
 // errLapsed ends a session whose node could not renew its lease.
@@ -20,11 +22,15 @@ var elsewhere = core.Answer{Fault: &message.Fault{
 
 // disown takes back what a machine says of itself, without a commit that proves
 // that the shard is its node's still: another node may have gone on. What was
-// recorded stays true.
+// recorded as settled stays true; what was accepted, the next node knows.
 func disown(answers []core.AnswerTo) {
 	for i := range answers {
-		if a := &answers[i].Answer; !a.Replayed || a.Outcome == nil || !a.Outcome.Status.Settled() {
-			*a = elsewhere
+		switch to := &answers[i]; {
+		case to.Answer.Replayed && to.Answer.Outcome != nil && to.Answer.Outcome.Status.Settled():
+		case ofBefore(to):
+			to.Answer = commitUnknown
+		default:
+			to.Answer = elsewhere
 		}
 	}
 }
@@ -113,6 +119,9 @@ func (sh *shard) away() bool {
 			sh.failure.Store(nil)
 			return true
 		}
+		if errors.Is(err, store.ErrBroken) {
+			e.broken(fmt.Errorf("shard %d: %w", sh.id, err))
+		}
 		e.cfg.Logger.Error("a shard cannot be opened", "shard", sh.id, "error", err)
 		sh.failed(err, 0, sh.now())
 		if !sh.refuseFor(sh.wait(), elsewhere, nil) {
@@ -132,16 +141,20 @@ func (sh *shard) takeOver() error {
 		return err
 	}
 	rec, err := sh.recovered(e.ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		rec.Unclean, rec.Calling = !sh.clean.Load(), e.calling.called()
+		err = sh.begin(rec)
 	}
-	rec.Unclean, rec.Calling = !sh.clean.Load(), e.calling.called()
-	if err := sh.begin(rec); err != nil {
-		return err
+	if err != nil {
+		return errors.Join(err, sh.session().Close())
 	}
 	sh.clean.Store(false)
 	sh.ran.Store(term)
 	sh.startAcker()
+	// Hints that the last node owed the shards here are made up for.
+	for dst := range e.shards {
+		e.hintHere(sh.id, []message.Shard{message.Shard(dst)})
+	}
 	return nil
 }
 

@@ -228,7 +228,7 @@ func (e *Engine) Submit(ctx context.Context, m *message.Message, accept bool) co
 	sh := e.shardOf(m.To)
 	a := e.do(ctx, sh, accept, func(c *call) event { return event{call: c, msg: m} })
 	if e.tenancy != nil && ctx.Err() == nil && e.goesOn(m, accept, a) {
-		a = e.submitElsewhere(ctx, sh, m, accept)
+		a = e.submitElsewhere(ctx, sh, m, accept, a)
 	}
 	return a
 }
@@ -238,13 +238,18 @@ func (e *Engine) goesOn(m *message.Message, accept bool, a core.Answer) bool {
 	return isElsewhere(a.Fault) || submission(m, accept).open(&reply{Fault: a.Fault})
 }
 
-// submitElsewhere brings a message to the node that has its shard.
-func (e *Engine) submitElsewhere(ctx context.Context, sh *shard, m *message.Message, accept bool) core.Answer {
+// submitElsewhere brings a message to the node that has its shard, after this
+// one's answer.
+func (e *Engine) submitElsewhere(ctx context.Context, sh *shard, m *message.Message, accept bool, here core.Answer) core.Answer {
 	copied := *m
 	copied.Value = nil // of this process alone
 	q := submission(&copied, accept)
 	q.Shard = sh.id
-	return e.ask(ctx, q).answer()
+	var open *reply
+	if !isElsewhere(here.Fault) {
+		open = replyOf(here)
+	}
+	return e.askOn(ctx, q, open).answer()
 }
 
 func submission(m *message.Message, accept bool) *question {
@@ -324,7 +329,7 @@ func (e *Engine) elsewhere(ctx context.Context, ms []*message.Message, accept bo
 		if c := &b.calls[i]; ctx.Err() == nil && e.goesOn(m, accept, c.answer) {
 			room <- struct{}{}
 			away.Go(func() {
-				c.answer = e.submitElsewhere(ctx, e.shardOf(m.To), m, accept)
+				c.answer = e.submitElsewhere(ctx, e.shardOf(m.To), m, accept, c.answer)
 				<-room
 			})
 		}

@@ -114,6 +114,18 @@ func (q *question) open(r *reply) bool {
 	return false
 }
 
+// decides says whether a reply settles a message that another node may have
+// taken: a refusal of this one question does not.
+func (q *question) decides(r *reply) bool {
+	switch {
+	case q.Op != opSubmit && q.Op != opAccept || r.Fault == nil:
+		return true
+	case r.Fault.Code == message.CodeConflict:
+		return true
+	}
+	return r.Fault.Code.Kind() != message.NotDone
+}
+
 // The questions.
 const (
 	opSubmit      = "submit"
@@ -252,7 +264,11 @@ func (e *Engine) askFor(ctx context.Context, a message.Agent, q *question) *repl
 // ask has a question answered by whoever holds its shard, here or elsewhere. It
 // waits for a shard that is on its way from one node to another, but not for
 // ever: the store may be down.
-func (e *Engine) ask(ctx context.Context, q *question) *reply {
+func (e *Engine) ask(ctx context.Context, q *question) *reply { return e.askOn(ctx, q, nil) }
+
+// askOn is ask, after a node may have done what is asked for: that is what open
+// says. From then on no node's *not done* speaks of more than the last question.
+func (e *Engine) askOn(ctx context.Context, q *question, open *reply) *reply {
 	sh := e.shards[q.Shard]
 	t := e.tenancy
 	if t == nil {
@@ -260,14 +276,13 @@ func (e *Engine) ask(ctx context.Context, q *question) *reply {
 	}
 	patience, cancel := context.WithTimeout(ctx, shardPatience*t.lease)
 	defer cancel()
-	var open *reply // a node may have done it
 	for {
 		changed := t.watch()
 		r, err := e.once(ctx, sh, q)
 		switch {
 		case err == nil && q.open(r) && ctx.Err() == nil:
 			open = r
-		case err == nil && !r.elsewhere():
+		case err == nil && !r.elsewhere() && (open == nil || q.decides(r)):
 			return r
 		case err != nil && !errors.Is(err, ErrNotAsked):
 			open = replyOf(commitUnknown)
@@ -279,6 +294,11 @@ func (e *Engine) ask(ctx context.Context, q *question) *reply {
 		select {
 		case <-changed:
 		case <-time.After(askAgain):
+		case <-e.ctx.Done():
+			if open == nil {
+				open = replyOf(core.Answer{Fault: &message.Fault{Code: message.CodeClosed, Detail: "the engine is shutting down"}})
+			}
+			return open
 		case <-patience.Done():
 			switch {
 			case open != nil:
@@ -304,8 +324,9 @@ var noNode = core.Answer{Fault: &message.Fault{
 
 // once asks here, and where the roster says that the shard is.
 func (e *Engine) once(ctx context.Context, sh *shard, q *question) (*reply, error) {
-	if sh.mine() {
-		if r := e.here(ctx, sh, q); !r.elsewhere() {
+	if sh.mine() && !e.closing() {
+		r := e.here(ctx, sh, q)
+		if !r.elsewhere() && !(e.closing() && r.Fault != nil && r.Fault.Code == message.CodeClosed) {
 			return r, nil
 		}
 	}

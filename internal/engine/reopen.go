@@ -115,11 +115,16 @@ func (sh *shard) takeUp(lost *lostSession) error {
 			e.cfg.Logger.Warn("closing a failed session", "shard", sh.id, "error", err)
 		}
 	}
+	former := sh.session()
 	v, err := sh.openSession(e.ctx)
 	if err != nil {
 		return err
 	}
-	lost.alone = lost.alone && v.Epoch == lost.epoch+1
+	if s, ok := sh.session().(store.Successor); ok {
+		lost.alone = lost.alone && former != nil && s.Follows(former)
+	} else {
+		lost.alone = lost.alone && v.Epoch == lost.epoch+1
+	}
 	lost.epoch = v.Epoch
 	sh.settle(lost, &v)
 	rec, err := sh.recovered(e.ctx)

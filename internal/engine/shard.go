@@ -182,6 +182,7 @@ func (sh *shard) begin(rec core.Recovered) error {
 	sh.began(rec.Version.Seq, sh.now())
 	sh.flights = make(chan *flight, e.profile.UnitsInFlight)
 	sh.held, sh.inFlight, sh.broke = held{}, nil, nil
+	sh.pulled = 0
 	sh.quiesced.Store(false)
 	sh.lapsed.Store(false)
 	sh.submitted.Store(uint64(rec.Version.Seq))

@@ -128,8 +128,16 @@ func (t *tenancy) run() {
 			t.engine.cfg.Logger.Warn("the node's part in the cluster cannot be kept; it is tried again", "error", err)
 		}
 		timer.Reset(every)
+		select { // those who hurry are many when the store is in trouble
+		case <-time.After(hurryAtMost):
+		case <-ctx.Done():
+			return
+		}
 	}
 }
+
+// hurryAtMost is the least time between two looks at the roster.
+const hurryAtMost = 20 * time.Millisecond
 
 // hurry has the roster read at once.
 func (t *tenancy) hurry() {
@@ -196,7 +204,7 @@ func (t *tenancy) balance(ctx context.Context) error {
 		mine = mine[:len(mine)-1]
 	}
 	for _, sh := range t.free() {
-		if len(mine) >= part {
+		if len(mine) >= part || t.leaving.Load() {
 			break
 		}
 		if err := t.claim(ctx, sh); err != nil {

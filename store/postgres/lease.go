@@ -18,6 +18,9 @@ var _ store.Leaser = (*Store)(nil)
 // read at the statement's beginning, without what it writes, so the node itself
 // is added.
 func (st *Store) Keep(ctx context.Context, n store.Node) (store.Roster, error) {
+	if err := st.markLosses(ctx); err != nil {
+		return store.Roster{}, err
+	}
 	roster := store.Roster{Nodes: []store.Node{n}, Holders: make([]string, st.shards)}
 	err := st.lease(ctx, "keep a lease", &query{
 		sql: `WITH kept AS (
@@ -49,6 +52,27 @@ func (st *Store) Keep(ctx context.Context, n store.Node) (store.Roster, error) {
 	return roster, err
 }
 
+// markLosses marks shards whose rows are behind what this node remembers, whoever
+// has them now: after a failover another node may be the first to open them.
+func (st *Store) markLosses(ctx context.Context) error {
+	var shards []int32
+	var eras, seqs []int64
+	st.mu.Lock()
+	for shard, k := range st.known {
+		shards, eras, seqs = append(shards, int32(shard)), append(eras, k.era), append(seqs, int64(k.seq))
+	}
+	st.mu.Unlock()
+	if len(shards) == 0 {
+		return nil
+	}
+	return st.lease(ctx, "look for losses", &query{
+		sql: `UPDATE {s}.semel_shard AS s SET lost = GREATEST(s.lost, k.seq)
+			FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS k(shard, era, seq)
+			WHERE s.shard = k.shard AND s.era = k.era AND s.seq < k.seq`,
+		args: []any{shards, eras, seqs},
+	})
+}
+
 // Claim makes the node the holder of a shard whose holder is nobody, itself, or a
 // node whose lease is over. Of several that claim it at once one finds it free:
 // the others wait for the row, and see it as it is then.
@@ -57,7 +81,10 @@ func (st *Store) Claim(ctx context.Context, node string, shard message.Shard) (c
 		return c, false, fmt.Errorf("claim shard %d: the store has %d shards", shard, st.shards)
 	}
 	err = st.lease(ctx, "claim a shard", &query{
-		sql: `UPDATE {s}.semel_lease AS l SET holder = $1::text, clean = clean AND holder IN ('', $1::text)
+		sql: `WITH swept AS (
+				DELETE FROM {s}.semel_node WHERE until < now() - interval '1 day' -- of those that never left in order
+			)
+			UPDATE {s}.semel_lease AS l SET holder = $1::text, clean = clean AND holder IN ('', $1::text)
 			WHERE shard = $2::integer AND (holder IN ('', $1::text)
 				OR NOT EXISTS (SELECT 1 FROM {s}.semel_node AS n WHERE n.id = l.holder AND n.until > now()))
 			RETURNING clean`,
@@ -79,13 +106,13 @@ func (st *Store) Release(ctx context.Context, node string, shard message.Shard, 
 	})
 }
 
-// Leave ends a node's lease, and sweeps out those that were over long ago.
+// Leave ends a node's lease.
 func (st *Store) Leave(ctx context.Context, node string) error {
 	return st.lease(ctx, "end a lease", &query{
 		sql: `WITH left_ AS (
 			UPDATE {s}.semel_lease SET holder = '', clean = false WHERE holder = $1::text
 		)
-		DELETE FROM {s}.semel_node WHERE id = $1::text OR until < now() - interval '1 day'`,
+		DELETE FROM {s}.semel_node WHERE id = $1::text`,
 		args: []any{node},
 	})
 }

@@ -45,7 +45,7 @@ func (st *Store) remember(shard message.Shard, now remembered) {
 // process goes on with it, and returns the error that says so. It is also what
 // says so of a shard that another process has marked.
 func (st *Store) lost(ctx context.Context, shard message.Shard, had remembered) error {
-	err := st.exec(ctx, st.sql.with(`UPDATE {s}.semel_shard SET lost = GREATEST(lost, $3::bigint)
+	err := st.exec(ctx, st.sql.with(`UPDATE {s}.semel_shard SET lost = GREATEST(lost, $3::bigint, CASE WHEN era < $2::bigint THEN seq + 1 ELSE 0 END)
 		WHERE shard = $1::integer AND (era < $2::bigint OR era = $2::bigint AND seq < $3::bigint)`),
 		int32(shard), had.era, int64(had.seq))
 	if err != nil {
@@ -81,8 +81,10 @@ func (st *Store) AcceptLoss(ctx context.Context, shard message.Shard) error {
 	// The era is above that of any mark that this or another process may still
 	// make: those are of the era in which the units were acknowledged. The epoch
 	// leaves room for sessions that nobody here heard of.
-	err := st.exec(ctx, st.sql.with(`UPDATE {s}.semel_shard
-		SET lost = 0, era = GREATEST(era, $2::bigint) + 1, epoch = GREATEST(epoch, $3::bigint) + 1000
+	err := st.exec(ctx, st.sql.with(`WITH lease AS (
+		UPDATE {s}.semel_lease SET clean = false WHERE shard = $1::integer
+	) UPDATE {s}.semel_shard
+		SET held = true, lost = 0, era = GREATEST(era, $2::bigint) + 1, epoch = GREATEST(epoch, $3::bigint) + 1000
 		WHERE shard = $1::integer AND lost > seq`), int32(shard), had.era, int64(had.epoch))
 	if err != nil {
 		return fmt.Errorf("accept the loss of shard %d: %w", shard, err)

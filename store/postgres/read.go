@@ -240,8 +240,16 @@ func (s *session) scan(ctx context.Context, r store.Range, limit int) ([]message
 		st.say("SELECT key, value FROM {s}.semel_row WHERE shard = ?::integer AND tbl = ?::smallint AND NOT gone AND key >= ?::bytea", int32(s.shard), int16(r.Table), from)
 	} else {
 		there, err := s.existing(ctx, []message.Generation{r.Gen})
-		if err != nil || len(there) == 0 {
+		if err != nil {
 			return nil, err
+		}
+		if len(there) == 0 { // the fence is asked all the same
+			st.say("SELECT NULL::bytea AS key, NULL::bytea AS value WHERE false")
+			st.among(s, "")
+			return nil, s.read(ctx, st, func() {}, func() ([]any, func()) {
+				var key, value []byte
+				return []any{&key, &value}, func() {}
+			})
 		}
 		st.say(fmt.Sprintf(`SELECT key, value FROM {s}.semel_dedup_%[1]d WHERE shard = ?::integer AND value IS NOT NULL
 AND NOT EXISTS (SELECT 1 FROM {s}.semel_retention t WHERE t.shard = ?::integer AND t.below > %[1]d) AND key >= ?::bytea`, r.Gen),

@@ -15,6 +15,7 @@ type session struct {
 	store   *Store
 	shard   message.Shard
 	token   string // in the fence row while no other session is
+	former  string // of the session before it
 	version message.Version
 	era     int64
 	clean   bool
@@ -40,6 +41,13 @@ func newSession(st *Store, shard message.Shard, token string) *session {
 
 // Version is the shard's version when the session was opened.
 func (s *session) Version() message.Version { return s.version }
+
+// Follows says whether no other session of the shard was opened since former.
+// Epochs do not tell: after a failover they are given again.
+func (s *session) Follows(former store.Session) bool {
+	f, ok := former.(*session)
+	return ok && f.token == s.former
+}
 
 // Clean says whether the shard's last session before this one was closed in
 // order, or there was none.

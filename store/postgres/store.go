@@ -107,9 +107,9 @@ func (st *Store) Open(ctx context.Context, shard message.Shard, owner string) (s
 func (st *Store) take(ctx context.Context, shard message.Shard, owner string) (*session, error) {
 	had := st.remembered(shard)
 	q := query{harmless: true, sql: st.sql.with(`UPDATE {s}.semel_shard
-		SET epoch = GREATEST(epoch, $2::bigint) + 1, session = $3::uuid, owner = $4::text, held = true, clean = NOT held
+		SET epoch = GREATEST(epoch, $2::bigint) + 1, former = session, session = $3::uuid, owner = $4::text, held = true, clean = NOT held
 		WHERE shard = $1::integer AND lost <= seq AND (era > $5::bigint OR era = $5::bigint AND seq >= $6::bigint)
-		RETURNING epoch, seq, era, clean`)}
+		RETURNING epoch, seq, era, clean, COALESCE(former::text, '')`)}
 	var s *session
 	q.begin = func() {
 		s = nil
@@ -117,7 +117,7 @@ func (st *Store) take(ctx context.Context, shard message.Shard, owner string) (*
 		q.args = []any{int32(shard), int64(had.epoch), token, owner, had.era, int64(had.seq)}
 		q.row = func(r pgx.Rows) error {
 			s = newSession(st, shard, token)
-			return r.Scan(&s.version.Epoch, &s.version.Seq, &s.era, &s.clean)
+			return r.Scan(&s.version.Epoch, &s.version.Seq, &s.era, &s.clean, &s.former)
 		}
 	}
 	f, err := st.run(ctx, &q)
@@ -153,8 +153,12 @@ func (st *Store) Close() error {
 	st.stop()
 
 	var errs []error
-	for _, s := range open {
-		errs = append(errs, s.shut())
+	shut := make(chan error, len(open))
+	for _, s := range open { // at once: each may take as long as the store's patience
+		go func() { shut <- s.shut() }()
+	}
+	for range open {
+		errs = append(errs, <-shut)
 	}
 	st.running.Wait()
 	st.pool.Close()

@@ -13,6 +13,7 @@ CREATE TABLE {schema}.semel_shard (
 	epoch   bigint  NOT NULL DEFAULT 0,
 	seq     bigint  NOT NULL DEFAULT 0,     -- the last unit
 	session uuid,                           -- drawn by each session: epochs may be given again after a failover
+	former  uuid,                           -- the session before it
 	owner   text    NOT NULL DEFAULT '',    -- for people
 	held    boolean NOT NULL DEFAULT false, -- no session has closed in order since the last was opened
 	clean   boolean NOT NULL DEFAULT true,  -- not held, as the last session found it
