@@ -29,6 +29,7 @@ var levels = map[string]int{
 	// but their like imports them.
 	"semeltest": testLevel, "torture": testLevel, "internal/sim": testLevel, "bench": testLevel, "store/storetest": testLevel,
 	"internal/demo": testLevel, "internal/child": testLevel, "internal/mutants": testLevel,
+	"internal/need": testLevel, "internal/pgtest": testLevel,
 	"internal/mariadbtest": testLevel,
 }
 

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package pgtest
+
+import "os/exec"
+
+// dieWithParent: there is no way; a test binary that dies leaves its server.
+func dieWithParent(*exec.Cmd) {}
+
+// children: there is no way either; backends end when they notice.
+func children(int) []int { return nil }
+
+func buried(int) {}
