@@ -202,7 +202,7 @@ func rollback(t testing.TB, tx outbox.DBTx) {
 	}
 }
 
-// insert is a user's work: a row in a table of his.
+// work makes a table of the user's, for insert.
 func (w *world) work(t testing.TB) {
 	w.exec(t, "CREATE TABLE work (what varchar(100) NOT NULL)")
 }
@@ -217,16 +217,6 @@ func (w *world) insert(tx outbox.Tx, what string) func(context.Context) ([]byte,
 func (w *world) done(t testing.TB, what string) int64 {
 	t.Helper()
 	return w.number(t, "SELECT COUNT(*) FROM work WHERE what = ?1", what)
-}
-
-func must[T any](v T, err error) func(t testing.TB) T {
-	return func(t testing.TB) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
 }
 
 var errWanted = fmt.Errorf("wanted")
