@@ -1,0 +1,145 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Sink is where messages are delivered. Deliver gets messages that may leave,
+// those of one key in their order, and returns what became of each, in the same
+// order. It must keep the order within a key: a message may be sent only after
+// the ones before it with the same key were Done or Refused. What it did not try
+// it leaves at the zero Result. Results behind the end are that, too.
+//
+// Deliver returns when ctx ends: then the relay's lease is about to. It is called
+// by several goroutines at once, for different keys. The messages are its to read
+// until it returns.
+//
+// ByKey makes a Sink of a function for one message; ByTopic divides between sinks.
+type Sink interface {
+	Deliver(ctx context.Context, messages []Message) []Result
+}
+
+// Verdict is what became of a message.
+type Verdict uint8
+
+const (
+	// NotTried: nothing was done about it, and it counts as no attempt.
+	NotTried Verdict = iota
+	// Done: the receiver has it.
+	Done
+	// NotDone: the receiver does not have it. It is tried again later.
+	NotDone
+	// Unknown: it may have arrived. It is tried again later, with the same id.
+	Unknown
+	// Refused: the receiver will never take it. It becomes a dead letter.
+	Refused
+)
+
+// String is the verdict's name.
+func (v Verdict) String() string {
+	if names := []string{"not tried", "done", "not done", "unknown", "refused"}; int(v) < len(names) {
+		return names[v]
+	}
+	return fmt.Sprintf("Verdict(%d)", uint8(v))
+}
+
+// Result of delivering a message.
+type Result struct {
+	Verdict Verdict
+	Err     error         // why it is not Done; recorded, cut at 1,000 bytes
+	After   time.Duration // the receiver asks to wait that long at least
+}
+
+// SinkFunc is a function as a Sink.
+type SinkFunc func(ctx context.Context, messages []Message) []Result
+
+// Deliver calls the function.
+func (f SinkFunc) Deliver(ctx context.Context, messages []Message) []Result { return f(ctx, messages) }
+
+// ByKey makes a Sink that delivers one message at a time per key, and at most
+// parallel at once.
+func ByKey(parallel int, deliver func(ctx context.Context, m Message) Result) Sink {
+	parallel = max(parallel, 1)
+	return SinkFunc(func(ctx context.Context, messages []Message) []Result {
+		results := make([]Result, len(messages))
+		var wait sync.WaitGroup
+		room := make(chan struct{}, parallel)
+		for _, run := range Runs(messages) {
+			select {
+			case room <- struct{}{}:
+			case <-ctx.Done():
+			}
+			if ctx.Err() != nil {
+				break
+			}
+			wait.Go(func() {
+				defer func() { <-room }()
+				for i := run[0]; i < run[1] && ctx.Err() == nil; i++ {
+					results[i] = deliver(ctx, messages[i])
+					if v := results[i].Verdict; v != Done && v != Refused {
+						return
+					}
+				}
+			})
+		}
+		wait.Wait()
+		return results
+	})
+}
+
+// Runs divides the messages of a Deliver by their order: each run, from its first
+// index to before its second, is of one key, or of one message that has none.
+func Runs(messages []Message) [][2]int {
+	var runs [][2]int
+	for i := 0; i < len(messages); {
+		j := i + 1
+		for j < len(messages) && messages[j].okey == messages[i].okey {
+			j++
+		}
+		runs = append(runs, [2]int{i, j})
+		i = j
+	}
+	return runs
+}
+
+// ByTopic makes a Sink that hands messages to the sink of their topic, at the
+// same time. A topic without one is the other sink's; if that is nil, its
+// messages are tried again until somebody gives it one.
+func ByTopic(sinks map[string]Sink, other Sink) Sink {
+	return SinkFunc(func(ctx context.Context, messages []Message) []Result {
+		places := make(map[string][]int)
+		for i := range messages {
+			places[messages[i].Topic] = append(places[messages[i].Topic], i)
+		}
+		results := make([]Result, len(messages))
+		var wait sync.WaitGroup
+		for topic, at := range places {
+			sink, found := sinks[topic]
+			if !found {
+				sink = other
+			}
+			wait.Go(func() {
+				part := make([]Message, len(at))
+				for i, place := range at {
+					part[i] = messages[place]
+				}
+				if sink == nil {
+					for _, place := range at {
+						results[place] = Result{Verdict: NotDone, Err: fmt.Errorf("no sink for the topic %q", topic)}
+					}
+					return
+				}
+				for i, r := range sink.Deliver(ctx, part) {
+					if i < len(at) {
+						results[at[i]] = r
+					}
+				}
+			})
+		}
+		wait.Wait()
+		return results
+	})
+}

@@ -1,0 +1,245 @@
+package outbox_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/semel-dev/semel/outbox"
+)
+
+// event is what the writers send: the n-th change of a key's row, by a transaction.
+type event struct {
+	Key string
+	N   int64
+	Tx  string
+}
+
+// receiver takes effects: each message's id once. It fails at random, before its
+// effect and after it.
+type receiver struct {
+	mu         sync.Mutex
+	seen       map[string]bool
+	last       map[string]int64 // the n of each key's last effect
+	done       map[string]bool  // transactions with an effect
+	duplicates int
+	wrong      []string
+	calm       atomic.Bool
+	more       chan struct{}
+}
+
+func (r *receiver) take(id string, body []byte) outbox.Verdict {
+	luck := rand.N(20)
+	if r.calm.Load() {
+		luck = 19
+	}
+	if luck == 0 {
+		return outbox.NotDone
+	}
+	var e event
+	if err := json.Unmarshal(body, &e); err != nil {
+		return outbox.Refused
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen[id] {
+		r.duplicates++
+		return outbox.Done
+	}
+	r.seen[id] = true
+	if e.N != r.last[e.Key]+1 {
+		r.wrong = append(r.wrong, fmt.Sprintf("%s: %d came after %d", e.Key, e.N, r.last[e.Key]))
+	}
+	r.last[e.Key], r.done[e.Tx] = e.N, true
+	select {
+	case r.more <- struct{}{}:
+	default:
+	}
+	if luck == 1 {
+		return outbox.Unknown // the effect was, the answer is lost
+	}
+	return outbox.Done
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return
+	}
+	switch r.take(req.Header.Get("ce-id"), body) {
+	case outbox.NotDone:
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case outbox.Unknown:
+		w.WriteHeader(http.StatusBadGateway)
+	case outbox.Refused:
+		w.WriteHeader(http.StatusBadRequest)
+	}
+}
+
+const stressKeys = 24
+
+// write is one transaction of a writer: it claims a key of Once first, which gives
+// it its transaction id before it has its place in the order; changes a row; sends.
+func (w *world) write(ctx context.Context, id string) func(tx outbox.DBTx) error {
+	return func(tx outbox.DBTx) error {
+		_, err := w.box.Once(ctx, tx, outbox.Key{ID: id}, func(ctx context.Context) ([]byte, error) {
+			key := fmt.Sprintf("key-%d", rand.N(stressKeys))
+			if _, err := tx.Exec(ctx, w.q("UPDATE counter SET n = n + 1 WHERE k = ?1"), key); err != nil {
+				return nil, err
+			}
+			n, err := number(ctx, tx, w.q("SELECT n FROM counter WHERE k = ?1"), key)
+			if err != nil {
+				return nil, err
+			}
+			body, err := json.Marshal(event{key, n, id})
+			if err != nil {
+				return nil, err
+			}
+			if err := w.box.Send(ctx, tx, outbox.Message{Key: key, Type: "changed", Body: body}); err != nil {
+				return nil, err
+			}
+			if _, err := tx.Exec(ctx, w.q("INSERT INTO work (what) VALUES (?1)"), id); err != nil {
+				return nil, err
+			}
+			return nil, nil
+		})
+		if err == nil && rand.N(3) == 0 {
+			return errWanted
+		}
+		return err
+	}
+}
+
+// Under 64 concurrent writers with random rollbacks, and relays that are cut off
+// anywhere or killed by SIGKILL: each committed message is delivered, its effect
+// happens once, in the order of its key's commits, and nothing that was rolled
+// back is delivered. (FAULTS 4, 21)
+func TestExactlyOnceUnderLoad(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) { stress(t, newWorld(t, kind, nil)) })
+	}
+}
+
+func stress(t *testing.T, w *world) {
+	w.work(t)
+	w.exec(t, "CREATE TABLE counter (k varchar(100) NOT NULL PRIMARY KEY, n bigint NOT NULL)")
+	for k := range stressKeys {
+		w.exec(t, "INSERT INTO counter VALUES (?1, 0)", fmt.Sprintf("key-%d", k))
+	}
+	r := &receiver{seen: map[string]bool{}, last: map[string]int64{}, done: map[string]bool{}, more: make(chan struct{}, 1)}
+	server := httptest.NewServer(r)
+	defer server.Close()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var relays, writers sync.WaitGroup
+	var kills, cuts, retried, rolledBack atomic.Int64
+	defer relays.Wait()
+	defer cancel()
+	until := func(least, most time.Duration) <-chan time.Time { return time.After(least + rand.N(most-least)) }
+	for range 2 {
+		relays.Go(func() { // cut off by its context, and started again
+			sink := outbox.ByKey(8, func(_ context.Context, m outbox.Message) outbox.Result {
+				v := r.take(m.ID, m.Body)
+				return outbox.Result{Verdict: v}
+			})
+			for ctx.Err() == nil {
+				relay, err := outbox.NewRelay(w.box, w.db, sink, quick())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				within, stop := context.WithTimeout(ctx, 50*time.Millisecond+rand.N(1500*time.Millisecond))
+				_ = relay.Run(within)
+				stop()
+				cuts.Add(1)
+			}
+		})
+		relays.Go(func() { // killed, and started again
+			for ctx.Err() == nil {
+				cmd := exec.Command(os.Args[0])
+				cmd.Env = append(os.Environ(), childKind+"="+w.kind, childDSN+"="+w.dsn, childURL+"="+server.URL)
+				if err := cmd.Start(); err != nil {
+					t.Error(err)
+					return
+				}
+				select {
+				case <-until(500*time.Millisecond, 2500*time.Millisecond):
+				case <-ctx.Done():
+				}
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+				kills.Add(1)
+			}
+		})
+	}
+	began := time.Now()
+	for i := range 64 {
+		writers.Go(func() {
+			for j := range 20 {
+				id := fmt.Sprintf("tx-%d-%d", i, j)
+				err := w.attempt(ctx, "", &retried, w.write(ctx, id))
+				if errors.Is(err, errWanted) {
+					rolledBack.Add(1)
+				} else if err != nil {
+					t.Errorf("%v", err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	wrote := time.Since(began)
+	committed := w.number(t, "SELECT COUNT(*) FROM work")
+	late := time.After(90 * time.Second)
+	for tick := time.NewTicker(20 * time.Millisecond); ; {
+		select {
+		case <-r.more:
+		case <-tick.C:
+		case <-late:
+			t.Errorf("not everything was delivered in time")
+		}
+		if b, err := w.box.Backlog(ctx, w.db); t.Failed() || err == nil && b.Messages == 0 {
+			if b.Dead+b.Stuck != 0 {
+				t.Errorf("%+v", b)
+			}
+			tick.Stop()
+			break
+		}
+	}
+	delivered := time.Since(began)
+	cancel()
+	relays.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, s := range r.wrong {
+		if i < 10 {
+			t.Errorf("%s", s)
+		}
+	}
+	for k := range stressKeys {
+		key := fmt.Sprintf("key-%d", k)
+		if n := w.number(t, "SELECT n FROM counter WHERE k = ?1", key); n != r.last[key] {
+			t.Errorf("%s: %d changes were committed, the last effect is %d", key, n, r.last[key])
+		}
+	}
+	for id := range r.done {
+		if w.done(t, id) != 1 {
+			t.Errorf("%s has an effect and was not committed", id)
+		}
+	}
+	if int64(len(r.seen)) != committed || int64(len(r.done)) != committed {
+		t.Errorf("%d messages were committed, %d had an effect", committed, len(r.seen))
+	}
+	t.Logf("%d committed, %d rolled back, %d retried transactions in %v; all delivered after %v; %d duplicates seen off; relays: %d killed, %d cut off",
+		committed, rolledBack.Load(), retried.Load(), wrote.Round(time.Millisecond), delivered.Round(time.Millisecond), r.duplicates, kills.Load(), cuts.Load())
+}
