@@ -41,7 +41,9 @@ type outbox struct{ from, to message.Shard }
 // Maintain forgets dedup generations, consumed messages, and the marks that
 // deleted rows left behind, in statements of few rows each. No fence is asked:
 // what is forgotten is below bounds that only grow, whoever names them, and a
-// mark is removed only if it is one at that moment.
+// mark is removed only if it is one at that moment. An asynchronous failover sets
+// bounds back, and a purge of before it may then remove what is needed again: the
+// guide says to stop the nodes first.
 func (st *Store) Maintain(ctx context.Context, r store.Retention) error {
 	if err := ctx.Err(); err != nil {
 		return err
