@@ -49,6 +49,7 @@ type question struct {
 type reply struct {
 	Outcome     *message.Outcome     `json:",omitempty"`
 	Replayed    bool                 `json:",omitempty"`
+	again       bool                 // it was asked before, and perhaps done: Replayed may be of that
 	Version     uint64               `json:",omitempty"`
 	Fault       *message.Fault       `json:",omitempty"`
 	Failure     string               `json:",omitempty"` // what the handler returned, as text
@@ -74,7 +75,7 @@ func replyOf(a core.Answer) *reply {
 }
 
 func (r *reply) answer() core.Answer {
-	a := core.Answer{Outcome: r.Outcome, Replayed: r.Replayed, Version: r.Version, Fault: r.Fault}
+	a := core.Answer{Outcome: r.Outcome, Replayed: r.Replayed, Again: r.again, Version: r.Version, Fault: r.Fault}
 	if r.Failure != "" {
 		a.Err = errors.New(r.Failure)
 	}
@@ -283,6 +284,7 @@ func (e *Engine) askOn(ctx context.Context, q *question, open *reply) *reply {
 		case err == nil && q.open(r) && ctx.Err() == nil:
 			open = r
 		case err == nil && !r.elsewhere() && (open == nil || q.decides(r)):
+			r.again = open != nil
 			return r
 		case err != nil && !errors.Is(err, ErrNotAsked):
 			open = replyOf(commitUnknown)
