@@ -306,7 +306,7 @@ func (e *Engine) askOn(ctx context.Context, q *question, open *reply) *reply {
 			case open != nil:
 				return open
 			case ctx.Err() != nil:
-				return &reply{Fault: &message.Fault{Code: message.CodeCanceled, Detail: "the caller gave up before a node had the agent's shard"}}
+				return replyOf(gaveUp)
 			}
 			return replyOf(noNode)
 		}
@@ -323,6 +323,8 @@ const (
 var noNode = core.Answer{Fault: &message.Fault{
 	Code: message.CodeStoreUnavailable, Detail: "no node has the agent's shard; nothing was accepted: see whether the store can be reached, and try again",
 }}
+
+var gaveUp = core.Answer{Fault: &message.Fault{Code: message.CodeCanceled, Detail: "the caller gave up before a node had the agent's shard"}}
 
 // once asks here, and where the roster says that the shard is.
 func (e *Engine) once(ctx context.Context, sh *shard, q *question) (*reply, error) {
