@@ -58,6 +58,7 @@ type reply struct {
 	Schema      uint32               `json:",omitempty"` // of State
 	Exists      bool                 `json:",omitempty"`
 	Rows        []message.Row        `json:",omitempty"`
+	More        bool                 `json:",omitempty"` // behind Rows there may be others
 	Seen        core.Look            `json:",omitzero"`
 	Generations []message.Generation `json:",omitempty"`
 	Status      *ShardStatus         `json:",omitempty"`
@@ -214,7 +215,7 @@ func (e *Engine) here(ctx context.Context, sh *shard, q *question) *reply {
 	case opScan:
 		rows, err := e.page(ctx, sh, *q.Range, q.Limit)
 		if err == nil {
-			return &reply{Rows: rows}
+			return pageOf(rows, len(rows) >= q.Limit)
 		}
 		var f *message.Fault
 		if !errors.As(err, &f) {
@@ -242,6 +243,20 @@ func (e *Engine) here(ctx context.Context, sh *shard, q *question) *reply {
 		})
 	}
 	return &reply{Fault: &message.Fault{Code: message.CodeInvalidRequest, Detail: fmt.Sprintf("another node asks for %q, which this version does not know", q.Op)}}
+}
+
+// pageBytes bounds the rows of a reply, of which the largest is far smaller: they
+// become half as large again on their way.
+const pageBytes = 16 << 20
+
+func pageOf(rows []message.Row, more bool) *reply {
+	size := 0
+	for i, row := range rows {
+		if size += len(row.Key) + len(row.Value); size > pageBytes && i > 0 {
+			return &reply{Rows: rows[:i], More: true}
+		}
+	}
+	return &reply{Rows: rows, More: more}
 }
 
 // replyWith is what a request on the loop said, with what it wrote down. The

@@ -34,7 +34,8 @@ type Counts struct {
 	Accounts   int            `json:"accounts"`
 	// Of a cluster, by the fault of a node: until others answered for all that it had.
 	Takeovers map[string]Takeover `json:"takeovers,omitempty"`
-	// How long it was from the first request of an operation to its decision, at most.
+	// How long it was from the first request of an operation on an account to its
+	// decision, at most, of those that were decided before the drain.
 	Longest int64 `json:"longest_ns"`
 }
 
@@ -104,7 +105,7 @@ func (j *judge) count() {
 }
 
 func (c *Counts) operation(o *operation) {
-	if o.first != nil && o.kind != OpEffect { // which waits for the outside world, and for people
+	if o.first != nil && o.first.phase == PhaseLoad && o.kind != OpEffect { // which waits for the outside world, and for people
 		c.Longest = max(c.Longest, o.first.ret-o.begun().call)
 	}
 	switch {
