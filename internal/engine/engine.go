@@ -264,7 +264,8 @@ func (e *Engine) Ready() error {
 		return err
 	}
 	for _, sh := range e.shards {
-		if err := sh.trouble(); err != nil {
+		// What a failover has set back is no better off at another node.
+		if err := sh.trouble(); err != nil && !(e.tenancy != nil && errors.Is(err, store.ErrLost)) {
 			return fmt.Errorf("shard %d: %w", sh.id, err)
 		}
 	}

@@ -233,7 +233,7 @@ func (e *Engine) here(ctx context.Context, sh *shard, q *question) *reply {
 			sh.answerAt(0, callOf(c), core.Answer{})
 		}))
 	case opStatus:
-		if !sh.mine() {
+		if !sh.mine() && !sh.isHeld() {
 			return replyOf(elsewhere)
 		}
 		return &reply{Status: sh.status()}
@@ -343,7 +343,7 @@ var gaveUp = core.Answer{Fault: &message.Fault{Code: message.CodeCanceled, Detai
 
 // once asks here, and where the roster says that the shard is.
 func (e *Engine) once(ctx context.Context, sh *shard, q *question) (*reply, error) {
-	if sh.mine() && !e.closing() {
+	if (sh.mine() || sh.isHeld()) && !e.closing() {
 		r := e.here(ctx, sh, q)
 		if !r.elsewhere() && !(e.closing() && r.Fault != nil && r.Fault.Code == message.CodeClosed) {
 			return r, nil
