@@ -38,7 +38,7 @@ func torturedCluster(t *testing.T, dsn string, rounds int, more ...string) {
 	}
 }
 
-// FAULTS 1, 13, 26-29: three servers that share a database are killed, paused for
+// FAULTS 1, 26: three servers that share a database are killed, paused for
 // longer than their lease and restarted in order; judged from outside, nothing is
 // lost and nothing done twice.
 func TestTortureOfACluster(t *testing.T) {
