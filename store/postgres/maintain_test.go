@@ -175,6 +175,44 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// A few marks are swept without Maintain, and without more of them; and so are
+// those that a session of before has left.
+func TestSweptSoon(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Shared(t).Database(t)
+	marks := "SELECT count(*) FROM semel.semel_row WHERE gone"
+	opt := Options{Shards: 2}
+	first := openStore(t, dsn, opt)
+	first.stop() // as if it had died before it swept
+	own(t, first, 1).erase(t, 10)
+	if got := pgtest.Value(t, dsn, marks); got != "10" {
+		t.Fatalf("%s marks, want 10", got)
+	}
+	st := openStore(t, dsn, opt)
+	own(t, st, 1)
+	pgtest.Await(t, dsn, marks, "0")
+	o := own(t, st, 0)
+	for range 2 {
+		o.erase(t, 10)
+		pgtest.Await(t, dsn, marks, "0")
+	}
+}
+
+// erase commits rows, and then that they are gone.
+func (o *owner) erase(t testing.TB, n int) {
+	t.Helper()
+	for _, op := range []message.Op{message.Put, message.Delete} {
+		o.at.Seq++
+		u := &message.Unit{Version: o.at}
+		for i := range n {
+			u.Writes = append(u.Writes, message.Write{RowKey: message.RowKey{Table: message.TableDue, Key: fmt.Appendf(nil, "%05d", i)}, Op: op, Value: []byte("v")})
+		}
+		if err := o.Commit(background, u).Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Rows that come and go are swept without Maintain.
 func TestSweptBesideUnits(t *testing.T) {
 	t.Parallel()
