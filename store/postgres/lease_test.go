@@ -98,16 +98,17 @@ func TestLeaseUnderLoad(t *testing.T) {
 func TestOpenWhenRenewed(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Shared(t).Database(t)
-	st := openStore(t, dsn, Options{Shards: 1})
+	st := openStore(t, dsn, Options{Shards: 2})
 	o := own(t, st, 0)
 	o.commit(t)
+	own(t, st, 1).commit(t) // the backup has all of it
 	keepLease(t, st, "a")
-	pgtest.Exec(t, dsn, "UPDATE semel.semel_shard SET seq = 0, era = -1; UPDATE semel.semel_node SET until = now()")
+	pgtest.Exec(t, dsn, "UPDATE semel.semel_shard SET seq = 0, era = -1 WHERE shard = 0; UPDATE semel.semel_node SET until = now()")
 	if err := Renew(background, dsn); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		if _, err := st.Open(background, 0, "a"); !errors.Is(err, ErrRenewed) {
+	for shard := range message.Shard(2) {
+		if _, err := st.Open(background, shard, "a"); !errors.Is(err, ErrRenewed) {
 			t.Errorf("Open: %v, want ErrRenewed", err)
 		}
 		if _, err := st.Keep(background, node("a")); !errors.Is(err, ErrRenewed) {
