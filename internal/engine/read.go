@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"context"
 	"fmt"
+	"slices"
 
 	"github.com/semel-dev/semel/internal/core"
 	"github.com/semel-dev/semel/message"
@@ -67,12 +69,9 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 		}
 		due[l] = rows
 	}
-	inbox := make([][]message.Delivery, len(pulls))
-	for i, c := range pulls {
-		var err error
-		if inbox[i], err = s.Inbox(ctx, []message.Cursor{c}, inboxBatch); err != nil {
-			return nil, fmt.Errorf("read the outbox of shard %d: %w", c.Source, err)
-		}
+	inbox, err := sh.pull(ctx, s, pulls)
+	if err != nil {
+		return nil, err
 	}
 	return func(m *core.Shard) error {
 		now := sh.now()
@@ -90,13 +89,46 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 			}
 			values = values[n:]
 		}
-		for i, c := range pulls {
-			if err := m.Delivered(now, c.Source, inbox[i]); err != nil {
+		for _, c := range pulls {
+			if err := m.Delivered(now, c.Source, inbox.of[c.Source]); err != nil {
 				return err
+			}
+			if inbox.full {
+				m.Hint(c.Source)
 			}
 		}
 		return nil
 	}, nil
+}
+
+// inbox is what pulls found, by source. If it is full, any of them may have more.
+type inbox struct {
+	of   map[message.Shard][]message.Delivery
+	full bool
+}
+
+// pull reads other shards' outboxes: all in one round trip where that costs more
+// than the rows do.
+func (sh *shard) pull(ctx context.Context, s store.Session, pulls []message.Cursor) (found inbox, err error) {
+	if len(pulls) == 0 {
+		return found, nil
+	}
+	found.of = make(map[message.Shard][]message.Delivery, len(pulls))
+	at := len(pulls)
+	if sh.engine.profile.LocalReads {
+		at = 1
+	}
+	for some := range slices.Chunk(pulls, max(at, 1)) {
+		all, err := s.Inbox(ctx, some, inboxBatch)
+		if err != nil {
+			return found, fmt.Errorf("read the outboxes of %d shards, that of %d first: %w", len(some), some[0].Source, err)
+		}
+		for _, d := range all {
+			found.of[d.Source] = append(found.of[d.Source], d)
+		}
+		found.full = found.full || len(some) > 1 && len(all) >= inboxBatch
+	}
+	return found, nil
 }
 
 // splitDue parts the rows that are due from the first that is not, or that did
