@@ -20,19 +20,45 @@ type holding struct {
 	shard message.Shard
 }
 
-// Keep renews a node's lease, and returns all leases that are not over. They are
-// read at the statement's beginning, without what it writes, so the node itself
-// is added. And it finds out that another server took over, see timeline.go.
+// Keep renews a node's lease, and returns all leases that are not over. When it
+// finds that another server took over, it notes that first, see timeline.go.
 func (st *Store) Keep(ctx context.Context, n store.Node) (store.Roster, error) {
 	if err := st.markLosses(ctx); err != nil {
 		return store.Roster{}, err
 	}
-	roster := store.Roster{Nodes: []store.Node{n}, Holders: make([]string, st.shards)}
-	kept, promoted := false, false
+	k, err := st.keep(ctx, n)
+	if err == nil && k.promoted {
+		if err = st.notePromotion(ctx); err == nil {
+			k, err = st.keep(ctx, n)
+		}
+	}
+	switch {
+	case err != nil:
+		return store.Roster{}, err
+	case k.promoted: // and another one again
+		return store.Roster{}, fmt.Errorf("keep a lease: %w: the database's servers take over from each other", store.ErrUnavailable)
+	case !k.kept:
+		return store.Roster{}, fmt.Errorf("keep a lease: %w", ErrRenewed)
+	}
+	return k.roster, nil
+}
+
+// keeping is what came of renewing a lease.
+type keeping struct {
+	roster   store.Roster
+	kept     bool
+	promoted bool // another server took over, and nobody has noted it; then it is not kept
+}
+
+// keep renews a lease. The others are read at the statement's beginning, without
+// what it writes, so the node itself is added.
+func (st *Store) keep(ctx context.Context, n store.Node) (keeping, error) {
+	var k keeping
 	err := st.lease(ctx, "keep a lease", &query{
 		sql: `WITH kept AS (
 			INSERT INTO {s}.semel_node (id, name, address, leaving, until)
-			SELECT $1::text, $2::text, $3::text, $4::boolean, now() + $5::interval WHERE ` + sameStore + `$6::uuid)
+			SELECT $1::text, $2::text, $3::text, $4::boolean, now() + $5::interval
+			WHERE ` + sameStore + `$6::uuid AND ` + st.sameTimeline() + `)
 			ON CONFLICT (id) DO UPDATE SET leaving = excluded.leaving, until = excluded.until
 			RETURNING id
 		)
@@ -44,7 +70,7 @@ func (st *Store) Keep(ctx context.Context, n store.Node) (store.Roster, error) {
 		UNION ALL
 		SELECT '', '', '', false, -3 FROM {s}.semel_store WHERE id = 1 AND NOT ` + st.sameTimeline(),
 		args:  []any{n.ID, n.Name, n.Address, n.Leaving, st.opt.Lease, st.incarnationText()},
-		begin: func() { roster.Nodes, kept, promoted = roster.Nodes[:1], false, false },
+		begin: func() { k = keeping{roster: store.Roster{Nodes: []store.Node{n}, Holders: make([]string, st.shards)}} },
 		row: func(r pgx.Rows) error {
 			var n store.Node
 			var shard int
@@ -53,25 +79,19 @@ func (st *Store) Keep(ctx context.Context, n store.Node) (store.Roster, error) {
 			}
 			switch {
 			case shard == -3:
-				promoted = true
+				k.promoted = true
 			case shard == -2:
-				kept = true
+				k.kept = true
 			case shard == -1:
-				roster.Nodes = append(roster.Nodes, n)
+				k.roster.Nodes = append(k.roster.Nodes, n)
 			case shard < st.shards:
-				roster.Holders[shard] = n.ID
+				k.roster.Holders[shard] = n.ID
 			}
 			return nil
 		},
 	})
-	switch {
-	case err == nil && !kept:
-		err = fmt.Errorf("keep a lease: %w", ErrRenewed)
-	case err == nil && promoted:
-		err = st.notePromotion(ctx)
-	}
-	slices.SortFunc(roster.Nodes, func(a, b store.Node) int { return strings.Compare(a.ID, b.ID) })
-	return roster, err
+	slices.SortFunc(k.roster.Nodes, func(a, b store.Node) int { return strings.Compare(a.ID, b.ID) })
+	return k, err
 }
 
 // markLosses marks shards whose rows are behind what this node remembers, whoever

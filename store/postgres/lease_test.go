@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -132,11 +133,14 @@ func TestPromotedWithoutClaims(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Start(t)
 	s.Exec(t, "CREATE DATABASE semel")
-	openStore(t, s.DSN("semel"), Options{Shards: 2})
+	openStore(t, s.DSN("semel"), Options{Shards: 3})
 	b := s.Standby(t)
 	either := pgtest.Either("semel", s, b)
 	opt := Options{Lease: time.Minute}
 	a, other := openStore(t, either, opt), openStore(t, either, opt)
+	keepLease(t, a, "paused")
+	expectClaim(t, a, "paused", 2, true, true)
+	pgtest.Exec(t, either, "UPDATE semel.semel_node SET until = now()") // it is for longer than its lease
 	keepLease(t, a, "a")
 	keepLease(t, other, "b")
 	expectClaim(t, other, "b", 1, true, true) // no promotion, no waiting
@@ -145,6 +149,7 @@ func TestPromotedWithoutClaims(t *testing.T) {
 	s.CaughtUp(t, b)
 	b.Kill(t)
 	expectClaim(t, a, "a", 0, true, true)
+	expectClaim(t, a, "a", 2, true, false)
 	for range 7 {
 		o.commit(t)
 	}
@@ -154,8 +159,11 @@ func TestPromotedWithoutClaims(t *testing.T) {
 
 	dsn := b.DSN("semel")
 	expectClaim(t, other, "b", 0, false, false) // nobody has noted the promotion yet
-	if r := keepLease(t, other, "b"); r.Holders[0] != "" || r.Holders[1] != "b" {
-		t.Fatalf("the standby knows of the claim, which does not test this: %+v", r)
+	if r := keepLease(t, other, "b"); !slices.Equal(r.Holders, []string{"", "b", ""}) {
+		t.Fatalf("after the promotion the holders are %q", r.Holders)
+	}
+	if r := keepLease(t, a, "paused"); r.Holders[2] != "" {
+		t.Error("a node whose lease was over has its shard again, which another claimed meanwhile")
 	}
 	expectClaim(t, other, "b", 0, false, false)
 	keepLease(t, a, "a")

@@ -8,12 +8,13 @@ import "context"
 // there. The node's units would be fenced, but it might still begin a call of an
 // effect, and settling times count on that it does not.
 //
-// So whoever keeps a lease and finds another timeline than the one before notes
-// it; from then on no shard is claimed for a lease, by when all leases that the
-// new server does not know are over, and no shard counts as left clean. Nodes that
-// hold shards by the new server's rows go on with them. A node that lives keeps
-// its lease meanwhile, and so marks what it knows to be lost (markLosses) before
-// anybody else can open it.
+// So nobody keeps a lease before the promotion is noted, by whoever finds another
+// timeline first. From then on no shard is claimed for a lease, by when all leases
+// that the new server does not know are over, and no shard counts as left clean. A
+// node whose lease goes on by the new server's rows goes on with the shards that it
+// has there. One whose lease is over has none: another may have claimed them, and
+// only the former server knew. A node that lives keeps its lease meanwhile, and so
+// marks what it knows to be lost (markLosses) before anybody else can open it.
 //
 // A claim compares the note with the timeline of the server that answers it, in
 // one statement.
@@ -55,7 +56,9 @@ func (st *Store) notePromotion(ctx context.Context) error {
 			WHERE id = 1 AND NOT ` + st.sameTimeline() + `
 			RETURNING id
 		), leases AS (
-			UPDATE {s}.semel_lease SET clean = false FROM promoted
+			UPDATE {s}.semel_lease AS l SET clean = false, holder = CASE
+				WHEN EXISTS (SELECT 1 FROM {s}.semel_node AS n WHERE n.id = l.holder AND n.until > now()) THEN l.holder ELSE '' END
+			FROM promoted
 		)
 		UPDATE {s}.semel_shard SET held = true FROM promoted WHERE NOT held`,
 		args: []any{st.opt.Lease},
