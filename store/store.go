@@ -86,6 +86,11 @@ type Store interface {
 // Retention is one shard's leave to forget.
 type Retention struct {
 	Shard message.Shard
+	// Epoch is that of the session that gives it; 0 for the shard's session,
+	// whichever it is. A store that can go back in time, and many processes share,
+	// acts on the word of a session alone that it has open and that has the shard:
+	// else Maintain does nothing.
+	Epoch message.Epoch
 	// Below: the dedup rows of every generation below it are dropped.
 	Below message.Generation
 	// Consumed: for each cursor, the messages up to its position that

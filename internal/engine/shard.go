@@ -365,7 +365,7 @@ func (sh *shard) perform() error {
 			sh.letGo(w.Calls[i].After, held{jobs: w.Calls[i : i+1]})
 		}
 		if w.Retire != nil {
-			sh.engine.retireLater(store.Retention{Shard: sh.id, Below: w.Retire.Below, Consumed: w.Retire.Consumed})
+			sh.engine.retireLater(store.Retention{Shard: sh.id, Epoch: sh.session().Version().Epoch, Below: w.Retire.Below, Consumed: w.Retire.Consumed})
 		}
 		if w.Trial {
 			sh.engine.wantTrial(sh)

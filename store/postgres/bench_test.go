@@ -11,6 +11,7 @@ import (
 
 	"github.com/semel-dev/semel/internal/pgtest"
 	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
 )
 
 // benchSteps is how many steps a unit has: each writes a dedup row and a state
@@ -91,6 +92,42 @@ func (h *byHand) each(b *testing.B, writes []message.Write) {
 		if err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkDue is a shard whose timers fire, 200 a unit, and that looks for the
+// next one after each: with marks that are swept as the store does, and without.
+func BenchmarkDue(b *testing.B) {
+	for _, swept := range []bool{true, false} {
+		b.Run(fmt.Sprintf("swept=%v", swept), func(b *testing.B) {
+			st := openStore(b, pgtest.Shared(b).Database(b), Options{Shards: 1})
+			if !swept {
+				st.stop()
+			}
+			o := own(b, st, 0)
+			due := func(n int) message.RowKey {
+				return message.RowKey{Table: message.TableDue, Key: binary.BigEndian.AppendUint64(nil, uint64(n))}
+			}
+			var scans time.Duration
+			fired := 0
+			for b.Loop() {
+				o.at.Seq++
+				u := &message.Unit{Version: o.at}
+				for range 200 {
+					u.Writes = append(u.Writes, message.Write{RowKey: due(fired + 1000), Value: make([]byte, 64)}, message.Write{RowKey: due(fired), Op: message.Delete})
+					fired++
+				}
+				if err := o.Commit(background, u).Wait(); err != nil {
+					b.Fatal(err)
+				}
+				start := time.Now()
+				if rows, err := o.Scan(background, store.Range{Table: message.TableDue}, 1); err != nil || len(rows) != 1 && fired > 1000 {
+					b.Fatalf("%d rows, %v", len(rows), err)
+				}
+				scans += time.Since(start)
+			}
+			b.ReportMetric(float64(scans.Microseconds())/float64(b.N), "µs/scan")
+		})
 	}
 }
 

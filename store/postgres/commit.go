@@ -81,7 +81,9 @@ func (s *session) send() {
 			// follow that one, and nobody would know whether it does.
 			p.err = s.commitError(p.version, fmt.Errorf("%w: it was not sent, because the fate of the unit before it is unknown: %w", store.ErrClosed, dead))
 		}
+		p.changes = nil // the session remembers p as the last one
 		s.mu.Lock()
+		s.queue[0] = nil
 		s.queue = s.queue[1:]
 		more := len(s.queue) > 0
 		s.mu.Unlock()
@@ -197,7 +199,7 @@ func (s *session) acknowledged(p *pending) {
 	s.applied = p.version.Seq
 	s.mu.Unlock()
 	s.mayHave(p.changes.dedupOrd)
-	s.sweepAfter(p.changes)
+	s.marked(p.changes)
 	s.store.remember(s.shard, remembered{era: s.era, epoch: p.version.Epoch, seq: p.version.Seq})
 }
 

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -17,14 +16,33 @@ import (
 // errNoCancel is what a cancel request hears, see connectOnce.
 var errNoCancel = errors.New("a statement is never cancelled")
 
-// connect makes the pool of connections. None is made yet.
+// connect makes the pool of connections for units and reads. None is made yet.
 func connect(dsn string, opt Options) (*pgxpool.Pool, error) {
-	cfg, err := pgxpool.ParseConfig(dsn)
+	cfg, err := configure(dsn, opt)
 	if err != nil {
-		return nil, fmt.Errorf("the DSN: %w", err)
+		return nil, err
 	}
 	if !strings.Contains(dsn, "pool_max_conns") {
 		cfg.MaxConns = maxConns
+	}
+	return pgxpool.NewWithConfig(context.Background(), cfg)
+}
+
+// connectLeases makes the pool of connections for leases. They have their own,
+// because a load that keeps all others busy for a lease would else end it.
+func connectLeases(dsn string, opt Options) (*pgxpool.Pool, error) {
+	cfg, err := configure(dsn, opt)
+	if err != nil {
+		return nil, err
+	}
+	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = leaseConns, 0, 0
+	return pgxpool.NewWithConfig(context.Background(), cfg)
+}
+
+func configure(dsn string, opt Options) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, badDSN(err)
 	}
 	if _, ok := cfg.ConnConfig.RuntimeParams["application_name"]; !ok {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "semel"
@@ -42,7 +60,7 @@ func connect(dsn string, opt Options) (*pgxpool.Pool, error) {
 	cfg.ConnConfig.OnNotice = noteReplication
 	cfg.BeforeConnect = connectOnce
 	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { return checkServer(ctx, c, opt) }
-	return pgxpool.NewWithConfig(context.Background(), cfg)
+	return cfg, nil
 }
 
 // connectOnce refuses a connection to dial once it is established. What it

@@ -10,6 +10,8 @@
 //	semel_migration                the migrations that were made; the last one is the format
 //	semel_shard      shard         the fence: epoch, seq, session; and who owns it
 //	semel_retention  shard         the dedup generations that the shard forgot
+//	semel_node       id            the nodes of a cluster, and when their leases end
+//	semel_lease      shard         which node holds it, by which of its claims
 //	semel_row        shard tbl key the rows of every table but the dedup log
 //	semel_dedup_<n>  shard key     the dedup log's generation n
 //
@@ -59,11 +61,16 @@
 // higher version no living process remembers is not detected; a synchronous
 // standby loses nothing and needs no memory.
 //
+// What a session lets go of is removed by statements that compare its fence too
+// (purge.go): clean-up of before a failover may come after it. Leases that a
+// promoted standby never heard of are waited for (timeline.go).
+//
 // # Restored backups
 //
 // A backup is the database's own (pg_dump, base backups, snapshots) and always
 // consistent. After a restore, and before a node starts, Renew gives the store
-// another incarnation.
+// another incarnation, which Open and Keep compare: a process of before has no
+// part in the new store.
 //
 // # What it asks of the server
 //

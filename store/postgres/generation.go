@@ -85,12 +85,12 @@ func (st *Store) listGenerations(ctx context.Context) ([]message.Generation, err
 }
 
 // mayHave notes where dedup rows of the shard may be: for a unit, before it is
-// sent, and again when it is made, for a read may have forgotten it meanwhile.
+// sent, and again when it is made, for a read may have forgotten it between.
 func (s *session) mayHave(gens []message.Generation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, gen := range gens {
-		s.gens[gen] = true
+		s.gens[gen]++
 	}
 }
 
@@ -109,7 +109,7 @@ func (s *session) existing(ctx context.Context, gens []message.Generation) ([]me
 	defer s.mu.Unlock()
 	var there []message.Generation
 	for _, gen := range gens {
-		if s.gens[gen] {
+		if s.gens[gen] > 0 {
 			there = append(there, gen)
 		}
 	}
@@ -131,8 +131,16 @@ func (s *session) askOnce(ctx context.Context) error {
 	return nil
 }
 
-// dropped forgets those of the generations whose tables are not there any more.
+// dropped forgets those of the generations whose tables are not there any more. A
+// unit may make one again while the database is asked, and is then answered before
+// this goes on: what was noted meanwhile is not forgotten.
 func (s *session) dropped(ctx context.Context, of []message.Generation) error {
+	s.mu.Lock()
+	noted := make(map[message.Generation]int, len(of))
+	for _, gen := range of {
+		noted[gen] = s.gens[gen]
+	}
+	s.mu.Unlock()
 	there, err := s.store.listGenerations(ctx)
 	if err != nil {
 		return err
@@ -140,7 +148,7 @@ func (s *session) dropped(ctx context.Context, of []message.Generation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, gen := range of {
-		if !slices.Contains(there, gen) {
+		if !slices.Contains(there, gen) && s.gens[gen] == noted[gen] {
 			delete(s.gens, gen)
 		}
 	}

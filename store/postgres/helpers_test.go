@@ -21,9 +21,10 @@ var background = context.Background()
 
 // process is a program that has stores open, and can die without closing them.
 type process struct {
-	mu    sync.Mutex
-	conns []net.Conn
-	died  bool
+	mu     sync.Mutex
+	conns  []net.Conn
+	stores []*Store
+	died   bool
 }
 
 func (p *process) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -43,6 +44,9 @@ func (p *process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.died = true
+	for _, st := range p.stores {
+		st.stop() // what a dead process does of itself
+	}
 	for _, c := range p.conns {
 		_ = c.Close() // it may be closed already
 	}
@@ -62,10 +66,16 @@ func (m *machine) OpenStore(ctx context.Context) (store.Store, error) {
 	if m.now == nil {
 		m.now = &process{}
 	}
-	opt := m.opt
-	opt.dial = m.now.dial
+	opt, p := m.opt, m.now
+	opt.dial = p.dial
 	m.mu.Unlock()
-	return At(m.dsn, opt).OpenStore(ctx)
+	st, err := At(m.dsn, opt).OpenStore(ctx)
+	if err == nil {
+		p.mu.Lock()
+		p.stores = append(p.stores, st.(*Store))
+		p.mu.Unlock()
+	}
+	return st, err
 }
 
 func (m *machine) kill(testing.TB) {

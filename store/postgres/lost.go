@@ -46,16 +46,17 @@ func (st *Store) remember(shard message.Shard, now remembered) {
 // says so of a shard that another process has marked.
 func (st *Store) lost(ctx context.Context, shard message.Shard, had remembered) error {
 	err := st.exec(ctx, st.sql.with(`UPDATE {s}.semel_shard SET lost = GREATEST(lost, $3::bigint, CASE WHEN era < $2::bigint THEN seq + 1 ELSE 0 END)
-		WHERE shard = $1::integer AND (era < $2::bigint OR era = $2::bigint AND seq < $3::bigint)`),
-		int32(shard), had.era, int64(had.seq))
+		WHERE shard = $1::integer AND (era < $2::bigint OR era = $2::bigint AND seq < $3::bigint) AND `+sameStore+`$4::uuid)`),
+		int32(shard), had.era, int64(had.seq), st.incarnationText())
 	if err != nil {
 		return err
 	}
 	var seq, lost *int64
+	var same *bool
 	f, err := st.run(ctx, &query{
-		sql:      st.sql.with("SELECT seq, lost FROM {s}.semel_shard WHERE shard = $1::integer"),
-		args:     []any{int32(shard)},
-		row:      func(r pgx.Rows) error { return r.Scan(&seq, &lost) },
+		sql:      st.sql.with("SELECT seq, lost, " + sameStore + "$2::uuid) FROM {s}.semel_shard WHERE shard = $1::integer"),
+		args:     []any{int32(shard), st.incarnationText()},
+		row:      func(r pgx.Rows) error { return r.Scan(&seq, &lost, &same) },
 		harmless: true,
 	})
 	if err := st.harmlessError(ctx, f, err); err != nil {
@@ -64,6 +65,8 @@ func (st *Store) lost(ctx context.Context, shard message.Shard, had remembered) 
 	switch {
 	case seq == nil:
 		return fmt.Errorf("%w: table semel_shard has no row for the shard", store.ErrCorrupt)
+	case !*same:
+		return ErrRenewed
 	case *lost > *seq:
 		return &store.LostError{Shard: shard, Had: message.Seq(*lost), Has: message.Seq(*seq)}
 	}

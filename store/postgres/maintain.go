@@ -2,10 +2,8 @@ package postgres
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -14,36 +12,20 @@ import (
 	"github.com/semel-dev/semel/store"
 )
 
-// upkeep remembers what was removed, so that a call with nothing to do costs
-// little. It is forgotten with the process; removing again is harmless.
+// upkeep remembers what a session has had removed, so that a call with nothing to
+// do costs little. The next session looks again: a failover may have brought back
+// what was removed.
 type upkeep struct {
-	mu      sync.Mutex
-	dropped map[message.Shard]message.Generation
+	dropped message.Generation
 	purged  map[outbox]uint64
 }
 
-// forget makes the next calls for a shard look again: a failover may have brought
-// back what was removed.
-func (up *upkeep) forget(shard message.Shard) {
-	up.mu.Lock()
-	defer up.mu.Unlock()
-	delete(up.dropped, shard)
-	for o := range up.purged {
-		if o.to == shard {
-			delete(up.purged, o)
-		}
-	}
-}
-
-// outbox names the messages of one shard for another.
-type outbox struct{ from, to message.Shard }
-
 // Maintain forgets dedup generations, consumed messages, and the marks that
-// deleted rows left behind, in statements of few rows each. No fence is asked:
-// what is forgotten is below bounds that only grow, whoever names them, and a
-// mark is removed only if it is one at that moment. An asynchronous failover sets
-// bounds back, and a purge of before it may then remove what is needed again: the
-// guide says to stop the nodes first.
+// deleted rows left behind, in statements of few rows each. It does so on the word
+// of the session that gave leave, and each statement makes sure that the shard is
+// that session's still, with all of its units: after a failover of the database,
+// the bounds of a session of before are beyond what the database has. A shard
+// whose session is not open here, or is another by now, is left to whoever has it.
 func (st *Store) Maintain(ctx context.Context, r store.Retention) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -60,45 +42,61 @@ func (st *Store) Maintain(ctx context.Context, r store.Retention) error {
 		return fmt.Errorf("maintain shard %d: %w", r.Shard, err)
 	}
 	defer st.leave()
-	if err := st.maintain(ctx, r); err != nil {
+	s := st.consenting(r)
+	if s == nil {
+		return nil
+	}
+	if err := s.maintain(ctx, r); err != nil {
 		return fmt.Errorf("maintain shard %d: %w", r.Shard, err)
 	}
 	return nil
 }
 
-func (st *Store) maintain(ctx context.Context, r store.Retention) error {
-	if err := st.forget(ctx, r.Shard, r.Below); err != nil {
+// consenting is the session that gave leave, if it is open. Within a process no
+// two sessions of a shard have the same epoch.
+func (st *Store) consenting(r store.Retention) *session {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s := st.sessions[r.Shard]
+	if s == nil || r.Epoch != 0 && r.Epoch != s.version.Epoch {
+		return nil
+	}
+	return s
+}
+
+func (s *session) maintain(ctx context.Context, r store.Retention) error {
+	if err := s.forget(ctx, r.Below); err != nil {
 		return err
 	}
 	for _, c := range r.Consumed {
-		if err := st.purge(ctx, outbox{from: c.Source, to: r.Shard}, c.Position); err != nil {
+		if err := s.purge(ctx, outbox{from: c.Source, to: s.shard}, c.Position); err != nil {
 			return err
 		}
 	}
-	return st.sweep(ctx, r.Shard)
+	return s.store.sweepOne(ctx, s.shard)
 }
 
+const forgetSQL = `advanced AS (
+	UPDATE {s}.semel_retention SET below = $4::bigint WHERE shard = $1::integer AND below < $4::bigint AND EXISTS (SELECT 1 FROM fence)
+)`
+
 // forget advances the shard's bound, and drops what is below every shard's.
-func (st *Store) forget(ctx context.Context, shard message.Shard, below message.Generation) error {
-	up := &st.upkeep
-	up.mu.Lock()
-	known := up.dropped[shard]
-	up.mu.Unlock()
+func (s *session) forget(ctx context.Context, below message.Generation) error {
+	s.mu.Lock()
+	known := s.upkeep.dropped
+	s.mu.Unlock()
 	if below <= known {
 		return nil
 	}
-	if err := st.exec(ctx, st.sql.with("UPDATE {s}.semel_retention SET below = $2::bigint WHERE shard = $1::integer AND below < $2::bigint"), int32(shard), int64(below)); err != nil {
+	if fenced, err := s.onBehalf(ctx, forgetSQL, int64(below)); err != nil || fenced {
 		return err
 	}
-	if err := st.dropGenerations(ctx); err != nil {
+	if err := s.store.dropGenerations(ctx); err != nil {
 		return err
 	}
-	up.mu.Lock()
-	defer up.mu.Unlock()
-	if up.dropped == nil {
-		up.dropped = make(map[message.Shard]message.Generation)
-	}
-	up.dropped[shard] = max(up.dropped[shard], below)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.upkeep.dropped = max(s.upkeep.dropped, below)
 	return nil
 }
 
@@ -106,7 +104,7 @@ func (st *Store) forget(ctx context.Context, shard message.Shard, below message.
 func (st *Store) dropGenerations(ctx context.Context) error {
 	var below int64
 	f, err := st.run(ctx, &query{
-		sql:      st.sql.with("SELECT min(below) FROM {s}.semel_retention"),
+		sql:      st.sql.with(belowSQL),
 		row:      func(r pgx.Rows) error { return r.Scan(&below) },
 		harmless: true,
 	})
@@ -129,21 +127,30 @@ func (st *Store) dropGenerations(ctx context.Context) error {
 	return nil
 }
 
+const belowSQL = "SELECT min(below) FROM {s}.semel_retention"
+
 // dropGeneration drops a table unless somebody is at it, as a dump of the
-// database may be for hours: then a later call does.
+// database may be for hours: then a later call does. The same transaction sees
+// that every shard has done with it: the database may be another one than it was
+// when the tables were listed, with bounds that went back.
 func (st *Store) dropGeneration(ctx context.Context, gen message.Generation) error {
-	c, err := st.pool.Acquire(ctx)
-	if err != nil {
-		return unreachable(err)
-	}
-	defer c.Release()
-	err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+	limited, cancel := context.WithTimeout(ctx, st.opt.Patience)
+	defer cancel()
+	c, err := st.pool.Acquire(limited)
+	if err == nil {
+		defer c.Release()
+		err = pgx.BeginFunc(limited, c, func(tx pgx.Tx) error {
+			var below int64
+			if err := tx.QueryRow(limited, st.sql.with(belowSQL)).Scan(&below); err != nil || below <= int64(gen) {
+				return err
+			}
+			if _, err := tx.Exec(limited, "SET LOCAL lock_timeout = '1s'"); err != nil {
+				return err
+			}
+			_, err := tx.Exec(limited, fmt.Sprintf("DROP TABLE IF EXISTS %s.%s%d", st.opt.Schema, dedupName, gen))
 			return err
-		}
-		_, err := tx.Exec(ctx, fmt.Sprintf("DROP TABLE IF EXISTS %s.%s%d", st.opt.Schema, dedupName, gen))
-		return err
-	})
+		})
+	}
 	var said *pgconn.PgError
 	switch {
 	case err == nil:
@@ -154,67 +161,4 @@ func (st *Store) dropGeneration(ctx context.Context, gen message.Generation) err
 		return nil
 	}
 	return unreachable(err)
-}
-
-const purgeSQL = `DELETE FROM {s}.semel_row
-WHERE shard = $1::integer AND tbl = $2::smallint AND key >= $3::bytea AND key <= $4::bytea`
-
-// purge deletes the messages of an outbox up to a position.
-func (st *Store) purge(ctx context.Context, o outbox, position uint64) error {
-	up := &st.upkeep
-	up.mu.Lock()
-	last, known := up.purged[o]
-	up.mu.Unlock()
-	if position <= last {
-		return nil
-	}
-	if !known {
-		first, err := st.firstMessage(ctx, o, position)
-		if err != nil {
-			return err
-		}
-		last = first - 1
-	}
-	for last < position {
-		to := min(position, last+sweepRows)
-		if to < last { // beyond the last position there is
-			to = position
-		}
-		if err := st.exec(ctx, st.sql.with(purgeSQL),
-			int32(o.from), int16(message.TableOutbox), outboxKey(o.to, last+1), outboxKey(o.to, to)); err != nil {
-			return err
-		}
-		last = to
-	}
-	up.mu.Lock()
-	defer up.mu.Unlock()
-	if up.purged == nil {
-		up.purged = make(map[outbox]uint64)
-	}
-	up.purged[o] = max(up.purged[o], position)
-	return nil
-}
-
-// firstMessage is the first position of an outbox up to a position, or the one
-// after that when there is none.
-func (st *Store) firstMessage(ctx context.Context, o outbox, position uint64) (uint64, error) {
-	first := position + 1
-	f, err := st.run(ctx, &query{
-		sql: st.sql.with(`SELECT key FROM {s}.semel_row
-			WHERE shard = $1::integer AND tbl = $2::smallint AND key >= $3::bytea AND key <= $4::bytea ORDER BY key LIMIT 1`),
-		args:  []any{int32(o.from), int16(message.TableOutbox), outboxKey(o.to, 0), outboxKey(o.to, position)},
-		begin: func() { first = position + 1 },
-		row: func(r pgx.Rows) error {
-			var key []byte
-			if err := r.Scan(&key); err != nil {
-				return err
-			}
-			if len(key) == outboxKeyLen {
-				first = binary.BigEndian.Uint64(key[2:])
-			}
-			return nil
-		},
-		harmless: true,
-	})
-	return first, st.harmlessError(ctx, f, err)
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/semel-dev/semel/store"
 )
 
 //go:embed migrations/*.sql
@@ -105,22 +107,48 @@ func (st *Store) migrateOnce(ctx context.Context, all []migration) error {
 	if made == len(all) {
 		return nil
 	}
-	c, err := st.pool.Acquire(ctx)
-	if err != nil {
-		return unreachable(err)
-	}
-	defer c.Release()
 	if made == 0 {
-		if _, err := c.Conn().PgConn().Exec(ctx, bootstrap(st.opt.Schema)).ReadAll(); err != nil {
+		err := st.patiently(ctx, func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.PgConn().Exec(ctx, bootstrap(st.opt.Schema)).ReadAll()
+			return err
+		})
+		if err != nil {
 			return advise(err)
 		}
 	}
 	for i := made; i < len(all); i++ {
-		if err := st.step(ctx, c.Conn(), i+1, all[i]); err != nil {
+		err := st.patiently(ctx, func(ctx context.Context, c *pgx.Conn) error { return st.step(ctx, c, i+1, all[i]) })
+		if err != nil {
 			return fmt.Errorf("migration %s: %w", all[i].name, advise(err))
 		}
 	}
 	return nil
+}
+
+// patiently gives one step a connection, and another one when that breaks: a step
+// that was made is not made twice. It takes no longer than the store's patience; a
+// step that does is rolled back by the server, which never hears of its end.
+func (st *Store) patiently(ctx context.Context, step func(context.Context, *pgx.Conn) error) error {
+	limited, cancel := context.WithTimeout(ctx, st.opt.Patience)
+	defer cancel()
+	for try := 1; ; try++ {
+		c, err := st.pool.Acquire(limited)
+		if err == nil {
+			err = step(limited, c.Conn())
+			c.Release()
+		}
+		var server *ServerError
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case limited.Err() != nil:
+			return fmt.Errorf("%w: it is not done within the store's patience; give more, or have the script made that `semel store schema` prints: %w", store.ErrUnavailable, err)
+		case refusal(err) != nil || errors.As(err, &server) || try == otherTries || !pause(limited, try):
+			return unreachable(err)
+		}
+	}
 }
 
 // step makes one migration, unless somebody did.

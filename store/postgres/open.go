@@ -19,22 +19,34 @@ func open(ctx context.Context, dsn string, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	leases, err := connectLeases(dsn, opt)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
 	st := &Store{
-		opt: opt, pool: pool, sql: newSQL(opt.Schema),
+		opt: opt, pool: pool, leases: leases, sql: newSQL(opt.Schema), full: make(chan struct{}, 1),
 		known:    make(map[message.Shard]remembered),
 		sessions: make(map[message.Shard]*session),
+		terms:    make(map[holding]int64),
 	}
 	st.sweeping, st.stop = context.WithCancel(context.Background())
 	if err := st.begin(ctx); err != nil {
 		st.stop()
 		pool.Close()
+		leases.Close()
 		return nil, err
 	}
+	st.running.Add(1)
+	go st.keepSwept()
 	return st, nil
 }
 
 func (st *Store) begin(ctx context.Context) error {
 	if err := st.migrate(ctx); err != nil {
+		return err
+	}
+	if err := st.findTimeline(ctx); err != nil {
 		return err
 	}
 	if err := st.load(ctx); err != nil {
@@ -82,7 +94,7 @@ func (st *Store) create(ctx context.Context) error {
 		shards = DefaultShards
 	}
 	return st.exec(ctx, st.sql.with(`WITH made AS (
-		INSERT INTO {s}.semel_store (id, incarnation, shards) VALUES (1, $1::uuid, $2::integer) ON CONFLICT DO NOTHING RETURNING shards
+		INSERT INTO {s}.semel_store (id, incarnation, shards, timeline) VALUES (1, $1::uuid, $2::integer, `+st.timeline+`) ON CONFLICT DO NOTHING RETURNING shards
 	), fences AS (
 		INSERT INTO {s}.semel_shard (shard) SELECT n FROM made, generate_series(0, shards - 1) AS n
 	), leases AS (

@@ -20,6 +20,9 @@ const DefaultShards = 32
 // pool_max_conns.
 const maxConns = 16
 
+// leaseConns is how many more connections a node of a cluster has, for its lease.
+const leaseConns = 2
+
 // Options of a store. The zero value of a field means its default.
 type Options struct {
 	// Schema is the schema that the tables are in, created if need be; "semel".

@@ -56,8 +56,8 @@ func TestPlans(t *testing.T) {
 			for what, plan := range map[string]string{
 				"Get":   explain(t, c, st.sql.with(get.text.String()), get.args...),
 				"unit":  explain(t, c, unit, unitArgs...),
-				"sweep": explain(t, c, st.sql.with(sweepSQL), int32(0), int64(sweepRows)),
-				"purge": explain(t, c, st.sql.with(purgeSQL), int32(0), int16(message.TableOutbox), outboxKey(1, 1), outboxKey(1, 1000)),
+				"sweep": explain(t, c, st.sql.with(sweepSQL), []int32{0, 1}, int64(sweepRows)),
+				"purge": explain(t, c, st.sql.with(consumer+purgeSQL+" SELECT 1"), o.consumerArgs(int32(0), int16(message.TableOutbox), outboxKey(1, 1), outboxKey(1, 1000))...),
 			} {
 				if wide(plan) {
 					t.Errorf("%s goes through a table, %s, statistics %v:\n%s", what, mode, statistics, plan)

@@ -8,11 +8,22 @@ import (
 	"github.com/google/uuid"
 )
 
+// ErrRenewed is what Open and Keep say in a process that had the store open when
+// Renew made another one of it: what it remembers is of the former store. Nothing
+// was done.
+var ErrRenewed = errors.New("the store is another one than this process opened: it was renewed after a restore (semel store renew) meanwhile; restart this process")
+
+// sameStore begins a condition that the incarnation is the one that follows.
+const sameStore = `EXISTS (SELECT 1 FROM {s}.semel_store WHERE id = 1 AND incarnation = `
+
+func (st *Store) incarnationText() string { return uuid.UUID(st.incarnation).String() }
+
 // Renew makes of a database that was restored from a backup a store of its own:
 // with another incarnation, so that nothing issued by the store before can be
 // mistaken for it, and with epochs above those of the backup. It is called once,
 // after the restore and before any node opens the store; what processes remember
-// of the former store counts no more. At most one Options may be given.
+// of the former store counts no more, and one that has it open is refused with
+// ErrRenewed. At most one Options may be given.
 //
 // A backup is the database's own: pg_dump, a base backup, a snapshot; all of them
 // are consistent, because a unit is a transaction.

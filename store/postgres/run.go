@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // fate is what is known of a statement that was tried.
@@ -28,6 +29,8 @@ type query struct {
 	// again, begin is called first.
 	row   func(pgx.Rows) error
 	begin func()
+	// pool has the connections that it goes by; nil for those of units and reads.
+	pool *pgxpool.Pool
 	// harmless: it may be made twice, so an unknown fate is a reason to repeat it.
 	harmless bool
 }
@@ -84,7 +87,11 @@ func pause(ctx context.Context, try int) bool {
 
 // once sends a statement, once, on any connection.
 func (st *Store) once(ctx context.Context, q *query) (fate, error) {
-	c, err := st.pool.Acquire(ctx)
+	pool := st.pool
+	if q.pool != nil {
+		pool = q.pool
+	}
+	c, err := pool.Acquire(ctx)
 	if err != nil {
 		return unsent, err
 	}
@@ -112,14 +119,14 @@ func (st *Store) once(ctx context.Context, q *query) (fate, error) {
 		return done, nil
 	case refusal(err) != nil:
 		if refusal(err).Code == readOnly { // the primary became a standby
-			st.pool.Reset()
+			pool.Reset()
 		}
 		return refused, err
 	case pgconn.SafeToRetry(err):
 		return unsent, err
 	}
 	if ctx.Err() == nil { // the server went away, and with it all connections
-		st.pool.Reset()
+		pool.Reset()
 	}
 	return unknown, err
 }

@@ -26,17 +26,17 @@ type session struct {
 	last    *pending   // that was queued last
 	dead    error      // why nothing is sent any more: a unit's fate is unknown
 	applied message.Seq
-	gens    map[message.Generation]bool // tables of the dedup log that may have rows of the shard
-
-	marks int  // rows that units deleted since the last sweep, at least
-	swept bool // a sweep is under way
+	gens    map[message.Generation]int // tables of the dedup log that may have rows of the shard: how often that was noted
+	marks   int                        // rows that were deleted since the last sweep, at least
+	upkeep  upkeep
 
 	asking sync.Mutex // held while the database is asked for those
 	asked  bool
 }
 
 func newSession(st *Store, shard message.Shard, token string) *session {
-	return &session{store: st, shard: shard, token: token, gens: make(map[message.Generation]bool)}
+	// The session before may have left marks.
+	return &session{store: st, shard: shard, token: token, gens: make(map[message.Generation]int), marks: 1}
 }
 
 // Version is the shard's version when the session was opened.

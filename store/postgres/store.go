@@ -18,6 +18,8 @@ import (
 type Store struct {
 	opt         Options
 	pool        *pgxpool.Pool
+	leases      *pgxpool.Pool // for leases alone
+	timeline    string        // SQL, see findTimeline
 	sql         *sqlCache
 	shards      int
 	incarnation message.Incarnation
@@ -26,14 +28,15 @@ type Store struct {
 	running  sync.WaitGroup  // senders of sessions, operations, and sweeps
 	sweeping context.Context // of sweeps that nobody asked for
 	stop     context.CancelFunc
+	full     chan struct{} // a shard has many marks to be swept
 
 	mu       sync.Mutex
 	closed   bool
 	known    map[message.Shard]remembered
 	sessions map[message.Shard]*session // the last of each shard that is not closed
+	terms    map[holding]int64          // of the last claims
 
 	generations generations
-	upkeep      upkeep
 }
 
 var (
@@ -108,13 +111,13 @@ func (st *Store) take(ctx context.Context, shard message.Shard, owner string) (*
 	had := st.remembered(shard)
 	q := query{harmless: true, sql: st.sql.with(`UPDATE {s}.semel_shard
 		SET epoch = GREATEST(epoch, $2::bigint) + 1, former = session, session = $3::uuid, owner = $4::text, held = true, clean = NOT held
-		WHERE shard = $1::integer AND lost <= seq AND (era > $5::bigint OR era = $5::bigint AND seq >= $6::bigint)
+		WHERE shard = $1::integer AND lost <= seq AND (era > $5::bigint OR era = $5::bigint AND seq >= $6::bigint) AND ` + sameStore + `$7::uuid)
 		RETURNING epoch, seq, era, clean, COALESCE(former::text, '')`)}
 	var s *session
 	q.begin = func() {
 		s = nil
 		token := uuid.NewString()
-		q.args = []any{int32(shard), int64(had.epoch), token, owner, had.era, int64(had.seq)}
+		q.args = []any{int32(shard), int64(had.epoch), token, owner, had.era, int64(had.seq), st.incarnationText()}
 		q.row = func(r pgx.Rows) error {
 			s = newSession(st, shard, token)
 			return r.Scan(&s.version.Epoch, &s.version.Seq, &s.era, &s.clean, &s.former)
@@ -127,7 +130,6 @@ func (st *Store) take(ctx context.Context, shard message.Shard, owner string) (*
 	if s == nil {
 		return nil, st.lost(ctx, shard, had)
 	}
-	st.upkeep.forget(shard)
 	st.remember(shard, remembered{era: s.era, epoch: s.version.Epoch, seq: s.version.Seq})
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -162,5 +164,6 @@ func (st *Store) Close() error {
 	}
 	st.running.Wait()
 	st.pool.Close()
+	st.leases.Close()
 	return errors.Join(errs...)
 }

@@ -2,29 +2,36 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/semel-dev/semel/message"
 )
 
+// A row that was deleted leaves a mark, which a scan passes by one by one. Timers
+// that fire and messages that are done leave theirs where the next scan begins. So
+// marks are swept soon after they are made, beside the units and in statements of
+// few rows, for all shards of the process together; as rows that are deleted for
+// good, they cost a scan next to nothing from the second time on.
+
 // sweepRows is how many rows one statement removes: few enough that a unit that
 // meets it waits milliseconds.
 const sweepRows = 1000
 
-// sweepMost is how many such statements a call makes for the marks of deleted
-// rows, which go on coming.
+// sweepMost is how many such statements are made in a row for the marks, which go
+// on coming.
 const sweepMost = 100
 
-// sweepAt is how many rows a shard's units delete until they are swept. The
-// engine lets go of generations and messages seldom, and not every shard has
-// messages; but effects and timers come and go all the time.
-const sweepAt = 4 * sweepRows
+// sweepEvery is how long a mark stays, when there are few. When a shard's units
+// have made sweepAt, they are swept at once.
+const (
+	sweepEvery = time.Second
+	sweepAt    = sweepRows
+)
 
-// sweepAfter counts what a unit has deleted, and begins a sweep beside the units
-// when it is much. Close does not wait for it longer than for a statement. If it
-// fails, nothing is lost: it is made again, at the latest by Maintain.
-func (s *session) sweepAfter(ch *changes) {
+// marked counts the marks that a unit makes, at least.
+func (s *session) marked(ch *changes) {
 	n := len(ch.bounded) + len(ch.endless)
 	for _, value := range ch.values {
 		if value == nil {
@@ -33,43 +40,89 @@ func (s *session) sweepAfter(ch *changes) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.marks += n
-	if s.marks < sweepAt || s.swept || s.store.enter() != nil {
-		return
+	if s.marks += n; s.marks >= sweepAt {
+		select {
+		case s.store.full <- struct{}{}:
+		default:
+		}
 	}
-	s.marks, s.swept = 0, true
-	go func() {
-		defer s.store.leave()
-		_ = s.store.sweep(s.store.sweeping, s.shard)
+}
+
+// takeMarks returns the shards that have marks, as far as this process knows, and
+// counts anew.
+func (st *Store) takeMarks() (of []*session, shards []int32) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, s := range st.sessions {
 		s.mu.Lock()
-		s.swept = false
+		if s.marks > 0 {
+			s.marks = 0
+			of, shards = append(of, s), append(shards, int32(s.shard))
+		}
 		s.mu.Unlock()
-	}()
+	}
+	return of, shards
+}
+
+// keepSwept sweeps until the store is closed, which waits for one statement at
+// most. If a sweep fails, nothing is lost: it is made again.
+func (st *Store) keepSwept() {
+	defer st.running.Done()
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-st.full:
+		case <-st.sweeping.Done():
+			return
+		}
+		of, shards := st.takeMarks()
+		if len(shards) == 0 {
+			continue
+		}
+		if all, err := st.sweep(st.sweeping, shards); all && err == nil {
+			continue
+		}
+		for _, s := range of {
+			s.mu.Lock()
+			s.marks++
+			s.mu.Unlock()
+		}
+	}
 }
 
 const sweepSQL = `WITH swept AS (
-	DELETE FROM {s}.semel_row WHERE shard = $1::integer AND gone AND (tbl, key) IN (
-		SELECT tbl, key FROM {s}.semel_row WHERE shard = $1::integer AND gone LIMIT $2::bigint FOR UPDATE SKIP LOCKED)
+	DELETE FROM {s}.semel_row WHERE gone AND (shard, tbl, key) IN (
+		SELECT shard, tbl, key FROM {s}.semel_row WHERE shard = ANY($1::integer[]) AND gone LIMIT $2::bigint FOR UPDATE SKIP LOCKED)
 	RETURNING 1
 ) SELECT count(*) FROM swept`
 
-// sweep removes the marks of deleted rows. It passes by those that a unit is
-// putting back at the moment: a statement that waits for no lock is in no deadlock
-// with a unit.
-func (st *Store) sweep(ctx context.Context, shard message.Shard) error {
+// sweep removes the marks of deleted rows, and says whether these were all. It
+// passes by those that a unit is putting back at the moment: a statement that
+// waits for no lock is in no deadlock with a unit. No fence is asked: a mark is
+// removed only if it is one at that moment.
+func (st *Store) sweep(ctx context.Context, shards []int32) (all bool, err error) {
 	for range sweepMost {
 		var swept int64
 		f, err := st.run(ctx, &query{
-			sql: st.sql.with(sweepSQL), args: []any{int32(shard), int64(sweepRows)},
+			sql: st.sql.with(sweepSQL), args: []any{shards, int64(sweepRows)},
 			row:      func(r pgx.Rows) error { return r.Scan(&swept) },
 			harmless: true,
 		})
 		if err := st.harmlessError(ctx, f, err); err != nil {
-			return err
+			return false, err
 		}
-		if swept == 0 {
-			return nil
+		if swept < sweepRows {
+			return true, nil
 		}
 	}
-	return nil
+	return false, nil
+}
+
+// sweepOne sweeps a shard for Maintain. More marks than a call may remove are left
+// to the next.
+func (st *Store) sweepOne(ctx context.Context, shard message.Shard) error {
+	_, err := st.sweep(ctx, []int32{int32(shard)})
+	return err
 }

@@ -22,6 +22,7 @@ func TestLostAnswers(t *testing.T) {
 	}{{"the message is lost", loseMessage, 1}, {"the answer is lost", loseAnswer, 2}} {
 		w := &wire{}
 		st := openStore(t, dsn, Options{Schema: schema(), Shards: 1, dial: w.dial})
+		st.stop() // the next message is to be a unit's, not a sweep's
 		o := own(t, st, 0)
 		o.commit(t)
 		w.lose(c.loss)
@@ -58,6 +59,7 @@ func TestMessageComesLate(t *testing.T) {
 	other := openStore(t, dsn, opt)
 	opt.dial = w.dial
 	st := openStore(t, dsn, opt)
+	st.stop() // the next message is to be a unit's, not a sweep's
 	o := own(t, st, 0)
 	o.commit(t)
 	w.lose(delayMessage)

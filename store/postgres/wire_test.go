@@ -25,8 +25,9 @@ const (
 
 // wire is a network that loses things when it is told to.
 type wire struct {
-	next      atomic.Int64 // the loss of the next message
-	conflicts atomic.Int64 // answers that said 40001
+	next      atomic.Int64         // the loss of the next message
+	conflicts atomic.Int64         // answers that said 40001
+	hold      atomic.Pointer[hold] // what is to be held up next
 
 	mu      sync.Mutex
 	delayed func(testing.TB)
@@ -44,6 +45,19 @@ func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, err
 // the message that is lost is the one that prepares it.
 func (w *wire) lose(l loss) { w.next.Store(int64(l)) }
 
+// hold is an answer that the network holds up: of the next statement with a text.
+type hold struct {
+	text     string
+	answered chan struct{} // closed when the server has answered
+	release  chan struct{} // to be closed when the answer may go on
+}
+
+func (w *wire) holdAnswer(text string) *hold {
+	h := &hold{text: text, answered: make(chan struct{}), release: make(chan struct{})}
+	w.hold.Store(h)
+	return h
+}
+
 // deliver gives the server the message that was delayed, and returns when it
 // has answered.
 func (w *wire) deliver(t testing.TB) {
@@ -57,11 +71,15 @@ type wireConn struct {
 	wire *wire
 	cut  atomic.Bool
 	late bool // the server's side stays open
+	held atomic.Pointer[hold]
 }
 
 func (c *wireConn) Write(b []byte) (int, error) {
 	if c.cut.Load() {
 		return 0, errCut
+	}
+	if h := c.wire.hold.Load(); h != nil && bytes.Contains(b, []byte(h.text)) && c.wire.hold.CompareAndSwap(h, nil) {
+		c.held.Store(h)
 	}
 	switch loss(c.wire.next.Swap(int64(none))) {
 	case loseMessage:
@@ -114,6 +132,10 @@ func (c *wireConn) Read(b []byte) (int, error) {
 		return 0, io.ErrUnexpectedEOF
 	}
 	n, err := c.Conn.Read(b)
+	if h := c.held.Swap(nil); h != nil {
+		close(h.answered)
+		<-h.release
+	}
 	if bytes.Contains(b[:n], []byte("C40001\x00")) {
 		c.wire.conflicts.Add(1)
 	}
