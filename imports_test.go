@@ -30,7 +30,7 @@ var levels = map[string]int{
 	"semeltest": testLevel, "torture": testLevel, "internal/sim": testLevel, "bench": testLevel, "store/storetest": testLevel,
 	"internal/demo": testLevel, "internal/child": testLevel, "internal/mutants": testLevel,
 	"internal/need": testLevel, "internal/pgtest": testLevel,
-	"internal/mariadbtest": testLevel,
+	"internal/mariadbtest": testLevel, "internal/testserver": testLevel,
 }
 
 const testLevel = 100

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -39,10 +40,10 @@ func (o *Outbox) Clean(ctx context.Context, db DB, cfg *CleanConfig) (Cleaned, e
 	}
 	var out Cleaned
 	var err error
-	if out.Keys, err = o.purge(ctx, db, "once", "khash", "claimed_at", o.retention); err != nil {
+	if out.Keys, err = o.forget(ctx, db); err != nil {
 		return out, &Error{Op: "clean", What: "keys", Err: err}
 	}
-	if out.Delivered, err = o.purge(ctx, db, "outbox_delivered", "okey, n", "delivered_at", c.Delivered); err != nil {
+	if out.Delivered, err = o.purge(ctx, db, "outbox_delivered", "okey, n", "delivered_at", "{now} - ?", micros(c.Delivered)); err != nil {
 		return out, &Error{Op: "clean", What: "delivered messages", Err: err}
 	}
 	if out.OrderingKeys, err = o.purgeOrdering(ctx, db, c.Ordering); err != nil {
@@ -51,17 +52,37 @@ func (o *Outbox) Clean(ctx context.Context, db DB, cfg *CleanConfig) (Cleaned, e
 	return out, nil
 }
 
-// purge deletes the rows of a table that are older than age, by the database's
-// clock, and in chunks: a statement that deletes millions holds up others.
-func (o *Outbox) purge(ctx context.Context, db DB, table, key, at string, age time.Duration) (int64, error) {
-	query := "DELETE FROM {p}" + table + " WHERE (" + key + ") IN (SELECT " + key + " FROM {p}" + table + " WHERE " + at + " < {now} - ? ORDER BY " + at + " LIMIT ?)"
+// forget removes keys of Once behind the horizon, which it moves first, and for
+// good: should the clock have been ahead, and go back, then keys that carry a time
+// behind it are refused as expired, and do not run a second time.
+func (o *Outbox) forget(ctx context.Context, db DB) (int64, error) {
+	age := micros(o.retention)
+	if _, err := db.Exec(ctx, o.q.advance, age, age); err != nil {
+		return 0, err
+	}
+	var horizon int64
+	found, err := one(ctx, db, o.q.horizon, nil, &horizon)
+	if err == nil && !found {
+		err = errors.New("the table of the horizon is empty: run Migrate")
+	}
+	if err != nil {
+		return 0, err
+	}
+	return o.purge(ctx, db, "once", "khash", "claimed_at", "?", horizon)
+}
+
+// purge deletes the rows of a table that are older than a time, in chunks: a
+// statement that deletes millions holds up others.
+func (o *Outbox) purge(ctx context.Context, db DB, table, key, at, before string, arg int64) (int64, error) {
+	old := at + " < " + before + " ORDER BY " + at + " LIMIT ?"
+	query := "DELETE FROM {p}" + table + " WHERE (" + key + ") IN (SELECT " + key + " FROM {p}" + table + " WHERE " + old + ")"
 	if o.dialect == MariaDB {
-		query = "DELETE FROM {p}" + table + " WHERE " + at + " < {now} - ? ORDER BY " + at + " LIMIT ?"
+		query = "DELETE FROM {p}" + table + " WHERE " + old
 	}
 	query = o.q.sql(query)
 	var total int64
 	for {
-		r, err := db.Exec(ctx, query, micros(age), int64(cleanChunk))
+		r, err := db.Exec(ctx, query, arg, int64(cleanChunk))
 		if err != nil {
 			return total, err
 		}

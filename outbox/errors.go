@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// What Once and Send return matches one of these with errors.Is, or is what the
+// What Once, Send and Run return matches one of these with errors.Is, or is what the
 // caller's function, the driver or a check of the arguments said. Whatever it is:
 // roll the transaction back, and nothing was done.
 var (
@@ -21,6 +21,13 @@ var (
 	ErrExpired = errors.New("the key is older than what is remembered")
 	// ErrFuture: the key carries a time that is ahead of the clock.
 	ErrFuture = errors.New("the key's time is in the future")
+	// ErrUnsafeServer: Relay.Run does not deliver, because the database may lose
+	// in a crash what it has committed, and what was delivered would not be true.
+	// PostgreSQL with fsync, full_page_writes or the relay's synchronous_commit
+	// off; MariaDB with innodb_flush_log_at_trx_commit 0 or 2, or with a binary
+	// log (log_bin) and sync_binlog other than 1: after a crash the log decides
+	// what was committed; SQLite with synchronous OFF or NORMAL.
+	ErrUnsafeServer = errors.New("the database may lose what it has committed")
 	// ErrUnsettled: a transaction was committed although its Once had failed,
 	// and that Once could not take its claim back. Whether the rest of it was
 	// done is not known here; a person has to look.

@@ -77,16 +77,25 @@ func (k Key) fingerprint() []byte {
 	return h[:]
 }
 
+// times are by the database's clock, in microseconds: this host's may be another.
+type times struct {
+	claimed int64 // now
+	horizon int64 // what was claimed before may have been removed
+}
+
 // age judges a key that nothing is recorded for by the time it carries. A record
-// is dropped a retention after its claim, and it was claimed when its key's time
-// was at most skew ahead: so a key older than that may have had one.
-func (k Key) age(now time.Time, retention time.Duration) error {
+// is removed when its claim is behind the horizon, which is a retention behind the
+// clock and never goes back when the clock does, and it was claimed when its key's
+// time was at most skew ahead: so a key older than that may have had one. Whether
+// or not records are removed in time, a key is refused a retention after its time.
+func (k Key) age(at times, retention time.Duration) error {
 	nano, ok := message.KeyTime(k.ID)
 	if !ok {
 		return nil
 	}
+	now, horizon := time.UnixMicro(at.claimed), time.UnixMicro(at.horizon)
 	switch t := time.Unix(0, nano); {
-	case t.Before(now.Add(skew - retention)):
+	case t.Before(now.Add(skew-retention)) || t.Before(horizon.Add(skew)):
 		return &Error{Op: "once", What: k.String(), Kind: ErrExpired}
 	case t.After(now.Add(skew)):
 		return &Error{Op: "once", What: k.String(), Kind: ErrFuture}

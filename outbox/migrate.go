@@ -3,28 +3,19 @@ package outbox
 import (
 	"bytes"
 	"context"
-	_ "embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
 )
 
-//go:embed schema/postgres.sql
-var schemaPostgres string
-
-//go:embed schema/mariadb.sql
-var schemaMariaDB string
-
-//go:embed schema/sqlite.sql
-var schemaSQLite string
-
 // DDL is all statements that make the tables, for whoever applies them by a tool
 // of his own, with semicolons at the ends of lines. They may be repeated.
 func (o *Outbox) DDL() string {
-	text := map[Dialect]string{PostgreSQL: schemaPostgres, MariaDB: schemaMariaDB, SQLite: schemaSQLite}[o.dialect]
-	text = strings.NewReplacer("{p}", o.prefix, "{i}", unqualified(o.prefix)).Replace(text)
-	return text + "\n-- The partitions; their number is fixed from now on.\n" + o.partitions()
+	return tables(o.dialect, o.prefix) + "\n-- The beginning of what is remembered.\n" +
+		"INSERT INTO " + o.prefix + "once_horizon (one, at) SELECT 1, 0 FROM (SELECT 1 AS here) AS fresh" +
+		" WHERE NOT EXISTS (SELECT 1 FROM " + o.prefix + "once_horizon);\n" +
+		"\n-- The partitions; their number is fixed from now on.\n" + o.partitions()
 }
 
 // partitions is the statement that divides the ordering keys, unless they are
@@ -44,8 +35,8 @@ func (o *Outbox) partitions() string {
 		}
 		rows = append(rows, fmt.Sprintf(row, i, o.dialect.hex(lo), o.dialect.hex(hi)))
 	}
-	return fmt.Sprintf("INSERT INTO %[1]soutbox_leases (part, lo, hi, owner, token, turns, expires_at)\n"+
-		"SELECT part, lo, hi, '', 0, 0, 0 FROM (\n\t%[2]s\n) AS fresh WHERE NOT EXISTS (SELECT 1 FROM %[1]soutbox_leases);\n",
+	return fmt.Sprintf("INSERT INTO %[1]soutbox_leases (part, lo, hi, owner, token, turns, lasts, expires_at)\n"+
+		"SELECT part, lo, hi, '', 0, 0, 0, 0 FROM (\n\t%[2]s\n) AS fresh WHERE NOT EXISTS (SELECT 1 FROM %[1]soutbox_leases);\n",
 		o.prefix, strings.Join(rows, "\n\tUNION ALL "))
 }
 

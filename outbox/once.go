@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // Outcome is what is recorded for a key.
@@ -32,7 +31,9 @@ const (
 	statusRejected = 2
 )
 
-const mostOutcomeBytes = 16 << 20
+// mostOutcomeBytes is what goes through MariaDB's max_allowed_packet of 16 MiB in
+// both directions, together with the row's other columns.
+const mostOutcomeBytes = 8 << 20
 
 // Once runs fn in the caller's transaction unless the key has an outcome, and
 // records the outcome in the same transaction. The rule for the caller is one:
@@ -66,14 +67,14 @@ func (o *Outbox) Once(ctx context.Context, tx Tx, key Key, fn func(ctx context.C
 	}
 	c := claim{o: o, tx: tx, key: key, hash: key.hash(), token: make([]byte, 16)}
 	_, _ = rand.Read(c.token) // never fails
-	mine, err := c.take(ctx)
+	mine, times, err := c.take(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
 	if !mine {
 		return c.recorded(ctx)
 	}
-	if err := key.age(time.Now(), o.retention); err != nil {
+	if err := key.age(times, o.retention); err != nil {
 		return Outcome{}, c.undo(ctx, err)
 	}
 	return c.run(ctx, fn)
@@ -92,28 +93,32 @@ func (c *claim) failed(err error) error { return failed("once", c.key.String(), 
 
 // take inserts the key's row, which waits for any other transaction that has it.
 //
-// In PostgreSQL and SQLite the count of rows tells whose the row is. A driver of
+// In PostgreSQL and SQLite a row is returned if it was inserted. A driver of
 // MariaDB counts by its configuration (clientFoundRows), so there the row itself
 // is asked, by a locking read, which sees what is committed under repeatable read
 // too. A plain INSERT would take a shared lock on a row that exists, and two that
 // wait for the same first transaction would block each other when it rolls back.
-func (c *claim) take(ctx context.Context) (bool, error) {
-	r, err := c.tx.Exec(ctx, c.o.q.claim, c.hash, c.token, c.key.Scope, c.key.ID, c.key.fingerprint())
-	if err != nil {
-		return false, c.failed(err)
-	}
+func (c *claim) take(ctx context.Context) (mine bool, at times, err error) {
+	args := []any{c.hash, c.token, c.key.Scope, c.key.ID, c.key.fingerprint()}
 	if c.o.dialect != MariaDB {
-		return r.Affected == 1, nil
+		mine, err = one(ctx, c.tx, c.o.q.claim, args, &at.claimed, &at.horizon)
+		if err != nil {
+			err = c.failed(err)
+		}
+		return mine, at, err
+	}
+	if _, err := c.tx.Exec(ctx, c.o.q.claim, args...); err != nil {
+		return false, at, c.failed(err)
 	}
 	var token []byte
-	found, err := one(ctx, c.tx, c.o.q.claimant, []any{c.hash}, &token)
+	found, err := one(ctx, c.tx, c.o.q.claimant, []any{c.hash}, &token, &at.claimed, &at.horizon)
 	if err != nil {
-		return false, c.failed(err)
+		return false, at, c.failed(err)
 	}
 	if !found {
-		return false, &Error{Op: "once", What: c.key.String(), Err: errors.New("the row that was just inserted is not there")}
+		return false, at, &Error{Op: "once", What: c.key.String(), Err: errors.New("the row that was just inserted is not there")}
 	}
-	return bytes.Equal(token, c.token), nil
+	return bytes.Equal(token, c.token), at, nil
 }
 
 // recorded reads what another transaction committed for the key.

@@ -14,6 +14,7 @@ type queries struct {
 
 	claim, claimant, recorded, settle, unclaim string // Once
 	take                                       string // Send
+	horizon, advance                           string // what is remembered
 	fence, page, kill, stuckIn                 string // a relay's turn
 	acquire, acquired, leases, release         string // leases
 	alive, living, buried                      string // relays
@@ -25,7 +26,7 @@ func queriesOf(d Dialect, prefix string) queries {
 	q.keys()
 	q.relay()
 	for _, s := range []*string{
-		&q.claim, &q.claimant, &q.recorded, &q.settle, &q.unclaim, &q.take, &q.fence, &q.page, &q.kill, &q.stuckIn,
+		&q.claim, &q.claimant, &q.recorded, &q.settle, &q.unclaim, &q.horizon, &q.advance, &q.take, &q.fence, &q.page, &q.kill, &q.stuckIn,
 		&q.acquire, &q.acquired, &q.leases, &q.release, &q.alive, &q.living, &q.buried,
 	} {
 		*s = q.sql(*s)
@@ -41,12 +42,17 @@ func (q *queries) sql(text string) string {
 func (q *queries) once() {
 	q.claim = "INSERT INTO {p}once (khash, claim, scope, id, fingerprint, status, code, detail, outcome, claimed_at)" +
 		" VALUES (?, ?, ?, ?, ?, 0, '', '', NULL, {now})"
+	// When it was claimed, and what may have been removed, as the key's own time
+	// is judged by them, and by no other clock.
+	times := "claimed_at, (SELECT at FROM {p}once_horizon WHERE one = 1)"
 	if q.d == MariaDB {
 		q.claim += " ON DUPLICATE KEY UPDATE khash = khash"
 	} else {
-		q.claim += " ON CONFLICT (khash) DO NOTHING"
+		q.claim += " ON CONFLICT (khash) DO NOTHING RETURNING " + times
 	}
-	q.claimant = "SELECT claim FROM {p}once WHERE khash = ? FOR UPDATE"
+	q.claimant = "SELECT claim, " + times + " FROM {p}once WHERE khash = ? FOR UPDATE"
+	q.horizon = "SELECT at FROM {p}once_horizon WHERE one = 1"
+	q.advance = "UPDATE {p}once_horizon SET at = {now} - ? WHERE one = 1 AND at < {now} - ?"
 	q.recorded = "SELECT fingerprint, status, code, detail, outcome FROM {p}once WHERE khash = ?"
 	if q.d == MariaDB {
 		q.recorded += " FOR UPDATE" // it has the lock; a plain read would see an old snapshot
@@ -104,9 +110,10 @@ func (q *queries) relay() {
 
 	// Who waits for the row sees the clock of before his wait or of after it;
 	// both are right: a lease that another one took meanwhile is not over.
-	q.acquire = "UPDATE {p}outbox_leases SET owner = ?, token = token + 1, turns = turns + 1, expires_at = {now} + ? WHERE part = ? AND expires_at < {now}"
+	q.acquire = "UPDATE {p}outbox_leases SET owner = ?, token = token + 1, turns = turns + 1, lasts = ?, expires_at = {now} + ?" +
+		" WHERE part = ? AND (expires_at < {now} OR turns = ?)"
 	q.acquired = "SELECT token, lo, hi FROM {p}outbox_leases WHERE part = ? AND owner = ?"
-	q.leases = "SELECT part, owner, CASE WHEN expires_at < {now} THEN 1 ELSE 0 END FROM {p}outbox_leases ORDER BY part"
+	q.leases = "SELECT part, turns, lasts, CASE WHEN expires_at < {now} THEN 1 ELSE 0 END FROM {p}outbox_leases ORDER BY part"
 	q.release = "UPDATE {p}outbox_leases SET expires_at = 0, turns = turns + 1 WHERE part = ? AND owner = ? AND token = ?"
 
 	q.alive = "INSERT INTO {p}outbox_relays (owner, seen_at) VALUES (?, {now})"
@@ -115,13 +122,19 @@ func (q *queries) relay() {
 	} else {
 		q.alive += " ON CONFLICT (owner) DO UPDATE SET seen_at = excluded.seen_at"
 	}
-	q.living = "SELECT COUNT(*) FROM {p}outbox_relays WHERE seen_at > {now} - ?"
+	q.living = "SELECT COUNT(*) FROM {p}outbox_relays WHERE seen_at > {now} - ? AND seen_at <= {now} + ?"
 	q.buried = "DELETE FROM {p}outbox_relays WHERE seen_at < {now} - ? OR owner = ?"
 }
 
 // keep, remove and unstick work on several rows at once.
 func (q *queries) keep(n int) string {
-	return q.sql("INSERT INTO {p}outbox_delivered (" + columns + ", delivered_at) SELECT " + columns + ", {now} FROM {p}outbox_messages WHERE " + q.d.pairs(n))
+	s := "INSERT INTO {p}outbox_delivered (" + columns + ", delivered_at) SELECT " + columns + ", {now} FROM {p}outbox_messages WHERE " + q.d.pairs(n)
+	// A number that was there before must not stop deliveries: it may be, where a
+	// clock went back by days after a key was cleaned away.
+	if q.d == MariaDB {
+		return q.sql(s + " ON DUPLICATE KEY UPDATE delivered_at = {now}")
+	}
+	return q.sql(s + " ON CONFLICT (okey, n) DO NOTHING")
 }
 
 func (q *queries) remove(n int) string {

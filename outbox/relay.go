@@ -24,6 +24,8 @@ type Relay struct {
 	owner string // unique for this relay, so that nobody's lease is taken for its own
 	wake  []chan struct{}
 	stats relayStats
+
+	sights map[int]sight // of leases; Run's
 }
 
 // RelayConfig of a Relay. The zero value is good.
@@ -50,6 +52,9 @@ type RelayConfig struct {
 	MaxAttempts int
 	// KeepDelivered keeps delivered messages in a table, until CleanDelivered.
 	KeepDelivered bool
+	// UnsafeServer delivers from a database that may lose what it has committed:
+	// see ErrUnsafeServer. It is for tests, and for messages that may be untrue.
+	UnsafeServer bool
 	// OnError hears what went wrong and is being tried again; it must not block.
 	OnError func(error)
 }
@@ -87,7 +92,7 @@ func NewRelay(o *Outbox, db DB, sink Sink, cfg *RelayConfig) (*Relay, error) {
 	case c.BackoffMin < time.Millisecond || c.BackoffMax < c.BackoffMin || c.MaxAttempts < 0:
 		return nil, fmt.Errorf("outbox: backoff %v to %v, %d attempts", c.BackoffMin, c.BackoffMax, c.MaxAttempts)
 	}
-	r := &Relay{o: o, db: db, sink: sink, cfg: c, owner: cut(c.Name, 150) + "/" + rand.Text()[:16]}
+	r := &Relay{o: o, db: db, sink: sink, cfg: c, sights: make(map[int]sight), owner: cut(c.Name, 150) + "/" + rand.Text()[:16]}
 	r.wake = make([]chan struct{}, mostPartitions)
 	for i := range r.wake {
 		r.wake[i] = make(chan struct{}, 1)
@@ -127,7 +132,8 @@ func (r *Relay) Stats() Stats {
 // Run delivers until ctx ends, and returns when nothing of it runs any more.
 // What was delivered by then is marked, and the leases are given back, if the
 // database answers within seconds. An error of the database does not end it:
-// OnError hears it, and Run tries again. It may be called once.
+// OnError hears it, and Run tries again; except for ErrUnsafeServer, which it
+// returns. It may be called once.
 func (r *Relay) Run(ctx context.Context) error {
 	held := make(map[int]*tenure)
 	ended := make(chan int)
@@ -163,6 +169,12 @@ func (r *Relay) Run(ctx context.Context) error {
 		case <-pause.C:
 		}
 		leases, surplus, err := r.claimShare(ctx, held)
+		if errors.Is(err, ErrUnsafeServer) {
+			cancel()
+			wait.Wait()
+			r.leave(ctx)
+			return err
+		}
 		if err != nil && ctx.Err() == nil {
 			r.cfg.OnError(fmt.Errorf("outbox: relay %s: %w", r.owner, err))
 		}

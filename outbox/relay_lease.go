@@ -22,25 +22,32 @@ var errFenced = errors.New("outbox: another relay has the partition")
 // to its share: all of them by the number of living relays, rounded up. surplus
 // are those it should give back because others have come.
 func (r *Relay) claimShare(ctx context.Context, held map[int]*tenure) (taken []lease, surplus []int, err error) {
+	if err := r.trust(ctx); err != nil {
+		return nil, nil, err
+	}
 	q := &r.o.q
 	if _, err := r.db.Exec(ctx, q.alive, r.owner); err != nil {
 		return nil, nil, err
 	}
 	var living int64
-	if _, err := one(ctx, r.db, q.living, []any{micros(r.cfg.Lease)}, &living); err != nil {
+	if _, err := one(ctx, r.db, q.living, []any{micros(r.cfg.Lease), micros(r.cfg.Lease)}, &living); err != nil {
 		return nil, nil, err
 	}
 	parts := 0
-	var free []int
+	var free []offer
 	err = each(ctx, r.db, q.leases, nil, func(rows Rows) error {
-		var part, over int64
-		var owner string
-		if err := rows.Scan(&part, &owner, &over); err != nil {
+		var part, turns, lasts, over int64
+		if err := rows.Scan(&part, &turns, &lasts, &over); err != nil {
 			return err
 		}
 		parts++
-		if _, mine := held[int(part)]; over == 1 && !mine {
-			free = append(free, int(part))
+		still := r.still(int(part), turns, time.Duration(lasts)*time.Microsecond)
+		if _, mine := held[int(part)]; (over == 1 || still) && !mine {
+			o := offer{part: int(part), turns: -1}
+			if still {
+				o.turns = turns
+			}
+			free = append(free, o)
 		}
 		return nil
 	})
@@ -56,11 +63,11 @@ func (r *Relay) claimShare(ctx context.Context, held map[int]*tenure) (taken []l
 			surplus = append(surplus, part)
 		}
 	}
-	for _, part := range free {
+	for _, o := range free {
 		if len(held)+len(taken) >= share {
 			break
 		}
-		l, ok, err := r.acquire(ctx, part)
+		l, ok, err := r.acquire(ctx, o)
 		if err != nil {
 			return taken, surplus, err // what was taken is served
 		}
@@ -71,15 +78,39 @@ func (r *Relay) claimShare(ctx context.Context, held map[int]*tenure) (taken []l
 	return taken, surplus, nil
 }
 
+// offer is a partition that may be taken.
+type offer struct {
+	part  int
+	turns int64 // the row's count, if it stood still for too long; else -1
+}
+
+// sight is what a relay saw of somebody's lease.
+type sight struct {
+	turns int64
+	since time.Time // by the own clock
+}
+
+// still says that a lease was not renewed for twice as long as it lasts, by the
+// own clock: its owner is dead, and the database's clock, by which it is not over,
+// has gone back. A living owner's row changes within two thirds of its lease.
+func (r *Relay) still(part int, turns int64, lasts time.Duration) bool {
+	s, known := r.sights[part]
+	if !known || s.turns != turns {
+		r.sights[part] = sight{turns, time.Now()}
+		return false
+	}
+	return time.Since(s.since) > 2*lasts
+}
+
 // acquire takes a partition whose lease is over. The new token fences whoever had
 // it before. If the answer is lost, the lease runs out unused.
-func (r *Relay) acquire(ctx context.Context, part int) (lease, bool, error) {
-	l := lease{part: part, until: time.Now().Add(r.cfg.Lease)}
-	result, err := r.db.Exec(ctx, r.o.q.acquire, r.owner, micros(r.cfg.Lease), int64(part))
+func (r *Relay) acquire(ctx context.Context, o offer) (lease, bool, error) {
+	l := lease{part: o.part, until: time.Now().Add(r.cfg.Lease)}
+	result, err := r.db.Exec(ctx, r.o.q.acquire, r.owner, micros(r.cfg.Lease), micros(r.cfg.Lease), int64(o.part), o.turns)
 	if err != nil || result.Affected == 0 {
 		return l, false, err
 	}
-	found, err := one(ctx, r.db, r.o.q.acquired, []any{int64(part), r.owner}, &l.token, &l.lo, &l.hi)
+	found, err := one(ctx, r.db, r.o.q.acquired, []any{int64(o.part), r.owner}, &l.token, &l.lo, &l.hi)
 	return l, found, err
 }
 

@@ -114,7 +114,11 @@ func (p *partition) round(ctx context.Context) error {
 func (p *partition) deliver(ctx context.Context, batch []Message) *marks {
 	ctx, cancel := context.WithDeadline(ctx, p.lease.until.Add(-p.r.cfg.Lease/3))
 	defer cancel()
-	results := p.r.sink.Deliver(ctx, batch)
+	hung := time.AfterFunc(time.Until(p.lease.until), func() {
+		p.r.cfg.OnError(fmt.Errorf("outbox: partition %d: the sink has not returned although its context has ended; without another relay its keys wait", p.lease.part))
+	})
+	defer hung.Stop()
+	results := guarded(ctx, p.r.sink, batch)
 	if len(results) < len(batch) {
 		results = append(results[:len(results):len(results)], make([]Result, len(batch)-len(results))...)
 	}

@@ -171,18 +171,7 @@ func TestRelaysShare(t *testing.T) {
 	w := newWorld(t, "pgx", nil)
 	s := newScript(func(*outbox.Message) outbox.Result { return outbox.Result{Verdict: outbox.Done} })
 	a, stopA := w.run(t, s.sink(), quick())
-	until := func(what string, so func() bool) {
-		t.Helper()
-		tick, late := time.NewTicker(5*time.Millisecond), time.After(30*time.Second)
-		defer tick.Stop()
-		for !so() {
-			select {
-			case <-tick.C:
-			case <-late:
-				t.Fatal(what)
-			}
-		}
-	}
+	until := func(what string, so func() bool) { t.Helper(); w.until(t, what, so) }
 	until("one does not take all", func() bool { return a.Stats().Held == 8 })
 	b, _ := w.run(t, s.sink(), quick())
 	until("two do not share", func() bool { return a.Stats().Held == 4 && b.Stats().Held == 4 })

@@ -30,16 +30,34 @@ func (o *Outbox) Send(ctx context.Context, tx Tx, messages ...Message) error {
 	// Whoever takes several keys takes them in one order, and so never waits
 	// for somebody who waits for him.
 	slices.SortStableFunc(rows, func(a, b row) int { return bytes.Compare(a.okey[:], b.okey[:]) })
-	for chunk := range slices.Chunk(rows, sendChunk) {
-		if err := o.append(ctx, tx, chunk); err != nil {
+	for len(rows) > 0 {
+		n := chunk(rows)
+		if err := o.append(ctx, tx, rows[:n]); err != nil {
 			return failed("send", "", err)
 		}
+		rows = rows[n:]
 	}
 	return nil
 }
 
-// sendChunk bounds the parameters of a statement: SQLite takes 32,766.
-const sendChunk = 128
+// A statement has as many parameters as SQLite takes (32,766), and as many bytes
+// as MariaDB does (max_allowed_packet is 16 MiB, or more than what is set here).
+const (
+	chunkRows  = 128
+	chunkBytes = 4 << 20
+)
+
+// chunk is how many of the rows, of which there are some, go into one statement.
+func chunk(rows []row) int {
+	bytes := 0
+	for i := range rows {
+		bytes += len(rows[i].body) + len(rows[i].headers) + 4*mostNameBytes
+		if i == chunkRows || i > 0 && bytes > chunkBytes {
+			return i
+		}
+	}
+	return len(rows)
+}
 
 func (o *Outbox) append(ctx context.Context, tx Tx, rows []row) error {
 	keys := keysOf(rows)

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -13,7 +14,8 @@ import (
 // the ones before it with the same key were Done or Refused. What it did not try
 // it leaves at the zero Result. Results behind the end are that, too.
 //
-// Deliver returns when ctx ends: then the relay's lease is about to. It is called
+// Deliver returns when ctx ends: then the relay's lease is about to. A panic of it
+// counts as Unknown. It is called
 // by several goroutines at once, for different keys. The messages are its to read
 // until it returns.
 //
@@ -78,7 +80,7 @@ func ByKey(parallel int, deliver func(ctx context.Context, m Message) Result) Si
 			wait.Go(func() {
 				defer func() { <-room }()
 				for i := run[0]; i < run[1] && ctx.Err() == nil; i++ {
-					results[i] = deliver(ctx, messages[i])
+					results[i] = guardedOne(ctx, deliver, messages[i])
 					if v := results[i].Verdict; v != Done && v != Refused {
 						return
 					}
@@ -88,6 +90,33 @@ func ByKey(parallel int, deliver func(ctx context.Context, m Message) Result) Si
 		wait.Wait()
 		return results
 	})
+}
+
+// guarded calls a sink. A panic is an attempt of which nobody knows the end: a
+// message that causes one waits, or becomes a dead letter, and ends no program.
+func guarded(ctx context.Context, sink Sink, messages []Message) (results []Result) {
+	defer func() {
+		if v := recover(); v != nil {
+			results = make([]Result, len(messages))
+			for i := range results {
+				results[i] = panicked(v)
+			}
+		}
+	}()
+	return sink.Deliver(ctx, messages)
+}
+
+func guardedOne(ctx context.Context, deliver func(context.Context, Message) Result, m Message) (r Result) {
+	defer func() {
+		if v := recover(); v != nil {
+			r = panicked(v)
+		}
+	}()
+	return deliver(ctx, m)
+}
+
+func panicked(v any) Result {
+	return Result{Verdict: Unknown, Err: fmt.Errorf("the sink panicked: %v\n%s", v, debug.Stack())}
 }
 
 // Runs divides the messages of a Deliver by their order: each run, from its first
@@ -132,7 +161,7 @@ func ByTopic(sinks map[string]Sink, other Sink) Sink {
 					}
 					return
 				}
-				for i, r := range sink.Deliver(ctx, part) {
+				for i, r := range guarded(ctx, sink, part) {
 					if i < len(at) {
 						results[at[i]] = r
 					}

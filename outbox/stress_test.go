@@ -93,7 +93,7 @@ const stressKeys = 24
 // it its transaction id before it has its place in the order; changes a row; sends.
 func (w *world) write(ctx context.Context, id string) func(tx outbox.DBTx) error {
 	return func(tx outbox.DBTx) error {
-		_, err := w.box.Once(ctx, tx, outbox.Key{ID: id}, func(ctx context.Context) ([]byte, error) {
+		out, err := w.box.Once(ctx, tx, outbox.Key{ID: id}, func(ctx context.Context) ([]byte, error) {
 			key := fmt.Sprintf("key-%d", rand.N(stressKeys))
 			if _, err := tx.Exec(ctx, w.q("UPDATE counter SET n = n + 1 WHERE k = ?1"), key); err != nil {
 				return nil, err
@@ -114,7 +114,7 @@ func (w *world) write(ctx context.Context, id string) func(tx outbox.DBTx) error
 			}
 			return nil, nil
 		})
-		if err == nil && rand.N(3) == 0 {
+		if err == nil && !out.Replayed && rand.N(3) == 0 {
 			return errWanted
 		}
 		return err
@@ -127,11 +127,42 @@ func (w *world) write(ctx context.Context, id string) func(tx outbox.DBTx) error
 // back is delivered. (FAULTS 4, 21)
 func TestExactlyOnceUnderLoad(t *testing.T) {
 	for _, kind := range kinds {
-		t.Run(kind, func(t *testing.T) { stress(t, newWorld(t, kind, nil)) })
+		t.Run(kind, func(t *testing.T) { stress(t, newWorld(t, kind, nil), load{writers: 64, each: 20}) })
 	}
 }
 
-func stress(t *testing.T, w *world) {
+// The same, while the database is killed and started again, three times. A writer
+// whose connection broke asks again with its key, and hears the truth: what it was
+// told is done is there, and what it gave up is not. (FAULTS 24, 37)
+func TestExactlyOnceWhileTheDatabaseDies(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"pgx", "postgres", "mariadb"} {
+		t.Run(kind, func(t *testing.T) {
+			w, crash := own(t, kind)
+			stress(t, w, load{writers: 16, each: 20, crash: crash})
+		})
+	}
+}
+
+// load is what a stress test does to a database.
+type load struct {
+	writers, each int
+	crash         func() // kills the database, and starts it again; may be nil
+}
+
+// persist runs a transaction until its end is known, as a user with a key does.
+func (w *world) persist(ctx context.Context, retried, broken *atomic.Int64, do func(tx outbox.DBTx) error) error {
+	for {
+		err := w.attempt(ctx, "", retried, do)
+		if err == nil || errors.Is(err, errWanted) || ctx.Err() != nil {
+			return err
+		}
+		broken.Add(1)
+		<-time.After(20 * time.Millisecond) // a user does not ask without a pause
+	}
+}
+
+func stress(t *testing.T, w *world, l load) {
 	w.work(t)
 	w.exec(t, "CREATE TABLE counter (k varchar(100) NOT NULL PRIMARY KEY, n bigint NOT NULL)")
 	for k := range stressKeys {
@@ -143,7 +174,9 @@ func stress(t *testing.T, w *world) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var relays, writers sync.WaitGroup
-	var kills, cuts, retried, rolledBack atomic.Int64
+	var kills, cuts, retried, broken, rolledBack atomic.Int64
+	var told sync.Map // of each transaction: whether its writer was told that it is done
+	progress := make(chan struct{}, l.writers*l.each)
 	defer relays.Wait()
 	defer cancel()
 	until := func(least, most time.Duration) <-chan time.Time { return time.After(least + rand.N(most-least)) }
@@ -184,23 +217,48 @@ func stress(t *testing.T, w *world) {
 		})
 	}
 	began := time.Now()
-	for i := range 64 {
+	for i := range l.writers {
 		writers.Go(func() {
-			for j := range 20 {
+			for j := range l.each {
 				id := fmt.Sprintf("tx-%d-%d", i, j)
-				err := w.attempt(ctx, "", &retried, w.write(ctx, id))
+				do := w.write(ctx, id)
+				var err error
+				if l.crash != nil {
+					err = w.persist(ctx, &retried, &broken, do)
+				} else {
+					err = w.attempt(ctx, "", &retried, do)
+				}
 				if errors.Is(err, errWanted) {
 					rolledBack.Add(1)
 				} else if err != nil {
 					t.Errorf("%v", err)
 				}
+				told.Store(id, err == nil)
+				progress <- struct{}{}
 			}
 		})
 	}
+	if l.crash != nil {
+		for range 3 {
+			for range l.writers * l.each / 5 {
+				<-progress
+			}
+			l.crash()
+		}
+	}
 	writers.Wait()
 	wrote := time.Since(began)
+	if l.crash != nil { // the old one's connections may be dead
+		w = worldAt(t, w.kind, w.dsn, nil)
+	}
 	committed := w.number(t, "SELECT COUNT(*) FROM work")
-	late := time.After(90 * time.Second)
+	told.Range(func(id, done any) bool {
+		if n := w.done(t, id.(string)); n != map[any]int64{true: 1, false: 0}[done] {
+			t.Errorf("%v: its writer was told done=%v, and it was done %d times", id, done, n)
+		}
+		return true
+	})
+	late := time.After(3 * time.Minute)
 	for tick := time.NewTicker(20 * time.Millisecond); ; {
 		select {
 		case <-r.more:
@@ -240,6 +298,6 @@ func stress(t *testing.T, w *world) {
 	if int64(len(r.seen)) != committed || int64(len(r.done)) != committed {
 		t.Errorf("%d messages were committed, %d had an effect", committed, len(r.seen))
 	}
-	t.Logf("%d committed, %d rolled back, %d retried transactions in %v; all delivered after %v; %d duplicates seen off; relays: %d killed, %d cut off",
-		committed, rolledBack.Load(), retried.Load(), wrote.Round(time.Millisecond), delivered.Round(time.Millisecond), r.duplicates, kills.Load(), cuts.Load())
+	t.Logf("%d committed, %d rolled back, %d retried transactions, %d that broke, in %v; all delivered after %v; %d duplicates seen off; relays: %d killed, %d cut off",
+		committed, rolledBack.Load(), retried.Load(), broken.Load(), wrote.Round(time.Millisecond), delivered.Round(time.Millisecond), r.duplicates, kills.Load(), cuts.Load())
 }

@@ -62,6 +62,12 @@ func newWorld(t testing.TB, kind string, cfg *outbox.Config) *world {
 		dsn = "file:" + filepath.Join(t.TempDir(), "db") +
 			"?_txlock=immediate&_pragma=busy_timeout(20000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
 	}
+	return worldAt(t, kind, dsn, cfg)
+}
+
+// worldAt is a database that is somewhere.
+func worldAt(t testing.TB, kind, dsn string, cfg *outbox.Config) *world {
+	t.Helper()
 	w, closeAll, err := openWorld(kind, dsn, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -1,47 +1,36 @@
-// Package mariadbtest starts a real MariaDB for tests: from the binaries that are
-// installed, in a temporary directory, reachable through a socket in it and in no
-// other way, and durable as in production. Run as root it drops to an ordinary
-// user.
-//
-//	func TestMain(m *testing.M) { os.Exit(mariadbtest.Around(m).Run()) }
-//
-//	func TestSomething(t *testing.T) {
-//		t.Parallel()
-//		dsn := mariadbtest.Shared(t).Database(t)
-//
-// When SEMEL_TEST_MARIADB has a DSN of github.com/go-sql-driver/mysql, without a
-// database's name, Shared is that server, and nothing is started for it. Where
-// MariaDB is not installed tests are skipped, see package need; its name there is
-// "mariadb".
 package mariadbtest
 
 import (
+	"context"
 	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/semel-dev/semel/internal/need"
+	"github.com/semel-dev/semel/internal/testserver"
 )
 
-// patience bounds what a server may take to start or to stop.
-const patience = 60 * time.Second
-
-// Server is a MariaDB.
+// Server is a MariaDB. Its methods are called by one goroutine at a time, Database
+// excepted.
 type Server struct {
-	dir    string // data, socket and log; empty for somebody else's server
-	config *mysql.Config
-	cmd    *exec.Cmd
-	ended  chan struct{}
+	home    *testserver.Home // nil: somebody else's server
+	options []string
+	config  *mysql.Config
+	process *testserver.Process
+}
+
+// options of every server: small, and as durable as the default.
+var options = []string{
+	"--skip-networking", "--innodb-buffer-pool-size=64M", "--max-connections=300", "--innodb-flush-log-at-trx-commit=1",
 }
 
 // installed says whether there is what is needed.
@@ -61,153 +50,107 @@ func program(name string) (string, error) {
 	return exec.LookPath(filepath.Join("/usr/sbin", name)) // often not in an ordinary user's PATH
 }
 
-// account is the ordinary user that the server runs as when the tests run as root.
-func account() (*user.User, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
+// Start starts a server that ends with the test; its options are those of the
+// command line, for example "--log-bin". The test is skipped where MariaDB is not
+// installed.
+func Start(t testing.TB, more ...string) *Server {
+	t.Helper()
+	if err := installed(); err != nil {
+		need.Skip(t, "mariadb", err.Error())
 	}
-	for _, name := range []string{"mysql", "nobody"} {
-		if u, err := user.Lookup(name); err == nil {
-			return u, nil
+	s, err := start(more)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end of the server's log:\n%s", s.home.Tail())
 		}
-	}
-	return nil, errors.New("MariaDB does not run as root, and there is no user mysql or nobody to run it as")
+		if err := s.remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
 }
 
-func start() (*Server, error) {
-	dir, err := os.MkdirTemp("", "semel-my-") // short: it is in the socket's path
+func start(more []string) (*Server, error) {
+	home, err := testserver.Place("MariaDB", "semel-my-", "mysql")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, ended: make(chan struct{})}
-	if err := s.launch(); err != nil {
+	s := &Server{home: home, options: append(slices.Clone(options), more...)}
+	s.config = mysql.NewConfig()
+	s.config.User, s.config.Net, s.config.Addr = "root", "unix", home.Path("s")
+	install, err := program("mariadb-install-db")
+	if err == nil {
+		err = home.Run(install, "--no-defaults", "--datadir="+home.Path("data"), "--auth-root-authentication-method=normal", "--skip-test-db")
+	}
+	if err == nil {
+		err = s.launch()
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start MariaDB: %w", err), s.remove())
 	}
 	return s, nil
 }
 
-// launch makes the data directory and starts the server in it.
+// launch starts the server, and returns when it takes connections.
 func (s *Server) launch() error {
-	u, err := account()
-	if err != nil {
-		return err
-	}
-	if err := give(s.dir, u); err != nil {
-		return err
-	}
-	data, socket := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "s")
-	install, err := program("mariadb-install-db")
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(install, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
-	cmd.Dir = s.dir
-	if err := drop(cmd, u); err != nil {
-		return err
-	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("mariadb-install-db: %w\n%s", err, out)
-	}
 	daemon, err := program("mariadbd")
 	if err != nil {
 		return err
 	}
-	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
+	fixed := []string{"--no-defaults", "--datadir=" + s.home.Path("data"), "--socket=" + s.config.Addr, "--pid-file=" + s.home.Path("pid")}
+	if s.process, err = s.home.Start(daemon, append(fixed, s.options...)...); err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // the child has its own
-	s.cmd = exec.Command(daemon, "--no-defaults", "--datadir="+data, "--socket="+socket, "--skip-networking",
-		"--pid-file="+filepath.Join(s.dir, "pid"), "--innodb-buffer-pool-size=64M", "--max-connections=300", "--innodb-flush-log-at-trx-commit=1")
-	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.dir, log, log
-	if err := drop(s.cmd, u); err != nil {
-		return err
-	}
-	if err := s.begin(); err != nil {
-		return err
-	}
-	s.config = mysql.NewConfig()
-	s.config.User, s.config.Net, s.config.Addr = "root", "unix", socket
-	return s.ready()
-}
-
-// begin starts the process from a thread that stays for as long, see
-// dieWithParent, and buries it.
-func (s *Server) begin() error {
-	started := make(chan error)
-	cmd := s.cmd
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is in its log
-			close(s.ended)
-		}
-	}()
-	err := <-started
-	if err != nil {
-		s.cmd = nil
-	}
-	return err
-}
-
-// ready waits until the server takes connections: nothing tells when.
-func (s *Server) ready() error {
 	db, err := sql.Open("mysql", s.config.FormatDSN())
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(patience)
-	for {
-		err := db.Ping()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-s.ended:
-			return fmt.Errorf("it ended while it started:\n%s", s.tail())
-		case <-late:
-			return fmt.Errorf("it takes no connections: %w\n%s", err, s.tail())
-		case <-tick.C:
-		}
+	return errors.Join(s.process.Answers(func(ctx context.Context) error { return db.PingContext(ctx) }), db.Close())
+}
+
+// Kill kills the server at once. What it had synced is what Restart finds.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	s.mine(t)
+	if err := s.process.Kill(); err != nil {
+		t.Fatal(err)
 	}
 }
 
-func (s *Server) tail() []byte {
-	b, err := os.ReadFile(filepath.Join(s.dir, "log"))
-	if err != nil {
-		return []byte(err.Error())
+// Restart starts the server again after Kill, or kills it first. It returns when
+// the server takes connections.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.mine(t)
+	if err := errors.Join(s.process.End(syscall.SIGKILL), s.launch()); err != nil {
+		t.Fatal(err)
 	}
-	return b[max(0, len(b)-4000):]
+}
+
+// mine skips a test that wants to treat somebody else's server as its own.
+func (s *Server) mine(t testing.TB) {
+	t.Helper()
+	if s.home == nil {
+		t.Skip("SEMEL_TEST_MARIADB is a server that tests may not stop")
+	}
 }
 
 // remove ends the server at once, and its directory with it.
 func (s *Server) remove() error {
-	var err error
-	if s.cmd != nil {
-		_ = s.cmd.Process.Signal(syscall.SIGKILL) // fails if it has ended
-		select {
-		case <-s.ended:
-		case <-time.After(patience):
-			err = errors.New("MariaDB goes on after it was killed")
-		}
-	}
-	return errors.Join(err, os.RemoveAll(s.dir))
+	return errors.Join(s.process.End(syscall.SIGKILL), s.home.Remove())
 }
 
 // Database creates a database of the test's own and returns its DSN.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
 	name := "test_" + strings.ToLower(rand.Text()[:12])
-	s.exec(t, "CREATE DATABASE "+name)
+	s.Exec(t, "CREATE DATABASE "+name)
 	t.Cleanup(func() {
-		if s.dir == "" { // the others go with their server
-			s.exec(t, "DROP DATABASE "+name)
+		if s.home == nil { // the others go with their server
+			s.Exec(t, "DROP DATABASE "+name)
 		}
 	})
 	c := s.config.Clone()
@@ -215,7 +158,8 @@ func (s *Server) Database(t testing.TB) string {
 	return c.FormatDSN()
 }
 
-func (s *Server) exec(t testing.TB, statement string) {
+// Exec runs a statement as the server's superuser.
+func (s *Server) Exec(t testing.TB, statement string) {
 	t.Helper()
 	db, err := sql.Open("mysql", s.config.FormatDSN())
 	if err == nil {

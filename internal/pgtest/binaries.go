@@ -2,13 +2,13 @@ package pgtest
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
+
+	"github.com/semel-dev/semel/internal/testserver"
 )
 
 // binaries is the directory of the programs of one PostgreSQL.
@@ -30,50 +30,16 @@ var binaries = sync.OnceValues(func() (string, error) {
 	return filepath.Dir(newest), nil
 })
 
-// account is the ordinary user a server runs as when the tests run as root,
-// because PostgreSQL refuses to be root. nil: it runs as whoever runs the tests.
-var account = sync.OnceValues(func() (*user.User, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	for _, name := range []string{"postgres", "nobody"} {
-		if u, err := user.Lookup(name); err == nil {
-			return u, nil
-		}
-	}
-	return nil, fmt.Errorf("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
-})
-
-// give makes a file or directory the account's.
-func give(path string) error {
-	u, err := account()
-	if err != nil || u == nil {
-		return err
-	}
-	uid, err := strconv.Atoi(u.Uid)
-	if err != nil {
-		return err
-	}
-	gid, err := strconv.Atoi(u.Gid)
-	if err != nil {
-		return err
-	}
-	return os.Chown(path, uid, gid)
-}
-
 // run runs one of PostgreSQL's programs to its end.
-func run(dir, program string, args ...string) error {
+func run(h *testserver.Home, program string, args ...string) error {
 	bin, err := binaries()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(filepath.Join(bin, program), args...)
-	cmd.Dir = dir
-	if err := drop(cmd); err != nil {
-		return err
-	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", program, err, out)
-	}
-	return nil
+	return h.Run(filepath.Join(bin, program), args...)
+}
+
+// place makes the home of a server, or of what works on one.
+func place() (*testserver.Home, error) {
+	return testserver.Place("PostgreSQL", "semel-pg-", "postgres")
 }

@@ -5,13 +5,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/semel-dev/semel/internal/testserver"
 )
 
 // Database creates a database of the test's own and returns its DSN, a URL. It
@@ -44,7 +44,7 @@ func Exec(t testing.TB, dsn, sql string) {
 }
 
 func execute(dsn, sql string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testserver.Patience)
 	defer cancel()
 	c, err := pgx.Connect(ctx, dsn)
 	if err != nil {
@@ -55,15 +55,21 @@ func execute(dsn, sql string) error {
 	return err
 }
 
+func connect(ctx context.Context, t testing.TB, dsn string) *pgx.Conn {
+	t.Helper()
+	c, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // Value returns the one value that a query has, as text; "" for NULL.
 func Value(t testing.TB, dsn, sql string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testserver.Patience)
 	defer cancel()
-	c, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
+	c := connect(ctx, t, dsn)
 	defer func() { _ = c.Close(ctx) }()
 	results, err := c.PgConn().Exec(ctx, sql).ReadAll()
 	if err != nil {
@@ -79,12 +85,9 @@ func Value(t testing.TB, dsn, sql string) string {
 // server tells nobody when they happen.
 func Await(t testing.TB, dsn, sql, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testserver.Patience)
 	defer cancel()
-	c, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
+	c := connect(ctx, t, dsn)
 	defer func() { _ = c.Close(context.Background()) }()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -117,16 +120,16 @@ func With(dsn, name, value string) string {
 // database. Both may be in use.
 func Dump(t testing.TB, from, to, schema string) {
 	t.Helper()
-	b, err := place()
+	h, err := place()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = os.RemoveAll(b.dir) }() // a temporary directory
-	file := filepath.Join(b.dir, "dump")
-	if err := run(b.dir, "pg_dump", "-Fc", "-n", schema, "-f", file, from); err != nil {
+	defer func() { _ = h.Remove() }() // a temporary directory
+	file := h.Path("dump")
+	if err := run(h, "pg_dump", "-Fc", "-n", schema, "-f", file, from); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(b.dir, "pg_restore", "-d", to, "--exit-on-error", file); err != nil {
+	if err := run(h, "pg_restore", "-d", to, "--exit-on-error", file); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -34,7 +34,7 @@ func TestKilled(t *testing.T) {
 	s := pgtest.Start(t, pgtest.Set("work_mem", "5MB"))
 	dsn := s.Database(t)
 	pgtest.Exec(t, dsn, "CREATE TABLE n (n int); INSERT INTO n VALUES (1)")
-	busy := connect(t, dsn)
+	busy := compute(t, dsn)
 	for _, end := range []func(testing.TB){s.Kill, s.Stop, func(testing.TB) {}} {
 		end(t)
 		s.Restart(t)
@@ -50,8 +50,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// connect keeps a backend computing, which does not wait for anything.
-func connect(t *testing.T, dsn string) <-chan error {
+// compute keeps a backend computing, which does not wait for anything.
+func compute(t *testing.T, dsn string) <-chan error {
 	c, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,16 +12,19 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/semel-dev/semel/internal/need"
+	"github.com/semel-dev/semel/internal/testserver"
 )
 
 // Server is a PostgreSQL. Its methods are called by one goroutine at a time,
 // Database and DSN excepted.
 type Server struct {
-	dir     string   // data, socket and log
-	outside string   // the DSN of a server that was not started here
-	name    string   // by which a primary knows this standby
-	process *process // nil before its first start
+	home    *testserver.Home    // nil: somebody else's server
+	outside string              // the DSN of a server that was not started here
+	name    string              // by which a primary knows this standby
+	process *testserver.Process // nil before its first start
 }
 
 // Option changes how a server is started.
@@ -60,7 +64,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 
 func (s *Server) endOf(t testing.TB) {
 	if t.Failed() {
-		t.Logf("the end of the server's log:\n%s", s.tail())
+		t.Logf("the end of the server's log:\n%s", s.home.Tail())
 	}
 	if err := s.remove(); err != nil {
 		t.Error(err)
@@ -68,12 +72,13 @@ func (s *Server) endOf(t testing.TB) {
 }
 
 func start(opts []Option) (*Server, error) {
-	s, err := place()
+	home, err := place()
 	if err != nil {
 		return nil, err
 	}
+	s := &Server{home: home}
 	// No sync by initdb: the server's first checkpoint makes durable what counts.
-	err = run(s.dir, "initdb", "-D", s.data(), "-U", "semel", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+	err = run(home, "initdb", "-D", s.data(), "-U", "semel", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
 	if err == nil {
 		err = s.configure(opts)
 	}
@@ -86,25 +91,34 @@ func start(opts []Option) (*Server, error) {
 	return s, nil
 }
 
-// place makes the directory of a server. Its path is short, because that of a
-// socket must be: t.TempDir is not.
-func place() (*Server, error) {
-	dir, err := os.MkdirTemp("", "semel-pg-")
+// launch starts the postmaster, and returns when it takes connections.
+func (s *Server) launch() error {
+	bin, err := binaries()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := give(dir); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	if s.process, err = s.home.Start(filepath.Join(bin, "postgres"), "-D", s.data()); err != nil {
+		return err
 	}
-	return &Server{dir: dir}, nil
+	return s.process.Answers(answers(s.dsn("postgres")))
 }
 
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
-func (s *Server) log() string  { return filepath.Join(s.dir, "log") }
+// answers connects, to see whether that can be done.
+func answers(dsn string) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		c, err := pgx.Connect(ctx, dsn)
+		if err != nil {
+			return err
+		}
+		return c.Close(ctx)
+	}
+}
+
+func (s *Server) data() string { return s.home.Path("data") }
 
 // configure appends to postgresql.conf, where the last word counts.
 func (s *Server) configure(opts []Option) error {
-	all := append(slices.Clone(settings), setting{"unix_socket_directories", s.dir})
+	all := append(slices.Clone(settings), setting{"unix_socket_directories", s.home.Dir})
 	for _, o := range opts {
 		o(&all)
 	}
@@ -139,7 +153,7 @@ func (s *Server) dsn(database string) string {
 		u.Path = "/" + database
 		return u.String()
 	}
-	return (&url.URL{Scheme: "postgres", User: url.User("semel"), Path: "/" + database, RawQuery: url.Values{"host": {s.dir}}.Encode()}).String()
+	return (&url.URL{Scheme: "postgres", User: url.User("semel"), Path: "/" + database, RawQuery: url.Values{"host": {s.home.Dir}}.Encode()}).String()
 }
 
 // DSN is the URL of a database of that name, which need not exist.
@@ -148,7 +162,7 @@ func (s *Server) DSN(database string) string { return s.dsn(database) }
 // Socket is the path of the socket on which the server listens.
 func (s *Server) Socket(t testing.TB) string {
 	s.mine(t)
-	return filepath.Join(s.dir, ".s.PGSQL.5432")
+	return s.home.Path(".s.PGSQL.5432")
 }
 
 // Kill kills the server, and with it all its backends, at once. Returning, it
@@ -156,10 +170,7 @@ func (s *Server) Socket(t testing.TB) string {
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
 	s.mine(t)
-	if err := killAll(s.process.cmd.Process.Pid); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.end(syscall.SIGKILL); err != nil {
+	if err := s.process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -168,7 +179,7 @@ func (s *Server) Kill(t testing.TB) {
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 	s.mine(t)
-	if err := s.end(syscall.SIGINT); err != nil {
+	if err := s.process.End(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -178,9 +189,7 @@ func (s *Server) Stop(t testing.TB) {
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
 	s.mine(t)
-	if s.running() {
-		s.Stop(t)
-	}
+	s.Stop(t)
 	if err := s.launch(); err != nil {
 		t.Fatal(err)
 	}
@@ -195,9 +204,5 @@ func (s *Server) mine(t testing.TB) {
 }
 
 func (s *Server) remove() error {
-	var err error
-	if s.running() {
-		err = s.end(syscall.SIGQUIT)
-	}
-	return errors.Join(err, os.RemoveAll(s.dir))
+	return errors.Join(s.process.End(syscall.SIGQUIT), s.home.Remove())
 }

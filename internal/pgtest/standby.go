@@ -14,13 +14,13 @@ import (
 func (s *Server) Standby(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	s.mine(t)
-	b, err := place()
+	home, err := place()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.name = "standby_" + strings.ToLower(rand.Text()[:8])
-	conninfo := fmt.Sprintf("host=%s user=semel application_name=%s", s.dir, b.name)
-	err = run(b.dir, "pg_basebackup", "-D", b.data(), "-d", conninfo, "-R", "-X", "stream", "-c", "fast", "--no-sync")
+	b := &Server{home: home, name: "standby_" + strings.ToLower(rand.Text()[:8])}
+	conninfo := fmt.Sprintf("host=%s user=semel application_name=%s", s.home.Dir, b.name)
+	err = run(home, "pg_basebackup", "-D", b.data(), "-d", conninfo, "-R", "-X", "stream", "-c", "fast", "--no-sync")
 	if err == nil {
 		err = b.configure(opts)
 	}
@@ -70,7 +70,7 @@ func (s *Server) Promote(t testing.TB) {
 func Either(database string, servers ...*Server) string {
 	var dirs []string
 	for _, s := range servers {
-		dirs = append(dirs, s.dir)
+		dirs = append(dirs, s.home.Dir)
 	}
 	q := url.Values{"host": {strings.Join(dirs, ",")}, "target_session_attrs": {"read-write"}}
 	return (&url.URL{Scheme: "postgres", User: url.User("semel"), Path: "/" + database, RawQuery: q.Encode()}).String()

@@ -1,12 +1,12 @@
 //go:build !unix
 
-package pgtest
+package testserver
 
 import (
 	"errors"
 	"os/exec"
 )
 
-func drop(*exec.Cmd) error { return errors.New("servers are started on Unix only") }
+func (h *Home) drop(*exec.Cmd) error { return errors.New("servers are started on Unix only") }
 
 func killAll(int) error { return errors.New("servers are killed on Unix only") }
