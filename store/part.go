@@ -57,4 +57,7 @@ type Part interface {
 	// that it has given the reader more than it has now. Then, and while the shard
 	// is marked so, it fails with ErrLost.
 	Outbox(ctx context.Context, reader message.Shard, from message.Cursor, max int) ([]message.Delivery, error)
+	// Consumed removes those messages up to the cursor, which the reader's session
+	// has consumed durably. It may be repeated, and may be interrupted anywhere.
+	Consumed(ctx context.Context, reader message.Shard, upTo message.Cursor) error
 }

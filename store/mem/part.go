@@ -94,6 +94,17 @@ func (s *Store) Outbox(ctx context.Context, reader message.Shard, from message.C
 	return out, err
 }
 
+// Consumed removes what a shard of another part has consumed.
+func (s *Store) Consumed(ctx context.Context, reader message.Shard, upTo message.Cursor) error {
+	return s.asPart(ctx, "consumed", func(d *Disk) error {
+		if int(upTo.Source) >= len(d.shards) {
+			return fmt.Errorf("there is no source shard %d", upTo.Source)
+		}
+		d.drop(upTo.Source, outboxKey(reader, 0), append(outboxKey(reader, upTo.Position), 0))
+		return nil
+	})
+}
+
 func (s *Store) asPart(ctx context.Context, what string, do func(*Disk) error) error {
 	d := s.disk
 	d.mu.Lock()

@@ -58,14 +58,22 @@ type machine struct {
 }
 
 func (m *machine) OpenStore(ctx context.Context) (store.Store, error) {
+	return m.opener().OpenStore(ctx)
+}
+
+func (m *machine) OpenPart(ctx context.Context, holds []message.Shard) (store.Part, error) {
+	return m.opener().OpenPart(ctx, holds)
+}
+
+func (m *machine) opener() store.PartOpener {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.now == nil {
 		m.now = &process{}
 	}
 	opt := m.opt
 	opt.dial = m.now.dial
-	m.mu.Unlock()
-	return At(m.dsn, opt).OpenStore(ctx)
+	return At(m.dsn, opt).(store.PartOpener)
 }
 
 func (m *machine) kill(testing.TB) {

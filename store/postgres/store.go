@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,10 @@ type Store struct {
 
 	generations generations
 	upkeep      upkeep
+
+	holds    []message.Shard // as a part of a divided store
+	charter  []byte          // under which this process opened it; with mu
+	consumed consumed
 }
 
 var (
@@ -109,12 +114,13 @@ func (st *Store) take(ctx context.Context, shard message.Shard, owner string) (*
 	q := query{harmless: true, sql: st.sql.with(`UPDATE {s}.semel_shard
 		SET epoch = GREATEST(epoch, $2::bigint) + 1, former = session, session = $3::uuid, owner = $4::text, held = true, clean = NOT held
 		WHERE shard = $1::integer AND lost <= seq AND (era > $5::bigint OR era = $5::bigint AND seq >= $6::bigint)
+			AND EXISTS (SELECT 1 FROM {s}.semel_store WHERE id = 1 AND charter IS NOT DISTINCT FROM $7::bytea)
 		RETURNING epoch, seq, era, clean, COALESCE(former::text, '')`)}
 	var s *session
 	q.begin = func() {
 		s = nil
 		token := uuid.NewString()
-		q.args = []any{int32(shard), int64(had.epoch), token, owner, had.era, int64(had.seq)}
+		q.args = []any{int32(shard), int64(had.epoch), token, owner, had.era, int64(had.seq), st.underCharter()}
 		q.row = func(r pgx.Rows) error {
 			s = newSession(st, shard, token)
 			return r.Scan(&s.version.Epoch, &s.version.Seq, &s.era, &s.clean, &s.former)
@@ -125,6 +131,9 @@ func (st *Store) take(ctx context.Context, shard message.Shard, owner string) (*
 		return nil, err
 	}
 	if s == nil {
+		if is, err := st.askCharter(ctx); err != nil || !bytes.Equal(is, st.underCharter()) {
+			return nil, errors.Join(err, fmt.Errorf("%w: the parts of the store were changed (its charter) since this process opened it; restart it", store.ErrLocked))
+		}
 		return nil, st.lost(ctx, shard, had)
 	}
 	st.upkeep.forget(shard)

@@ -14,7 +14,7 @@ import (
 
 // open opens the parts, and the whole if they belong together.
 func (p *plan) open(ctx context.Context) (*Store, error) {
-	st := &Store{plan: p, incarnations: make([]message.Incarnation, len(p.parts))}
+	st := &Store{plan: p, incarnations: make([]message.Incarnation, len(p.parts)), sessions: make(map[message.Shard]*session)}
 	st.running, st.stop = context.WithCancel(context.Background())
 	for i := range p.parts {
 		st.parts = append(st.parts, &part{whole: st, number: i, Part: p.parts[i]})

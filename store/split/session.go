@@ -54,10 +54,16 @@ func (s *session) Inbox(ctx context.Context, from []message.Cursor, max int) ([]
 	}
 	// Whoever lost the shard has cursors of before: what it finds missing was
 	// removed on the word of the next owner, and nothing is corrupt.
-	if _, mine := s.Scan(ctx, store.Range{Table: message.TableMeta}, 1); mine != nil {
+	if mine := s.current(ctx); mine != nil {
 		return nil, mine
 	}
 	return out, err
+}
+
+// current says why the session has not the shard any more. A read does.
+func (s *session) current(ctx context.Context) error {
+	_, err := s.Scan(ctx, store.Range{Table: message.TableMeta}, 1)
+	return err
 }
 
 func (s *session) gather(ctx context.Context, from []message.Cursor, max int) ([]message.Delivery, error) {

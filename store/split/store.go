@@ -20,8 +20,9 @@ type Store struct {
 
 	running    context.Context // until Close
 	stop       context.CancelFunc
-	mu         sync.Mutex     // held to begin something in the background
-	background sync.WaitGroup // waits for parts
+	background sync.WaitGroup             // waits for parts
+	mu         sync.Mutex                 // held to begin something in the background
+	sessions   map[message.Shard]*session // the last of each shard
 }
 
 var (
@@ -84,44 +85,74 @@ func (st *Store) Open(ctx context.Context, shard message.Shard, owner string) (s
 	if err != nil {
 		return nil, fmt.Errorf("part %s: %w", p.Name, err)
 	}
-	return &session{Session: inner, whole: st, home: p, shard: shard}, nil
+	opened := &session{Session: inner, whole: st, home: p, shard: shard}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.sessions[shard] = opened
+	return opened, nil
+}
+
+func (st *Store) session(shard message.Shard) *session {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.sessions[shard]
 }
 
 // Maintain forgets in the shard's own part, and has other parts remove what the
-// shard has consumed of theirs. What one of them cannot be told now, it is told
-// the next time: bounds only grow.
+// shard has consumed of theirs: on the word of a session that has the shard, as
+// its part says at that moment. What a part cannot be told now, it is told the next
+// time: bounds only grow.
 func (st *Store) Maintain(ctx context.Context, r store.Retention) error {
 	home, err := st.of(r.Shard)
 	if err != nil {
 		return fmt.Errorf("maintain %w", err)
 	}
-	consumed := make([][]message.Cursor, len(st.parts))
+	its := r
+	its.Consumed = nil
+	var abroad []message.Cursor
 	for _, c := range r.Consumed {
-		p, err := st.of(c.Source)
-		if err != nil {
+		switch p, err := st.of(c.Source); {
+		case err != nil:
 			return fmt.Errorf("maintain shard %d: source %w", r.Shard, err)
+		case p == home:
+			its.Consumed = append(its.Consumed, c)
+		default:
+			abroad = append(abroad, c)
 		}
-		consumed[p.number] = append(consumed[p.number], c)
+	}
+	s, err := home.get()
+	if err == nil {
+		err = s.Maintain(ctx, its)
+	}
+	if err != nil {
+		return fmt.Errorf("part %s: %w", home.Name, err)
+	}
+	if len(abroad) == 0 {
+		return nil
+	}
+	sess := st.session(r.Shard)
+	if sess == nil || sess.current(ctx) != nil {
+		return nil // the word is not its own any more
 	}
 	var errs []error
-	for i, p := range st.parts {
-		its := store.Retention{Shard: r.Shard, Consumed: consumed[i]}
-		if p == home {
-			its.Below = r.Below
-		} else if len(consumed[i]) == 0 {
-			continue
-		}
-		s, err := p.present()
-		if err == nil {
-			if err = s.Maintain(ctx, its); errors.Is(err, store.ErrUnavailable) {
-				p.missed(s)
-			}
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("part %s: %w", p.Name, err))
-		}
+	for _, c := range abroad {
+		errs = append(errs, st.consumed(ctx, r.Shard, c))
 	}
 	return errors.Join(errs...)
+}
+
+func (st *Store) consumed(ctx context.Context, reader message.Shard, c message.Cursor) error {
+	p := st.parts[st.plan.home[c.Source]]
+	s, err := p.present()
+	if err == nil {
+		if err = s.Consumed(ctx, reader, c); errors.Is(err, store.ErrUnavailable) {
+			p.missed(s)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("part %s: %w", p.Name, err)
+	}
+	return nil
 }
 
 // AcceptLoss makes a shard usable that its part has lost units of. Its messages to

@@ -166,8 +166,13 @@ func testPartOutbox(t *testing.T, h Harness) {
 	pull(0, ^uint64(0), 100, 0)
 	pull(0, 0, 0, 0)
 	pull(1, 0, 100, 2)
-	if err := st.Maintain(background, store.Retention{Shard: 3, Consumed: []message.Cursor{{Source: 0, Position: 200}}}); err != nil {
-		t.Fatal(err)
+	for _, position := range []uint64{10, 200, 200, 5} {
+		if err := st.Consumed(background, 3, message.Cursor{Source: 0, Position: position}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(pairs(t, src, store.Range{Table: message.TableOutbox})) / 2; got != 50+3 {
+		t.Errorf("the outbox has %d rows, want 53", got)
 	}
 	pull(0, 200, 1000, 50)
 	pull(1, 0, 100, 2)
@@ -180,6 +185,9 @@ func testPartOutbox(t *testing.T, h Harness) {
 	}
 	if _, err := st.Outbox(background, 3, message.Cursor{Source: 4}, 10); err == nil {
 		t.Error("there is a source shard 4 of 4")
+	}
+	if err := st.Consumed(background, 3, message.Cursor{Source: 4}); err == nil {
+		t.Error("shard 4 of 4 has consumed messages")
 	}
 	over, cancel := context.WithCancel(background)
 	cancel()
