@@ -151,12 +151,12 @@ func (st *Store) Consumed(ctx context.Context, reader message.Shard, upTo messag
 	for more := upTo.Position > last; more; {
 		more = false
 		f, err := st.run(ctx, &query{
-			sql: st.sql.with(`WITH some AS (
+			sql: st.sql.with(`WITH batch AS (
 				SELECT shard, tbl, key FROM {s}.semel_row
 				WHERE shard = $1::integer AND tbl = $2::smallint AND key >= $3::bytea AND key <= $4::bytea ORDER BY key LIMIT $5::bigint
 			), removed AS (
-				DELETE FROM {s}.semel_row AS r USING some WHERE r.shard = some.shard AND r.tbl = some.tbl AND r.key = some.key
-			) SELECT count(*) = $5::bigint FROM some`),
+				DELETE FROM {s}.semel_row AS r USING batch AS b WHERE r.shard = b.shard AND r.tbl = b.tbl AND r.key = b.key
+			) SELECT count(*) = $5::bigint FROM batch`),
 			args: []any{int32(o.from), int16(message.TableOutbox), outboxKey(o.to, last+1), outboxKey(o.to, upTo.Position), int64(consumedRows)},
 			row:  func(r pgx.Rows) error { return r.Scan(&more) }, harmless: true,
 		})
