@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/semel-dev/semel/internal/core"
@@ -18,9 +19,19 @@ func (sh *shard) read(loads []*core.Load, pulls []message.Cursor) error {
 		}
 		return feed(sh.machine)
 	}
-	// The work's slices are the machine's: they change with the next Take.
-	loads = append([]*core.Load(nil), loads...)
-	pulls = append([]message.Cursor(nil), pulls...)
+	// Apart, because a pull may wait for a part of the store that the shard is not
+	// in. The work's slices are the machine's: they change with the next Take.
+	if len(loads) > 0 {
+		sh.readBeside(append([]*core.Load(nil), loads...), nil)
+	}
+	if len(pulls) > 0 {
+		sh.readBeside(nil, append([]message.Cursor(nil), pulls...))
+	}
+	return nil
+}
+
+// readBeside reads beside the loop.
+func (sh *shard) readBeside(loads []*core.Load, pulls []message.Cursor) {
 	life := sh.life
 	sh.engine.running.Add(1)
 	go func() {
@@ -38,7 +49,6 @@ func (sh *shard) read(loads []*core.Load, pulls []message.Cursor) error {
 			}
 		}})
 	}()
-	return nil
 }
 
 // readNow reads, and returns how the machine is to be told.
@@ -68,9 +78,12 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 		due[l] = rows
 	}
 	inbox := make([][]message.Delivery, len(pulls))
+	var away []message.Shard
 	for i, c := range pulls {
 		var err error
-		if inbox[i], err = s.Inbox(ctx, []message.Cursor{c}, inboxBatch); err != nil {
+		if inbox[i], err = s.Inbox(ctx, []message.Cursor{c}, inboxBatch); errors.Is(err, store.ErrAway) {
+			away = append(away, c.Source) // its messages come later, see pullOthers
+		} else if err != nil {
 			return nil, fmt.Errorf("read the outbox of shard %d: %w", c.Source, err)
 		}
 	}
@@ -94,6 +107,12 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 			if err := m.Delivered(now, c.Source, inbox[i]); err != nil {
 				return err
 			}
+		}
+		for _, source := range away {
+			if sh.missed == nil {
+				sh.missed = make(map[message.Shard]bool)
+			}
+			sh.missed[source] = true
 		}
 		return nil
 	}, nil
@@ -122,8 +141,8 @@ func (sh *shard) readFailed(err error) {
 // hint tells shards that another's outbox grew, on whatever node they are.
 func (e *Engine) hint(from message.Shard, to []message.Shard) {
 	e.hintHere(from, to)
-	if e.tenancy != nil {
-		e.tenancy.hint(from, to)
+	if e.cluster != nil {
+		e.cluster.hint(from, to)
 	}
 }
 
