@@ -128,6 +128,8 @@ func (p *passer) pass(ctx context.Context, from, to string) (time.Duration, bool
 // await polls for what becomes true, as long as it takes within a minute.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
+	began := time.Now()
+	defer func() { t.Log(what, time.Since(began)) }()
 	deadline := time.After(time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/semel-dev/semel/message"
@@ -33,6 +34,24 @@ func Range(first, last message.Shard) []message.Shard {
 	return all
 }
 
+// ParseShards reads a list of shards as people write it: "0-7,12".
+func ParseShards(text string) ([]message.Shard, error) {
+	var all []message.Shard
+	for item := range strings.SplitSeq(text, ",") {
+		from, to, ranged := strings.Cut(strings.TrimSpace(item), "-")
+		if !ranged {
+			to = from
+		}
+		first, err := strconv.ParseUint(from, 10, 16)
+		last, err2 := strconv.ParseUint(to, 10, 16)
+		if err != nil || err2 != nil || first > last {
+			return nil, fmt.Errorf("%q is no list of shards; give numbers and ranges, as in 0-7,12", text)
+		}
+		all = append(all, Range(message.Shard(first), message.Shard(last))...)
+	}
+	return all, nil
+}
+
 // Of names the parts of a store. Their order does not matter.
 func Of(parts ...Part) store.Opener { return opener{parts} }
 
@@ -40,7 +59,7 @@ type opener struct{ parts []Part }
 
 var names = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
 
-// parts makes the parts, in the order of their names, and the map of the shards.
+// plan is the parts, in the order of their names, and the map of the shards.
 func (o opener) plan() (*plan, error) {
 	if len(o.parts) == 0 {
 		return nil, errors.New("there are no parts")
@@ -85,6 +104,12 @@ type plan struct {
 	parts  []Part
 	shards int
 	home   []int // by shard, the part that holds it
+}
+
+// Check says what is wrong with the map that parts make, without opening any.
+func Check(parts ...Part) error {
+	_, err := opener{parts}.plan()
+	return err
 }
 
 // OpenStore opens the parts that can be reached, and compares their charters.
