@@ -8,7 +8,7 @@ SEED     ?=
 # Packages with goroutines of their own; the race detector slows the others for nothing.
 RACE = . ./internal/demo/... ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./bench/... ./semeltest/... ./torture/... ./internal/child/... ./cmd/...
 
-.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix mutants torture torture-mutants soak bench demo
+.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix mutants torture torture-cluster torture-mutants soak bench demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ mutants: ## plant bugs and see that the tests find them; ONLY=regexp
 
 torture: ## attack the server from outside and have it judged; EXEC= another one
 	$(GO) run ./cmd/semel torture --operations 100000 --kills 300 $(if $(EXEC),--exec '$(EXEC)')
+
+torture-cluster: ## 100 rounds of faults for three servers on a PostgreSQL of their own (half an hour)
+	SEMEL_SOAK=1 $(GO) test -count=1 -timeout 90m -v -run TestTortureOfACluster ./cmd/semel
 
 torture-mutants: ## torture catches servers with planted bugs; MUTANT= a binary
 	SEMEL_SOAK=1 SEMEL_MUTANT=$(MUTANT) $(GO) test -count=1 -timeout 30m -v -run TestTortureCatches ./cmd/semel

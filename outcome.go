@@ -29,6 +29,9 @@ type Outcome struct {
 	Settled     time.Time // zero if it is not settled
 	Attempts    int
 	Replayed    bool // it was recorded before this call
+	// AskedAgain: the call was made more than once, because a shard moved from
+	// node to node meanwhile. What is Replayed may then be of the call itself.
+	AskedAgain bool
 }
 
 // Answer is what a call is told. Err is nil if it was done; else it is one of
@@ -67,7 +70,7 @@ func answerOf(ctx context.Context, a AgentName, action string, ans core.Answer) 
 		return Answer{Err: callError(ctx, a, action, ans.Fault, ans.Err)}
 	}
 	out := outcomeOf(ans.Outcome)
-	out.Replayed = ans.Replayed
+	out.Replayed, out.AskedAgain = ans.Replayed, ans.Again
 	return Answer{Outcome: out, Err: out.Err(a, action), value: ans.Value}
 }
 

@@ -28,6 +28,7 @@ type callDoc struct {
 type answerDoc struct {
 	Status   int             `json:"status" doc:"as the status of the call alone would be"`
 	Replayed bool            `json:"replayed" doc:"the outcome was recorded before"`
+	Again    bool            `json:"asked_again,omitempty" doc:"nodes were asked more than once: what is replayed may be of this call itself"`
 	Reply    json.RawMessage `json:"reply,omitempty"`
 	Problem  *problem        `json:"problem,omitempty"`
 }
@@ -135,10 +136,10 @@ func readBatch(b []byte) (docs []callDoc, err error) {
 // tell makes one call's answer a document.
 func (s *api) tell(r *http.Request, a semel.Answer) answerDoc {
 	if a.Err == nil {
-		return answerDoc{Status: http.StatusOK, Replayed: a.Replayed, Reply: a.Reply}
+		return answerDoc{Status: http.StatusOK, Replayed: a.Replayed, Again: a.AskedAgain, Reply: a.Reply}
 	}
 	p := s.problem(r, a.Err)
-	return answerDoc{Status: p.Status, Replayed: a.Replayed, Problem: &p}
+	return answerDoc{Status: p.Status, Replayed: a.Replayed, Again: a.AskedAgain, Problem: &p}
 }
 
 // request makes the call of a document.

@@ -119,6 +119,9 @@ func (s *api) answerCall(w http.ResponseWriter, r *http.Request, req semel.Reque
 	if o.Replayed {
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
+	if o.AskedAgain {
+		w.Header().Set(askedAgainHeader, "true")
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -10,6 +10,10 @@ import (
 
 const keyHeader = "Idempotency-Key"
 
+// askedAgainHeader says that nodes were asked more than once, so that what is
+// replayed may be of this very request.
+const askedAgainHeader = "Semel-Asked-Again"
+
 // keyOf reads the header Idempotency-Key: a string of RFC 8941 (in quotation
 // marks), as draft-ietf-httpapi-idempotency-key-header says, or the bare key,
 // as most clients send it. Both spellings are the same key. Parameters after

@@ -41,8 +41,11 @@ func AskNodes(secret string, client *http.Client) func(ctx context.Context, addr
 	}
 	return func(ctx context.Context, address string, question []byte) ([]byte, error) {
 		to, err := url.JoinPath(address, nodePath)
+		if err == nil {
+			err = ctx.Err() // no transport would say that nothing was sent
+		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: its address is %q: %w", semel.ErrNodeNotAsked, address, err)
+			return nil, fmt.Errorf("%w: %s: %w", semel.ErrNodeNotAsked, address, err)
 		}
 		// The body is given in a way that no transport sends twice by itself.
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, io.NopCloser(bytes.NewReader(question)))

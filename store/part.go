@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/semel-dev/semel/message"
 )
@@ -10,6 +11,20 @@ import (
 // ErrAway: what a session asked for lies in another part of a divided store,
 // which does not answer now. It says nothing against the session: ask again later.
 var ErrAway = errors.New("another part of the store cannot be reached")
+
+// AwayError says of which sources Session.Inbox has no messages now, because they
+// lie in parts that do not answer. Those of the others come along with it.
+type AwayError struct {
+	Sources []message.Shard
+	Err     error // why
+}
+
+func (e *AwayError) Error() string {
+	return fmt.Sprintf("the outboxes of shards %v: %v: %v", e.Sources, ErrAway, e.Err)
+}
+
+// Unwrap makes errors.Is find ErrAway, and the reason.
+func (e *AwayError) Unwrap() []error { return []error{ErrAway, e.Err} }
 
 // Divided is a store whose shards lie in several parts, each of which can be
 // reached or not, by itself. Each has leases of its own, by its own clock, so

@@ -35,8 +35,8 @@ func lostReply() check.Record {
 }
 
 // answered is the record of an answer.
-func answered(o *operation, status int, body []byte, replayed bool) check.Record {
-	rec := check.Record{Status: status, Replayed: replayed}
+func answered(o *operation, status int, body []byte, replayed, again bool) check.Record {
+	rec := check.Record{Status: status, Replayed: replayed, Again: again}
 	if status == http.StatusAccepted { // durably, which is not an outcome
 		rec.Type, rec.Code, rec.Kind = check.Info, codeOpen, "unknown"
 		return rec

@@ -35,24 +35,24 @@ func TestAnswers(t *testing.T) {
 		{"unknown for good", effect, 409, `{"code":"outcome_unknown","kind":"unknown"}`, check.Info, "outcome_unknown", true, false, true},
 		{"of somebody else", credit, 502, `<html>bad gateway</html>`, check.Info, "http_502", false, false, false},
 	} {
-		r := answered(c.op, c.status, []byte(c.body), true)
+		r := answered(c.op, c.status, []byte(c.body), true, false)
 		if r.Type != c.typ || r.Code != c.code || final(&r) != c.final || busy(&r) != c.busy || (r.Reply != "") != c.hash || !r.Replayed || r.Status != c.status {
 			t.Errorf("%s: %+v, final %v, busy %v", c.name, r, final(&r), busy(&r))
 		}
 	}
-	if r := answered(credit, 200, []byte(`{"cents":7}`), false); r.Balance == nil || *r.Balance != 7 {
+	if r := answered(credit, 200, []byte(`{"cents":7}`), false, false); r.Balance == nil || *r.Balance != 7 {
 		t.Errorf("the balance is %v", r.Balance)
 	}
-	if r := answered(effect, 200, []byte(`{"receipt":"r"}`), false); r.Receipt != "r" {
+	if r := answered(effect, 200, []byte(`{"receipt":"r"}`), false, false); r.Receipt != "r" {
 		t.Errorf("the receipt is %q", r.Receipt)
 	}
 	// A reply alone and in a batch is the same; another one is not.
-	one, batch := answered(credit, 200, []byte("{\"cents\":7}\n"), false), answered(credit, 200, []byte(`{"cents":7}`), true)
-	if other := answered(credit, 200, []byte(`{"cents":8}`), false); one.Reply != batch.Reply || one.Reply == other.Reply {
+	one, batch := answered(credit, 200, []byte("{\"cents\":7}\n"), false, false), answered(credit, 200, []byte(`{"cents":7}`), true, false)
+	if other := answered(credit, 200, []byte(`{"cents":8}`), false, false); one.Reply != batch.Reply || one.Reply == other.Reply {
 		t.Errorf("the replies are %q, %q, %q", one.Reply, batch.Reply, other.Reply)
 	}
 	no, maybe := `{"code":"c","kind":"rejected","detail":"a"}`, `{"code":"c","kind":"rejected","detail":"b"}`
-	if a, b := answered(credit, 422, []byte(no), false), answered(credit, 422, []byte(maybe), false); a.Reply == b.Reply {
+	if a, b := answered(credit, 422, []byte(no), false, false), answered(credit, 422, []byte(maybe), false, false); a.Reply == b.Reply {
 		t.Error("another detail of a rejection is not noticed")
 	}
 }

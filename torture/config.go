@@ -14,7 +14,12 @@ const (
 	// attempts are so many that a keyed effect is never given up and in doubt
 	// because a busy machine let its calls time out.
 	attempts = 1000
+	// shardsEach is how many shards there are for each node.
+	shardsEach = 8
 )
+
+// schema is where in the database the run is.
+func (s *stage) schema() string { return "torture_" + s.run }
 
 // writeConfig writes the configuration of a server: an effect of each policy, and
 // a principal that may do everything. JSON is YAML too.
@@ -28,13 +33,18 @@ func (s *stage) writeConfig(name string) error {
 		}
 		effects[effectName+policy] = e
 	}
-	b, err := json.MarshalIndent(m{
+	config := m{
 		"log":     m{"level": "warn"},
 		"effects": effects,
 		"auth": m{"principals": []m{{
 			"name": "torture", "roles": []string{"call", "read", "operator"}, "tokens": []string{server.HashToken(s.opt.Token)},
 		}}},
-	}, "", "  ")
+	}
+	if s.opt.Store != "" {
+		config["store"] = m{"url": s.opt.Store, "schema": s.schema(), "shards": shardsEach * s.opt.Nodes, "lease": s.opt.Lease.String()}
+		config["node"] = m{"secret": s.opt.Token}
+	}
+	b, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
 		return err
 	}

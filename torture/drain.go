@@ -124,6 +124,7 @@ func (l *loader) batchAnswers(ctx context.Context, calls []*operation, wire []ba
 	var results []struct {
 		Status   int             `json:"status"`
 		Replayed bool            `json:"replayed"`
+		Again    bool            `json:"asked_again"`
 		Reply    json.RawMessage `json:"reply"`
 		Problem  json.RawMessage `json:"problem"`
 	}
@@ -135,7 +136,7 @@ func (l *loader) batchAnswers(ctx context.Context, calls []*operation, wire []ba
 		if r.Status != http.StatusOK {
 			one = r.Problem
 		}
-		answers[i] = answered(calls[i], r.Status, one, r.Replayed)
+		answers[i] = answered(calls[i], r.Status, one, r.Replayed, r.Again)
 	}
 	return answers
 }

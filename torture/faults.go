@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os/exec"
 	"time"
 
 	"github.com/semel-dev/semel/torture/check"
@@ -21,9 +22,9 @@ const (
 	stalled = 2 * time.Minute
 )
 
-// torment breaks the server until it was killed as often as it should and enough
-// was played. Kills are spread evenly, with jitter, over the operations, or over
-// the time if that was asked for.
+// torment breaks the server, or the cluster, until that was done as often as it
+// should and enough was played. The faults are spread evenly, with jitter, over the
+// operations, or over the time if that was asked for.
 func (s *stage) torment(ctx context.Context) error {
 	rng := rand.New(rand.NewPCG(s.opt.Seed, 2))
 	for i := range s.opt.Kills {
@@ -31,21 +32,56 @@ func (s *stage) torment(ctx context.Context) error {
 		if err := s.reach(ctx, share, i); err != nil {
 			return err
 		}
-		if s.canPause() && i%killsAPause == 0 {
-			if err := s.pauseServer(ctx, time.Duration(rng.Int64N(int64(longestPause)))); err != nil {
+		if i == s.opt.Kills/2 {
+			if err := s.midway(ctx); err != nil {
 				return err
 			}
 		}
-		if i%randomKills != 0 {
-			if err := s.aim(ctx); err != nil {
-				return err
-			}
+		befall := s.befall
+		if s.isCluster() {
+			befall = s.round
 		}
-		if err := s.killServer(ctx); err != nil {
+		if err := befall(ctx, rng, i); err != nil {
+			return err
+		}
+	}
+	if s.opt.Kills == 0 {
+		if err := s.midway(ctx); err != nil {
 			return err
 		}
 	}
 	return s.reach(ctx, 1, s.opt.Kills)
+}
+
+// befall kills the server for the i-th time, and stops it now and then.
+func (s *stage) befall(ctx context.Context, rng *rand.Rand, i int) error {
+	if s.canPause() && i%killsAPause == 0 {
+		if err := s.pauseServer(ctx, time.Duration(rng.Int64N(int64(longestPause)))); err != nil {
+			return err
+		}
+	}
+	if i%randomKills != 0 {
+		if err := s.aim(ctx); err != nil {
+			return err
+		}
+	}
+	return s.killAll(ctx)
+}
+
+// midway runs the user's command.
+func (s *stage) midway(ctx context.Context) error {
+	if s.opt.Midway == "" {
+		return nil
+	}
+	r := check.Record{Type: check.Fault, Fault: check.FaultMidway, At: s.rec.now()}
+	command := exec.CommandContext(ctx, "sh", "-c", s.opt.Midway)
+	command.Stdout, command.Stderr = s.log, s.log
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("--midway: %w; see %s", err, s.log.Name())
+	}
+	r.Until = s.rec.now()
+	s.rec.write(r)
+	return nil
 }
 
 // aim returns when a client has just been answered: an answer that left before what
@@ -69,7 +105,7 @@ func (s *stage) aim(ctx context.Context) error {
 	return nil
 }
 
-func (s *stage) canPause() bool { return canPause && s.server.process != nil }
+func (s *stage) canPause() bool { return canPause && s.nodes[0].process != nil }
 
 // reach returns when a share of the operations and of the time is over.
 func (s *stage) reach(ctx context.Context, share float64, kills int) error {
@@ -83,7 +119,7 @@ func (s *stage) reach(ctx context.Context, share float64, kills int) error {
 		s.opt.Progress(int(n), s.opt.Operations, s.describe(n, kills))
 		late := time.Until(due)
 		if n >= want && late <= 0 {
-			return s.server.ended()
+			return s.ended()
 		}
 		var timer <-chan time.Time
 		if n >= want {
@@ -100,17 +136,43 @@ func (s *stage) reach(ctx context.Context, share float64, kills int) error {
 	}
 }
 
-// killServer kills it and starts it again. That it was killed is written down
-// also if it does not start.
-func (s *stage) killServer(ctx context.Context) error {
-	r := check.Record{Type: check.Fault, Fault: check.FaultKill, At: s.rec.now()}
-	if err := s.server.kill(ctx); err != nil {
-		return fmt.Errorf("%w; see %s", err, s.log.Name())
+// ended says that a server has ended by itself.
+func (s *stage) ended() error {
+	for _, k := range s.nodes {
+		if err := k.ended(); err != nil {
+			return err
+		}
 	}
-	err := s.server.start(ctx)
+	return nil
+}
+
+// killAll kills every server and starts it again.
+func (s *stage) killAll(ctx context.Context) error {
+	at := s.rec.now()
+	for _, k := range s.nodes {
+		if err := k.kill(ctx); err != nil {
+			return fmt.Errorf("%w; see %s", err, s.log.Name())
+		}
+	}
+	for _, k := range s.nodes {
+		if err := s.restarted(ctx, k, check.Record{Type: check.Fault, Fault: check.FaultKill, At: at}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restarted starts a server that was ended.
+func (s *stage) restarted(ctx context.Context, k *keeper, r check.Record) error {
+	return s.noteStart(ctx, k, r, k.start(ctx))
+}
+
+// noteStart writes down the fault that ended a server, also if it did not start.
+func (s *stage) noteStart(ctx context.Context, k *keeper, r check.Record, err error) error {
 	if err == nil {
 		r.Until = s.rec.now()
 	}
+	r.Node = k.number
 	s.rec.write(r)
 	if err != nil && ctx.Err() == nil { // else we did not wait for it
 		return fmt.Errorf("%w: %w; see %s", errNotAgain, err, s.log.Name())
@@ -120,7 +182,7 @@ func (s *stage) killServer(ctx context.Context) error {
 
 func (s *stage) pauseServer(ctx context.Context, d time.Duration) error {
 	r := check.Record{Type: check.Fault, Fault: check.FaultPause, At: s.rec.now()}
-	if err := s.server.pause(ctx, d); err != nil {
+	if err := s.nodes[0].pause(ctx, d); err != nil {
 		return err
 	}
 	r.Until = s.rec.now()

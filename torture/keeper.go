@@ -19,12 +19,13 @@ const (
 	stopTime  = 20 * time.Second
 )
 
-// keeper is the server: one that it starts, or one that runs already. One
-// goroutine uses it.
+// keeper is a server: one that it starts, or one that runs already. One
+// goroutine starts and ends it.
 type keeper struct {
-	url   string
-	log   io.Writer
-	guard func(pid int) error // is told the process that must not outlive us; 0 for none
+	number int // of a node, from 1
+	url    string
+	log    io.Writer
+	guard  func(pid int) error // is told the process that must not outlive us; 0 for none
 
 	command []string // of a server that is started
 	process *child.Process

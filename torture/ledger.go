@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,20 +80,23 @@ func runLedger(c ledgerConfig, talk conversation) error {
 	if err := talk.say("http://" + listener.Addr().String()); err != nil {
 		return err
 	}
-	server := 0 // the process that must not outlive the torture
+	guarded := make(map[string]int) // by its name, the process that must not outlive the torture
 	for {
 		command, argument, err := talk.next()
 		if err != nil {
 			break
 		}
 		if command == "server" {
-			if server, err = strconv.Atoi(argument); err != nil {
+			name, pid, _ := strings.Cut(argument, " ")
+			if guarded[name], err = strconv.Atoi(pid); err != nil {
 				return err
 			}
 		}
 	}
-	if server != 0 {
-		killGroup(server)
+	for _, pid := range guarded {
+		if pid != 0 {
+			killGroup(pid)
+		}
 	}
 	return errors.Join(srv.Close(), rec.close())
 }

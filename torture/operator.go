@@ -26,7 +26,7 @@ type operator struct {
 }
 
 func (s *stage) newOperator() (*operator, error) {
-	c, err := client.New(s.server.url, &client.Options{Token: s.opt.Token, BackoffMax: time.Second})
+	c, err := client.New(s.nodes[0].url, &client.Options{Token: s.opt.Token, BackoffMax: time.Second})
 	if err != nil {
 		return nil, err
 	}

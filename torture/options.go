@@ -21,6 +21,14 @@ type Options struct {
 	// Target is the URL of a server that runs already, and KillWith the shell
 	// command that kills it and starts it again. Without one it is not killed.
 	Target, KillWith string
+	// Store is the URL of a PostgreSQL database that the servers share, of which
+	// there are Nodes; in it the run has a schema of its own. Lease is when a node
+	// that is not heard of loses its shards.
+	Store string
+	Nodes int
+	Lease time.Duration
+	// Midway is a shell command that is run once, when half of the faults are over.
+	Midway string
 	// Token is sent to a target; a server that is started gets one that is made,
 	// unless there is one here.
 	Token string
@@ -28,7 +36,7 @@ type Options struct {
 	LedgerAddr string
 
 	Operations int           // at least so many keys
-	Kills      int           // so many times SIGKILL
+	Kills      int           // so many times SIGKILL; of a cluster, so many rounds of faults
 	Duration   time.Duration // at least so long
 	Clients    int           // that send at once
 	Seed       uint64
@@ -49,7 +57,12 @@ func AllPolicies() []string { return []string{check.Keyed, check.Probe, check.At
 // DefaultExec is the command that is run if none is given, after the binary.
 const DefaultExec = "serve --config {config} --data {data} --listen {addr}"
 
+// NodeExec is that of a node of a cluster.
+const NodeExec = "serve --config {config} --listen {addr}"
+
 const (
+	maxNodes      = 9
+	longestLease  = 10 * time.Second // the checker knows how late a call of a node that was paused may come
 	maxOperations = 10_000_000
 	maxClients    = 4096
 )
@@ -71,6 +84,14 @@ func (o *Options) Check() error {
 		return errors.New("--duration: it must not be negative")
 	case len(o.Exec) > 0 && o.Target != "":
 		return errors.New("--exec and --target exclude each other: a server is started, or it runs already")
+	case o.Store != "" && o.Target != "":
+		return errors.New("--store and --target exclude each other: the nodes are started, or they run already")
+	case o.Store == "" && o.Nodes > 1:
+		return errors.New("--nodes: several servers need a --store that they share")
+	case o.Store != "" && (o.Nodes < 2 || o.Nodes > maxNodes):
+		return fmt.Errorf("--nodes %d: between 2 and %d", o.Nodes, maxNodes)
+	case o.Store != "" && (o.Lease < 500*time.Millisecond || o.Lease > longestLease):
+		return fmt.Errorf("--lease %v: between 500ms and %v", o.Lease, longestLease)
 	case o.Target == "" && o.KillWith != "":
 		return errors.New("--kill-with is for a --target; a server that is started is killed without it")
 	case o.Target != "" && o.KillWith == "" && o.Kills > 0:

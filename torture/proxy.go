@@ -27,11 +27,11 @@ const (
 
 // proxyConfig is what the proxy is told.
 type proxyConfig struct {
-	File        string  `json:"file"`
-	Epoch       int64   `json:"epoch"`
-	Target      string  `json:"target"`
-	Seed        uint64  `json:"seed"`
-	LostReplies float64 `json:"lost_replies"`
+	File        string   `json:"file"`
+	Epoch       int64    `json:"epoch"`
+	Targets     []string `json:"targets"` // any of them may be asked
+	Seed        uint64   `json:"seed"`
+	LostReplies float64  `json:"lost_replies"`
 }
 
 // proxy is a network that nobody should trust. It never tries again by itself.
@@ -153,8 +153,23 @@ func (p *proxy) aside(r *http.Request, body []byte) {
 	}()
 }
 
-func (p *proxy) forward(ctx context.Context, r *http.Request, body []byte) (*http.Response, []byte, error) {
-	out, err := http.NewRequestWithContext(ctx, r.Method, p.Target+r.URL.RequestURI(), bytes.NewReader(body))
+// forward sends a request to one of the targets, and to the next if none listens
+// there.
+func (p *proxy) forward(ctx context.Context, r *http.Request, body []byte) (res *http.Response, reply []byte, err error) {
+	p.mu.Lock()
+	first := p.rng.IntN(len(p.Targets))
+	p.mu.Unlock()
+	for i := range p.Targets {
+		res, reply, err = p.forwardTo(ctx, p.Targets[(first+i)%len(p.Targets)], r, body)
+		if op := (*net.OpError)(nil); !errors.As(err, &op) || op.Op != "dial" {
+			break
+		}
+	}
+	return res, reply, err
+}
+
+func (p *proxy) forwardTo(ctx context.Context, target string, r *http.Request, body []byte) (*http.Response, []byte, error) {
+	out, err := http.NewRequestWithContext(ctx, r.Method, target+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
 		return nil, nil, err
 	}

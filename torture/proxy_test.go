@@ -53,7 +53,7 @@ func TestProxyLosesReplies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{proxyConfig: proxyConfig{Target: server.URL, LostReplies: 100}, rec: rec, rng: rand.New(rand.NewPCG(1, 1)), client: &http.Transport{}}
+	p := &proxy{proxyConfig: proxyConfig{Targets: []string{server.URL}, LostReplies: 100}, rec: rec, rng: rand.New(rand.NewPCG(1, 1)), client: &http.Transport{}}
 	defer p.client.CloseIdleConnections()
 	front := httptest.NewServer(p)
 	defer front.Close()

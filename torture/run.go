@@ -40,7 +40,7 @@ type stage struct {
 	rec       *recorder // of the conductor: faults, and what the operator did
 	files     []string
 	parts     []*part
-	server    *keeper
+	nodes     []*keeper // one server, or the nodes of a cluster
 	ledgerURL string
 	ledger    *part
 	proxy     *part
@@ -91,10 +91,10 @@ func (s *stage) raise(ctx context.Context, cancel context.CancelCauseFunc) error
 		return err
 	}
 	s.ledgerURL = s.ledger.First
-	if err := s.raiseServer(ctx); err != nil {
+	if err := s.raiseServers(ctx); err != nil {
 		return err
 	}
-	s.proxy, err = s.startPart(ctx, partProxy, proxyConfig{s.file("proxy.jsonl"), s.epoch, s.server.url, s.opt.Seed, s.opt.LostReplies}, func(string) { s.tally.say("calm") })
+	s.proxy, err = s.startPart(ctx, partProxy, proxyConfig{s.file("proxy.jsonl"), s.epoch, s.urls(), s.opt.Seed, s.opt.LostReplies}, func(string) { s.tally.say("calm") })
 	if err != nil {
 		return err
 	}
@@ -120,33 +120,59 @@ func (s *stage) raise(ctx context.Context, cancel context.CancelCauseFunc) error
 	return nil
 }
 
-func (s *stage) raiseServer(ctx context.Context) error {
-	s.server = &keeper{url: strings.TrimRight(s.opt.Target, "/"), token: s.opt.Token, log: s.log, killWith: s.opt.KillWith, killTime: startTime,
-		guard: func(pid int) error { return s.ledger.tell("server", pid) }}
-	if s.opt.Target == "" {
+// raiseServers starts the server, or each node of a cluster.
+func (s *stage) raiseServers(ctx context.Context) error {
+	if s.opt.Target != "" {
+		s.nodes = []*keeper{{url: strings.TrimRight(s.opt.Target, "/"), token: s.opt.Token, log: s.log, killWith: s.opt.KillWith, killTime: startTime}}
+		return s.startServer(ctx, s.nodes[0])
+	}
+	config := filepath.Join(s.opt.Dir, configFile)
+	if err := s.writeConfig(config); err != nil {
+		return err
+	}
+	words := s.opt.Exec
+	if len(words) == 0 {
+		line := DefaultExec
+		if s.opt.Store != "" {
+			line = NodeExec
+		}
+		words = append([]string{s.opt.Binary}, strings.Fields(line)...)
+	}
+	for i := range max(s.opt.Nodes, 1) {
 		addr, err := freeAddr()
 		if err != nil {
 			return err
 		}
-		config := filepath.Join(s.opt.Dir, configFile)
-		if err := s.writeConfig(config); err != nil {
+		fill := strings.NewReplacer("{config}", config, "{data}", filepath.Join(s.opt.Dir, dataDir), "{addr}", addr)
+		k := &keeper{number: i + 1, url: "http://" + addr, token: s.opt.Token, log: s.log,
+			guard: func(pid int) error { return s.ledger.tell("server", i, pid) }}
+		for _, w := range words {
+			k.command = append(k.command, fill.Replace(w))
+		}
+		s.nodes = append(s.nodes, k)
+		if err := s.startServer(ctx, k); err != nil {
 			return err
 		}
-		words := s.opt.Exec
-		if len(words) == 0 {
-			words = append([]string{s.opt.Binary}, strings.Fields(DefaultExec)...)
-		}
-		fill := strings.NewReplacer("{config}", config, "{data}", filepath.Join(s.opt.Dir, dataDir), "{addr}", addr)
-		for _, w := range words {
-			s.server.command = append(s.server.command, fill.Replace(w))
-		}
-		s.server.url = "http://" + addr
 	}
-	if err := s.server.start(ctx); err != nil {
+	return nil
+}
+
+func (s *stage) startServer(ctx context.Context, k *keeper) error {
+	if err := k.start(ctx); err != nil {
 		return fmt.Errorf("the server: %w; see %s", err, s.log.Name())
 	}
 	return nil
 }
+
+func (s *stage) urls() (all []string) {
+	for _, k := range s.nodes {
+		all = append(all, k.url)
+	}
+	return all
+}
+
+// isCluster says whether several servers share a store.
+func (s *stage) isCluster() bool { return len(s.nodes) > 1 }
 
 // play is the run: load and faults, the drain, one more kill, and the last round.
 // That it has begun is on the disk before: whoever kills us, or whatever hangs,
@@ -177,7 +203,7 @@ func (s *stage) play(ctx context.Context) error {
 		return err
 	}
 	if s.opt.Kills > 0 { // what is decided must be on the disk
-		if err := s.killServer(ctx); err != nil {
+		if err := s.killAll(ctx); err != nil {
 			return err
 		}
 	}
@@ -228,8 +254,10 @@ func (s *stage) tellClients(command string) error {
 func (s *stage) end(played error) error {
 	err := played
 	for _, p := range slices.Backward(s.parts) {
-		if p == s.ledger && s.server != nil {
-			err = errors.Join(err, s.server.stop())
+		if p == s.ledger {
+			for _, k := range s.nodes {
+				err = errors.Join(err, k.stop())
+			}
 		}
 		err = errors.Join(err, p.finish())
 	}
@@ -248,7 +276,7 @@ var errUnfinished = errors.New("it is under way")
 func (s *stage) manifest(played error) error {
 	m := check.Manifest{
 		Version: check.Version, Run: s.run, Seed: s.opt.Seed, Started: s.began.UTC().Format(time.RFC3339),
-		Server: strings.Join(s.server.command, " "), Policies: s.opt.Policies,
+		Server: strings.Join(s.nodes[0].command, " "), Policies: s.opt.Policies,
 		Goal: check.Goal{Operations: s.opt.Operations, Kills: s.opt.Kills, Duplicates: s.opt.Duplicates, LostReplies: s.opt.LostReplies},
 	}
 	switch {
@@ -259,6 +287,9 @@ func (s *stage) manifest(played error) error {
 		m.Failed, m.Took = check.FailedRestart, s.rec.now()
 	default:
 		m.Failed, m.Took = played.Error(), s.rec.now()
+	}
+	if s.opt.Store != "" {
+		m.Nodes, m.Lease = s.opt.Nodes, int64(s.opt.Lease)
 	}
 	if s.opt.Target != "" {
 		m.Server = "running already"
@@ -278,5 +309,9 @@ func (s *stage) manifest(played error) error {
 }
 
 func (s *stage) describe(played int64, kills int) string {
-	return fmt.Sprintf("%d operations, %d of %d kills", played, kills, s.opt.Kills)
+	what := "kills"
+	if s.isCluster() {
+		what = "rounds"
+	}
+	return fmt.Sprintf("%d operations, %d of %d %s", played, kills, s.opt.Kills, what)
 }

@@ -62,7 +62,7 @@ func (l *loader) exchange(o *operation, req *http.Request) check.Record {
 		zero := int64(0)
 		return check.Record{Type: check.OK, Status: status, Balance: &zero} // nobody has touched it yet
 	}
-	return answered(o, status, body, header.Get("Idempotent-Replayed") == "true")
+	return answered(o, status, body, header.Get("Idempotent-Replayed") == "true", header.Get("Semel-Asked-Again") == "true")
 }
 
 var errTooLong = errors.New("the answer is too long")

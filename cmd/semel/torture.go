@@ -61,6 +61,7 @@ printed; 2: too little happened to say so, or it could not be played.`,
 		Example: `  semel torture
   semel torture --operations 100000 --kills 300 --dir torture-run
   semel torture --exec './semel-of-today serve --config {config} --data {data} --listen {addr}'
+  semel torture --store postgres:///scratch?host=/run/postgresql --nodes 3 --kills 10
   semel torture --target https://staging.example --kills 0
   semel torture check torture-run`,
 		Args: cobra.NoArgs,
@@ -75,6 +76,10 @@ printed; 2: too little happened to say so, or it could not be played.`,
 	f.Var(&o.duplicates, "duplicates", "`part` of the operations that are sent twice at once")
 	f.Var(&o.replies, "lost-replies", "`part` of the requests whose reply is lost")
 	f.StringVar(&o.exec, "exec", "", "`command` that serves; {config}, {data} and {addr} stand for what it needs (default: this binary)")
+	f.StringVar(&o.Store, "store", "", "`URL` of a PostgreSQL database that several servers share; the run makes a schema in it")
+	f.IntVar(&o.Nodes, "nodes", 3, "`how many` servers share the --store")
+	f.DurationVar(&o.Lease, "lease", 2*time.Second, "a server that is not heard of for `so long` loses its shards")
+	f.StringVar(&o.Midway, "midway", "", "shell `command` that is run once, when half of the faults are over; it may promote a standby")
 	f.StringVar(&o.Target, "target", "", "`URL` of a server that is running already")
 	f.StringVar(&o.Token, "token", "", "`token` to send; it is written nowhere")
 	f.StringVar(&o.KillWith, "kill-with", "", "shell `command` that kills the --target and starts it again")
@@ -87,6 +92,9 @@ printed; 2: too little happened to say so, or it could not be played.`,
 		}
 		if o.Target != "" && !cmd.Flags().Changed("kills") {
 			o.Kills = 0
+		}
+		if o.Store == "" && !cmd.Flags().Changed("nodes") {
+			o.Nodes = 1
 		}
 		return runTorture(cmd.Context(), o, newPrinter(cmd.OutOrStdout(), cmd.ErrOrStderr(), o.asJSON))
 	})

@@ -56,6 +56,7 @@ type Caller struct {
 type Answer struct {
 	Outcome  *message.Outcome
 	Replayed bool
+	Again    bool   // the driver had brought the message before, perhaps: a replay may be of that
 	Value    any    // as in Result, never of what was recorded before; of a resolution, who made it (a string)
 	Version  uint64 // of the agent, for reads
 	Fault    *message.Fault

@@ -106,9 +106,9 @@ func (sh *shard) giving() bool { return duty(sh.duty.Load()) == dutyGive }
 // when the engine stops.
 func (sh *shard) away() bool {
 	e := sh.engine
-	sh.setDown(errElsewhere)
 	for !e.closing() {
 		if !sh.isHeld() {
+			sh.setDown(errElsewhere)
 			if !sh.refuseFor(untilMine, elsewhere, nil) {
 				break
 			}
@@ -123,11 +123,17 @@ func (sh *shard) away() bool {
 			e.broken(fmt.Errorf("shard %d: %w", sh.id, err))
 		}
 		e.cfg.Logger.Error("a shard cannot be opened", "shard", sh.id, "error", err)
+		sh.setDown(err)
 		sh.failed(err, 0, sh.now())
-		if !sh.refuseFor(sh.wait(), elsewhere, nil) {
+		told := elsewhere
+		if errors.Is(err, store.ErrLost) {
+			told = isDown(err) // no node can do better
+		}
+		if !sh.refuseFor(sh.wait(), told, nil) {
 			break
 		}
 	}
+	sh.setDown(errElsewhere)
 	sh.rest()
 	for sh.refuseFor(time.Hour, elsewhere, nil) {
 	}

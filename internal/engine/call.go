@@ -227,7 +227,7 @@ func (e *Engine) Submit(ctx context.Context, m *message.Message, accept bool) co
 	}
 	sh := e.shardOf(m.To)
 	a := e.do(ctx, sh, accept, func(c *call) event { return event{call: c, msg: m} })
-	if sh.tenancy != nil && ctx.Err() == nil && e.goesOn(m, accept, a) {
+	if sh.tenancy != nil && e.goesOn(m, accept, a) {
 		a = e.submitElsewhere(ctx, sh, m, accept, a)
 	}
 	return a
@@ -241,6 +241,13 @@ func (e *Engine) goesOn(m *message.Message, accept bool, a core.Answer) bool {
 // submitElsewhere brings a message to the node that has its shard, after this
 // one's answer.
 func (e *Engine) submitElsewhere(ctx context.Context, sh *shard, m *message.Message, accept bool, here core.Answer) core.Answer {
+	switch {
+	case ctx.Err() == nil:
+	case isElsewhere(here.Fault):
+		return gaveUp
+	default:
+		return here
+	}
 	copied := *m
 	copied.Value = nil // of this process alone
 	q := submission(&copied, accept)
@@ -326,7 +333,7 @@ func (e *Engine) elsewhere(ctx context.Context, ms []*message.Message, accept bo
 	var away sync.WaitGroup
 	room := make(chan struct{}, awayAtOnce)
 	for i, m := range ms {
-		if c := &b.calls[i]; ctx.Err() == nil && e.goesOn(m, accept, c.answer) {
+		if c := &b.calls[i]; e.goesOn(m, accept, c.answer) {
 			room <- struct{}{}
 			away.Go(func() {
 				c.answer = e.submitElsewhere(ctx, e.shardOf(m.To), m, accept, c.answer)

@@ -134,7 +134,8 @@ func (c *cluster) ready() error {
 // troubleOf is why one of the shards is down.
 func troubleOf(shards []*shard) error {
 	for _, sh := range shards {
-		if err := sh.trouble(); err != nil {
+		// What a failover has set back is no better off at another node.
+		if err := sh.trouble(); err != nil && !(sh.tenancy != nil && errors.Is(err, store.ErrLost)) {
 			return fmt.Errorf("shard %d: %w", sh.id, err)
 		}
 	}

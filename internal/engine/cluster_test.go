@@ -424,6 +424,17 @@ func TestAnyNodeMayBeAsked(t *testing.T) {
 			return got.Fault == nil && string(got.Outcome.Body) == "[7,1]"
 		})
 	}
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	for i := range batch { // wherever the shard is: nothing of how the nodes talk is told
+		ans := []core.Answer{a.Submit(over, keyed(t, fmt.Sprint(i), "add", "late", 1), false)}
+		a.SubmitAll(over, []*message.Message{keyed(t, fmt.Sprint(i), "add", "late too", 1)}, false, func(_ int, got core.Answer) { ans = append(ans, got) })
+		for _, ans := range ans {
+			if f := ans.Fault; f != nil && f.Code != message.CodeCanceled {
+				t.Errorf("agent %d: a caller that gave up is told %s", i, f.Code)
+			}
+		}
+	}
 	if ans := a.Remove(ctx, agent("3")); ans.Fault != nil {
 		t.Error(ans.Fault)
 	}

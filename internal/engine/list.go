@@ -223,7 +223,7 @@ func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[m
 					return
 				}
 			}
-			if len(page.Rows) < scanPage {
+			if !page.More {
 				return
 			}
 			r.From = append(append([]byte(nil), page.Rows[len(page.Rows)-1].Key...), 0)

@@ -49,6 +49,7 @@ type question struct {
 type reply struct {
 	Outcome     *message.Outcome     `json:",omitempty"`
 	Replayed    bool                 `json:",omitempty"`
+	again       bool                 // it was asked before, and perhaps done: Replayed may be of that
 	Version     uint64               `json:",omitempty"`
 	Fault       *message.Fault       `json:",omitempty"`
 	Failure     string               `json:",omitempty"` // what the handler returned, as text
@@ -57,6 +58,7 @@ type reply struct {
 	Schema      uint32               `json:",omitempty"` // of State
 	Exists      bool                 `json:",omitempty"`
 	Rows        []message.Row        `json:",omitempty"`
+	More        bool                 `json:",omitempty"` // behind Rows there may be others
 	Seen        core.Look            `json:",omitzero"`
 	Generations []message.Generation `json:",omitempty"`
 	Status      *ShardStatus         `json:",omitempty"`
@@ -74,7 +76,7 @@ func replyOf(a core.Answer) *reply {
 }
 
 func (r *reply) answer() core.Answer {
-	a := core.Answer{Outcome: r.Outcome, Replayed: r.Replayed, Version: r.Version, Fault: r.Fault}
+	a := core.Answer{Outcome: r.Outcome, Replayed: r.Replayed, Again: r.again, Version: r.Version, Fault: r.Fault}
 	if r.Failure != "" {
 		a.Err = errors.New(r.Failure)
 	}
@@ -213,7 +215,7 @@ func (e *Engine) here(ctx context.Context, sh *shard, q *question) *reply {
 	case opScan:
 		rows, err := e.page(ctx, sh, *q.Range, q.Limit)
 		if err == nil {
-			return &reply{Rows: rows}
+			return pageOf(rows, len(rows) >= q.Limit)
 		}
 		var f *message.Fault
 		if !errors.As(err, &f) {
@@ -231,7 +233,7 @@ func (e *Engine) here(ctx context.Context, sh *shard, q *question) *reply {
 			sh.answerAt(0, callOf(c), core.Answer{})
 		}))
 	case opStatus:
-		if !sh.mine() {
+		if !sh.mine() && !sh.isHeld() {
 			return replyOf(elsewhere)
 		}
 		return &reply{Status: sh.status()}
@@ -241,6 +243,20 @@ func (e *Engine) here(ctx context.Context, sh *shard, q *question) *reply {
 		})
 	}
 	return &reply{Fault: &message.Fault{Code: message.CodeInvalidRequest, Detail: fmt.Sprintf("another node asks for %q, which this version does not know", q.Op)}}
+}
+
+// pageBytes bounds the rows of a reply, of which the largest is far smaller: they
+// become half as large again on their way.
+const pageBytes = 16 << 20
+
+func pageOf(rows []message.Row, more bool) *reply {
+	size := 0
+	for i, row := range rows {
+		if size += len(row.Key) + len(row.Value); size > pageBytes && i > 0 {
+			return &reply{Rows: rows[:i], More: true}
+		}
+	}
+	return &reply{Rows: rows, More: more}
 }
 
 // replyWith is what a request on the loop said, with what it wrote down. The
@@ -283,6 +299,7 @@ func (e *Engine) askOn(ctx context.Context, q *question, open *reply) *reply {
 		case err == nil && q.open(r) && ctx.Err() == nil:
 			open = r
 		case err == nil && !r.elsewhere() && (open == nil || q.decides(r)):
+			r.again = open != nil
 			return r
 		case err != nil && !errors.Is(err, ErrNotAsked):
 			open = replyOf(commitUnknown)
@@ -304,7 +321,7 @@ func (e *Engine) askOn(ctx context.Context, q *question, open *reply) *reply {
 			case open != nil:
 				return open
 			case ctx.Err() != nil:
-				return &reply{Fault: &message.Fault{Code: message.CodeCanceled, Detail: "the caller gave up before a node had the agent's shard"}}
+				return replyOf(gaveUp)
 			}
 			return replyOf(noNode)
 		}
@@ -322,9 +339,11 @@ var noNode = core.Answer{Fault: &message.Fault{
 	Code: message.CodeStoreUnavailable, Detail: "no node has the agent's shard; nothing was accepted: see whether the store can be reached, and try again",
 }}
 
+var gaveUp = core.Answer{Fault: &message.Fault{Code: message.CodeCanceled, Detail: "the caller gave up before a node had the agent's shard"}}
+
 // once asks here, and where the roster says that the shard is.
 func (e *Engine) once(ctx context.Context, sh *shard, q *question) (*reply, error) {
-	if sh.mine() && !e.closing() {
+	if (sh.mine() || sh.isHeld()) && !e.closing() {
 		r := e.here(ctx, sh, q)
 		if !r.elsewhere() && !(e.closing() && r.Fault != nil && r.Fault.Code == message.CodeClosed) {
 			return r, nil

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/semel-dev/semel/internal/core"
 	"github.com/semel-dev/semel/message"
@@ -77,15 +79,9 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 		}
 		due[l] = rows
 	}
-	inbox := make([][]message.Delivery, len(pulls))
-	var away []message.Shard
-	for i, c := range pulls {
-		var err error
-		if inbox[i], err = s.Inbox(ctx, []message.Cursor{c}, inboxBatch); errors.Is(err, store.ErrAway) {
-			away = append(away, c.Source) // its messages come later, see pullOthers
-		} else if err != nil {
-			return nil, fmt.Errorf("read the outbox of shard %d: %w", c.Source, err)
-		}
+	inbox, err := sh.pull(ctx, s, pulls)
+	if err != nil {
+		return nil, err
 	}
 	return func(m *core.Shard) error {
 		now := sh.now()
@@ -103,12 +99,15 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 			}
 			values = values[n:]
 		}
-		for i, c := range pulls {
-			if err := m.Delivered(now, c.Source, inbox[i]); err != nil {
+		for _, c := range pulls {
+			if err := m.Delivered(now, c.Source, inbox.of[c.Source]); err != nil {
 				return err
 			}
+			if inbox.full {
+				m.Hint(c.Source)
+			}
 		}
-		for _, source := range away {
+		for _, source := range inbox.away {
 			if sh.missed == nil {
 				sh.missed = make(map[message.Shard]bool)
 			}
@@ -116,6 +115,40 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 		}
 		return nil
 	}, nil
+}
+
+// inbox is what pulls found, by source. If it is full, any of them may have more.
+type inbox struct {
+	of   map[message.Shard][]message.Delivery
+	full bool
+	away []message.Shard // could not be asked: their messages come later, see pullOthers
+}
+
+// pull reads other shards' outboxes: all in one round trip where that costs more
+// than the rows do.
+func (sh *shard) pull(ctx context.Context, s store.Session, pulls []message.Cursor) (found inbox, err error) {
+	if len(pulls) == 0 {
+		return found, nil
+	}
+	found.of = make(map[message.Shard][]message.Delivery, len(pulls))
+	at := len(pulls)
+	if sh.engine.profile.LocalReads {
+		at = 1
+	}
+	for some := range slices.Chunk(pulls, max(at, 1)) {
+		all, err := s.Inbox(ctx, some, inboxBatch)
+		var away *store.AwayError
+		if errors.As(err, &away) {
+			found.away = append(found.away, away.Sources...)
+		} else if err != nil {
+			return found, fmt.Errorf("read the outboxes of %d shards, that of %d first: %w", len(some), some[0].Source, err)
+		}
+		for _, d := range all {
+			found.of[d.Source] = append(found.of[d.Source], d)
+		}
+		found.full = found.full || len(some) > 1 && len(all) >= inboxBatch
+	}
+	return found, nil
 }
 
 // splitDue parts the rows that are due from the first that is not, or that did

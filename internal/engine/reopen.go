@@ -318,7 +318,10 @@ func (sh *shard) failed(cause error, durable message.Seq, now message.Time) {
 		return
 	}
 	what := "see whether the store can be reached and is not open elsewhere; work goes on by itself when it can"
-	if errors.Is(cause, store.ErrTooLarge) {
+	switch {
+	case errors.Is(cause, store.ErrLost):
+		what = "nobody runs it before the units are back or a person has accepted that they are gone"
+	case errors.Is(cause, store.ErrTooLarge):
 		what = "one step writes more than the store's unit holds: make its messages and effects smaller, or the unit larger"
 	}
 	sh.engine.alarm(core.Alarm{Kind: core.AlarmShardDown, Detail: fmt.Sprintf("shard %d was opened %d times and comes no further: %v; %s", sh.id, a.tries, cause, what)})

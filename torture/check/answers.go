@@ -98,10 +98,11 @@ func (j *judge) onceFresh(o *operation) {
 }
 
 // refusals judges that what was refused did not happen: an answer that is a replay
-// is that of another request, which can be none of those that were not done.
+// is that of another request, which can be none of those that were not done. One
+// that went from node to node may be that of itself.
 func (j *judge) refusals(o *operation) {
 	first := o.first
-	if first == nil || !first.replayed {
+	if first == nil || !first.replayed || first.again {
 		return
 	}
 	lines := []place{first.callAt, first.retAt}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Counts are figures of a run.
@@ -31,6 +32,34 @@ type Counts struct {
 	Doubts     map[string]int `json:"doubts"`  // settled, by what was said
 	Doubted    map[string]int `json:"doubted"` // operations that were in doubt, by policy
 	Accounts   int            `json:"accounts"`
+	// Of a cluster, by the fault of a node: until others answered for all that it had.
+	Takeovers map[string]Takeover `json:"takeovers,omitempty"`
+	// How long it was from the first request of an operation on an account to its
+	// decision, at most, of those that were decided before the drain.
+	Longest int64 `json:"longest_ns"`
+}
+
+// Takeover is how long it took others to answer for what a node had, in
+// nanoseconds.
+type Takeover struct {
+	Times  int   `json:"times"`
+	Median int64 `json:"median_ns"`
+	Most   int64 `json:"most_ns"`
+}
+
+func (h *history) takeovers() map[string]Takeover {
+	took := make(map[string][]int64)
+	for _, e := range h.outages {
+		if e.Moved != 0 {
+			took[e.Fault] = append(took[e.Fault], e.Moved-e.At)
+		}
+	}
+	all := make(map[string]Takeover)
+	for fault, t := range took {
+		slices.Sort(t)
+		all[fault] = Takeover{len(t), t[len(t)/2], t[len(t)-1]}
+	}
+	return all
 }
 
 func (j *judge) count() {
@@ -72,9 +101,13 @@ func (j *judge) count() {
 		c.Doubts[e.Resolution]++
 	}
 	c.Accounts = len(j.h.states)
+	c.Takeovers = j.h.takeovers()
 }
 
 func (c *Counts) operation(o *operation) {
+	if o.first != nil && o.first.phase == PhaseLoad && o.kind != OpEffect { // which waits for the outside world, and for people
+		c.Longest = max(c.Longest, o.first.ret-o.begun().call)
+	}
 	switch {
 	case o.first == nil && o.failed():
 		if c.Refused++; o.kind == OpMalformed {
@@ -113,15 +146,23 @@ func (c *Counts) request(r *request) {
 
 // rows are the figures for people.
 func (c *Counts) rows() [][2]string {
-	return [][2]string{
+	rows := [][2]string{
 		{"operations", fmt.Sprintf("%d (%s): %d done, %d rejected, %d malformed and refused, %d refused otherwise, %d unknown for good, %d undecided", c.Operations, list(c.ByKind), c.Done, c.Rejected, c.Malformed, c.Refused-c.Malformed, c.Unknown, c.Undecided)},
 		{"requests", fmt.Sprintf("%d, in %d over HTTP and the last round: %d sent in duplicate, %d with another payload under a used key, %d whose answer was lost; %d answered by a replay; %d in the last round", c.Requests, c.Sent, c.Duplicates, c.Altered, c.Lost, c.Replayed, c.Again)},
 		{"faults", list(c.Faults)},
 		{"effects", fmt.Sprintf("%s, in %d calls and %d probes", list(c.Effects), c.Calls, c.Probes)},
 		{"in doubt", fmt.Sprintf("operations: %s; settled as: %s", list(c.Doubted), list(c.Doubts))},
-		{"accounts", fmt.Sprintf("%d, %d reads of them", c.Accounts, c.Reads)},
+		{"accounts", fmt.Sprintf("%d, %d reads of them; no operation on them took longer than %v to be decided", c.Accounts, c.Reads, brief(c.Longest))},
 	}
+	for _, fault := range slices.Sorted(keysOf(c.Takeovers)) {
+		t := c.Takeovers[fault]
+		rows = append(rows, [2]string{"takeover after " + fault, fmt.Sprintf("%v (median of %d), %v at most", brief(t.Median), t.Times, brief(t.Most))})
+	}
+	return rows
 }
+
+// brief is a time for people.
+func brief(ns int64) time.Duration { return time.Duration(ns).Round(time.Millisecond) }
 
 func list(m map[string]int) string {
 	if len(m) == 0 {

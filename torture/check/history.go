@@ -34,6 +34,7 @@ type request struct {
 	receipt  string
 	text     string
 	replayed bool
+	again    bool // it went from node to node, so that a replay may be of this request
 	told     bool // the reply had a balance
 	balance  int64
 
@@ -146,7 +147,7 @@ type history struct {
 	left     []*event // doubts and dead letters
 	drains   []*event
 	faults   []*event
-	outages  []*event // the faults that are kills and pauses
+	outages  []*event // the faults of servers
 	looked   *event
 	end      int64 // the last time in it
 	holes    bool  // lines are missing

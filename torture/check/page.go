@@ -58,7 +58,6 @@ func (t *timeline) down() string {
 		return "never killed"
 	}
 	slices.Sort(took)
-	brief := func(ns int64) time.Duration { return time.Duration(ns).Round(time.Millisecond) }
 	return fmt.Sprintf("ready again in %v (median), %v at most", brief(took[len(took)/2]), brief(took[len(took)-1]))
 }
 

@@ -146,7 +146,9 @@ func (r *reader) record(rec *Record, at place) {
 	case Drain:
 		list(&r.h.drains)
 	case Fault:
-		if list(&r.h.faults); rec.Fault == FaultKill || rec.Fault == FaultPause {
+		list(&r.h.faults)
+		switch rec.Fault {
+		case FaultKill, FaultPause, FaultRestart, FaultMidway:
 			list(&r.h.outages)
 		}
 	case Looked:
@@ -198,7 +200,7 @@ func (r *reader) completion(rec *Record, at place) {
 		r.flaw(CodeClock, []place{q.callAt, at}, "the request %s was answered before it was sent", q.id)
 	}
 	q.answered, q.ret, q.retAt = rec.Type, rec.At, at
-	q.status, q.code, q.kind, q.reply, q.receipt, q.text, q.replayed = rec.Status, r.intern(rec.Code), r.intern(rec.Kind), rec.Reply, rec.Receipt, rec.Text, rec.Replayed
+	q.status, q.code, q.kind, q.reply, q.receipt, q.text, q.replayed, q.again = rec.Status, r.intern(rec.Code), r.intern(rec.Kind), rec.Reply, rec.Receipt, rec.Text, rec.Replayed, rec.Again
 	if rec.Balance != nil {
 		q.told, q.balance = true, *rec.Balance
 	}

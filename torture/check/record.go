@@ -18,9 +18,11 @@ type Manifest struct {
 	Seed     uint64   `json:"seed"`
 	Started  string   `json:"started"` // RFC 3339
 	Took     int64    `json:"took_ns"`
-	Finished bool     `json:"finished"`         // it was played to its end
-	Failed   string   `json:"failed,omitempty"` // why it was not
-	Server   string   `json:"server"`           // the command that was run, or that it was running already
+	Finished bool     `json:"finished"`           // it was played to its end
+	Failed   string   `json:"failed,omitempty"`   // why it was not
+	Server   string   `json:"server"`             // the command that was run, or that it was running already
+	Nodes    int      `json:"nodes,omitempty"`    // of a cluster
+	Lease    int64    `json:"lease_ns,omitempty"` // after which others take what a node had
 	Files    []string `json:"files"`
 	Policies []string `json:"policies"` // of the effects that were called
 	Goal     Goal     `json:"goal"`
@@ -79,6 +81,7 @@ type Record struct {
 	Kind     string `json:"kind,omitempty"` // not_done, rejected, unknown
 	Reply    string `json:"reply,omitempty"`
 	Replayed bool   `json:"replayed,omitempty"`
+	Again    bool   `json:"again,omitempty"`   // the nodes were asked more than once: a replay may be of the request itself
 	Balance  *int64 `json:"balance,omitempty"` // that the reply told; of a state too
 	Receipt  string `json:"receipt,omitempty"` // that the reply told; of an effect too
 	Text     string `json:"text,omitempty"`    // of a conflict: all that it said
@@ -94,7 +97,9 @@ type Record struct {
 	// What was broken, until when.
 	Fault string   `json:"fault,omitempty"`
 	Until int64    `json:"until,omitempty"`
-	Keys  []string `json:"keys,omitempty"` // of the calls of the batch that it befell
+	Node  int      `json:"node,omitempty"`  // of a cluster, from 1
+	Moved int64    `json:"moved,omitempty"` // when all that the node had was answered for by others
+	Keys  []string `json:"keys,omitempty"`  // of the calls of the batch that it befell
 
 	Left  int `json:"left,omitempty"`  // of drain: keys without a decision
 	Lines int `json:"lines,omitempty"` // of end: the lines before it
@@ -137,6 +142,8 @@ const (
 const (
 	FaultKill      = "kill"       // SIGKILL, until the server was ready again
 	FaultPause     = "pause"      // SIGSTOP, until SIGCONT
+	FaultRestart   = "restart"    // SIGTERM, until the server was ready again
+	FaultMidway    = "midway"     // the user's command, until it was over
 	FaultCut       = "cut"        // a request did not arrive, or its connection was closed meanwhile
 	FaultDelay     = "delay"      // a request arrived later
 	FaultDuplicate = "duplicate"  // a request arrived twice

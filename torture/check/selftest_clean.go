@@ -21,7 +21,7 @@ func cleanHistory() *fabricated {
 		manifest: Manifest{
 			Version: Version, Run: "t", Took: 3600e9, Finished: true, Files: []string{fileOne, fileTwo, fileLedger, fileOperator, fileFaults},
 			Policies: []string{Keyed, Probe, AtMostOnce, Ask},
-			Goal:     Goal{Operations: 26, Kills: 3, Duplicates: 31, LostReplies: 6},
+			Goal:     Goal{Operations: 27, Kills: 3, Duplicates: 31, LostReplies: 6},
 		},
 	}
 	h.accountsPart()
@@ -142,6 +142,10 @@ func (h *fabricated) busyPart() {
 	x = h.ask(fileOne, on("copied", OpCredit, "account/e", 1))
 	h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, Key: "copied"})
 	h.tell(fileOne, x, left(2, true))
+	// One node did it, and another one answered.
+	itself := left(3, true)
+	itself.Again = true
+	h.tell(fileOne, h.ask(fileOne, on("moved", OpCredit, "account/e", 1)), itself)
 }
 
 // effectOf is a request for an effect.
@@ -307,6 +311,7 @@ func (h *fabricated) endPart() {
 	again(on("busy batch", OpCredit, "account/d", 10), left(23, true))
 	again(on("crossed", OpCredit, "account/e", 1), left(1, true))
 	again(on("copied", OpCredit, "account/e", 1), left(2, true))
+	again(on("moved", OpCredit, "account/e", 1), left(3, true))
 	for _, policy := range []string{Keyed, Probe, AtMostOnce, Ask} {
 		for _, key := range receipts[policy] {
 			again(effectOf(key, policy), receipt(key, true))
@@ -318,7 +323,7 @@ func (h *fabricated) endPart() {
 	h.ended(a, 95)
 	h.ended("account/b", 20)
 	h.ended("account/d", 23)
-	h.ended("account/e", 2)
+	h.ended("account/e", 3)
 	h.add(fileOperator, Record{Type: Looked})
 }
 

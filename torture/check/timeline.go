@@ -10,7 +10,7 @@ type bucket struct {
 	Effects, Doubts             int
 }
 
-// span is a kill until the server was ready again, or a pause.
+// span is a fault of a server, until it was ready again.
 type span struct {
 	Fault       string
 	From, Until int64
@@ -51,7 +51,7 @@ func (h *history) timeline() timeline {
 	}
 	for _, e := range h.faults {
 		switch b := at(e.At); e.Fault {
-		case FaultKill, FaultPause:
+		case FaultKill, FaultPause, FaultRestart, FaultMidway:
 			t.Spans = append(t.Spans, span{e.Fault, e.At, max(e.Until, e.At)})
 		case FaultCut:
 			b.Cut++

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/semel-dev/semel/internal/pgtest"
+	"github.com/semel-dev/semel/torture/check"
+)
+
+// rounds is how many rounds of faults a cluster has: few, or 100 with SEMEL_SOAK.
+func rounds(few int) int {
+	if os.Getenv("SEMEL_SOAK") != "" {
+		return 100
+	}
+	return few
+}
+
+// torturedCluster tortures three servers on a database.
+func torturedCluster(t *testing.T, dsn string, rounds int, more ...string) {
+	t.Helper()
+	args := append([]string{"--store", dsn, "--nodes", "3", "--kills", strconv.Itoa(rounds), "--operations", "1000"}, more...)
+	r, code, printed := tortured(t, args...)
+	c := r.Counts
+	if code != exitOK || r.Verdict != check.Clean {
+		t.Fatalf("exit code %d, verdict %s, %q\n%.3000s", code, r.Verdict, r.Lacking, printed)
+	}
+	if c.Faults[check.FaultPause] != rounds || c.Faults[check.FaultRestart] != 3*rounds || c.Takeovers[check.FaultKill].Times != rounds {
+		t.Errorf("the counts are %+v", c)
+	}
+	t.Logf("%d operations, %v, %d answers that were lost; no account waited longer than %v", c.Operations, c.Faults, c.Lost, time.Duration(c.Longest).Round(time.Millisecond))
+	for fault, took := range c.Takeovers {
+		t.Logf("takeover after %s: %v (median of %d), %v at most", fault, time.Duration(took.Median).Round(time.Millisecond), took.Times, time.Duration(took.Most).Round(time.Millisecond))
+	}
+}
+
+// FAULTS 1, 26: three servers that share a database are killed, paused for
+// longer than their lease and restarted in order; judged from outside, nothing is
+// lost and nothing done twice.
+func TestTortureOfACluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a while")
+	}
+	t.Parallel()
+	torturedCluster(t, pgtest.Start(t).Database(t), rounds(1))
+}
+
+// FAULTS 38: the same, and half-way the database's primary is killed and its
+// synchronous standby promoted.
+func TestTortureThroughAFailover(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a while")
+	}
+	t.Parallel()
+	s := pgtest.Start(t)
+	s.Exec(t, "CREATE DATABASE semel")
+	standby := s.Standby(t)
+	s.Synchronous(t, standby)
+	// The torture asks by a file, and goes on when it is gone.
+	asked := filepath.Join(t.TempDir(), "asked")
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		for {
+			if _, err := os.Stat(asked); err == nil {
+				break
+			}
+			select {
+			case <-over:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		s.Kill(t)
+		standby.Promote(t)
+		_ = os.Remove(asked)
+	}()
+	torturedCluster(t, pgtest.Either("semel", s, standby), 1, "--midway", fmt.Sprintf("touch %s; while [ -e %s ]; do sleep 0.01; done", asked, asked))
+}
