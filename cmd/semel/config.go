@@ -45,7 +45,18 @@ type storeConfig struct {
 	Schema string        `koanf:"schema"`
 	Shards int           `koanf:"shards"`
 	Lease  time.Duration `koanf:"lease"`
+
+	Parts map[string]partConfig `koanf:"parts"` // instead of URL
 }
+
+// partConfig is one of the databases that a store is divided among.
+type partConfig struct {
+	URL    secret `koanf:"url"` // ${NAME} is replaced when the file is read
+	Shards string `koanf:"shards"`
+}
+
+// shared says whether the store is one that several servers share.
+func (c *config) shared() bool { return c.Store.URL != "" || len(c.Store.Parts) > 0 }
 
 // nodeConfig is how the servers that share a database reach each other.
 type nodeConfig struct {

@@ -42,6 +42,7 @@ func (l *loaded) check(ctx context.Context, bad *problems) *usable {
 	u := &usable{loaded: l}
 	form := slices.Clone(*bad)
 	defer func() { *bad = append(form, consequences(form, (*bad)[len(form):])...) }()
+	l.expandParts(bad)
 	l.checkValues(bad)
 	l.checkEffects(bad)
 	l.checkHeaders(l.expandHeaders(bad), bad)
@@ -81,8 +82,10 @@ func partOf(key string) string {
 
 // checkStore looks at what a server needs that shares a database.
 func (l *loaded) checkStore(refuse func(path, format string, args ...any)) {
-	if u, err := url.Parse(string(l.Store.URL)); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		refuse("store.url", "it is no URL of a database; give postgres://USER@HOST/DATABASE")
+	if len(l.Store.Parts) > 0 {
+		l.checkParts(refuse)
+	} else if !isDatabase(l.Store.URL) {
+		refuse("store.url", notDatabase)
 	}
 	if l.Store.Lease < time.Second || l.Store.Lease > 5*time.Minute {
 		refuse("store.lease", "it is %v; choose 1s to 5m", l.Store.Lease)
@@ -119,7 +122,7 @@ func (l *loaded) checkValues(bad *problems) {
 	if l.Data == "" {
 		refuse("data", "it is empty; name the directory")
 	}
-	if l.Store.URL != "" {
+	if l.shared() {
 		l.checkStore(refuse)
 	}
 	if _, _, err := net.SplitHostPort(l.Listen); err != nil {

@@ -22,7 +22,7 @@ func TestEveryScalarIsASetting(t *testing.T) {
 			switch at := join(path, key); {
 			case f.Type.Kind() == reflect.Struct:
 				walk(f.Type, at)
-			case at != "effects" && at != "auth.principals":
+			case at != "effects" && at != "auth.principals" && at != "store.parts":
 				want = append(want, at)
 			}
 		}
@@ -54,6 +54,7 @@ func everyKey() []string {
 	}
 	for prefix, rt := range map[string]reflect.Type{
 		"auth.principals[].": reflect.TypeFor[principalConfig](), "effects.NAME.": reflect.TypeFor[effectConfig](),
+		"store.parts.NAME.": reflect.TypeFor[partConfig](),
 	} {
 		for _, key := range keysOf(rt) {
 			keys[prefix+key] = true
@@ -111,10 +112,10 @@ func TestExampleLoads(t *testing.T) {
 	}
 	// With the examples that are commented out: a # without a space.
 	full := regexp.MustCompile(`(?m)^#([^ \n]|  )`).ReplaceAllString(exampleConfig, "$1")
-	l, bad := sourceOf(t, full, []string{"PSP_TOKEN=x"}).load()
+	l, bad := sourceOf(t, full, []string{"PSP_TOKEN=x", "SEMEL_PART_A=postgres://semel@a.example/semel", "SEMEL_PART_B=postgres://semel@b.example/semel"}).load()
 	l.check(t.Context(), &bad)
 	for _, p := range bad {
-		if !strings.HasPrefix(p.Key, "tls.") { // its files are examples
+		if !strings.HasPrefix(p.Key, "tls.") && p.Key != "store.parts" { // its files are examples, and there is one store
 			t.Error(p)
 		}
 	}
@@ -122,7 +123,7 @@ func TestExampleLoads(t *testing.T) {
 		t.Fatalf("%+v", l.config)
 	}
 	for _, key := range everyKey() {
-		key = strings.NewReplacer("[]", "[0]", "NAME", "charge").Replace(key)
+		key = strings.NewReplacer("[]", "[0]", "parts.NAME", "parts.a", "NAME", "charge").Replace(key)
 		if l.from(key) == "default" {
 			t.Errorf("the example does not have %s", key)
 		}

@@ -67,6 +67,11 @@ func (l *loaded) show() []shown {
 		}
 		add(s.path, value)
 	}
+	for _, name := range slices.Sorted(maps.Keys(l.Store.Parts)) {
+		at := "store.parts." + name
+		add(at+".url", referred(l.Store.Parts[name].URL))
+		add(at+".shards", l.Store.Parts[name].Shards)
+	}
 	for i, p := range l.Auth.Principals {
 		at := fmt.Sprintf("auth.principals[%d]", i)
 		add(at+".name", p.Name)
@@ -87,7 +92,7 @@ func (l *loaded) show() []shown {
 		add(at+".probe_url", bareURL(e.ProbeURL))
 		for _, h := range slices.Sorted(maps.Keys(e.Headers)) {
 			key := at + ".headers." + h
-			add(key, referred(e.Headers[h]))
+			add(key, referred(secret(e.Headers[h])))
 		}
 		add(at+".allow_private", fmt.Sprint(e.AllowPrivate))
 		add(at+".max_reply", size(e.MaxReply).String())
@@ -98,8 +103,8 @@ func (l *loaded) show() []shown {
 var reference = regexp.MustCompile(`\$\{\w+\}`)
 
 // referred is what may be shown of a header: the variables it is made of.
-func referred(text string) string {
-	if names := reference.FindAllString(text, -1); len(names) > 0 {
+func referred(text secret) string {
+	if names := reference.FindAllString(string(text), -1); len(names) > 0 {
 		return redacted + " from " + strings.Join(names, " ")
 	}
 	return redacted

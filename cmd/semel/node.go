@@ -2,18 +2,18 @@ package main
 
 import (
 	"net"
-	"net/url"
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/server"
 	"github.com/semel-dev/semel/store"
 	"github.com/semel-dev/semel/store/postgres"
+	"github.com/semel-dev/semel/store/split"
 )
 
 // cluster is how this server and the others that share its database reach each
 // other; nil for a server with a data directory.
 func (u *usable) cluster(l net.Listener) *semel.Cluster {
-	if u.Store.URL == "" {
+	if !u.shared() {
 		return nil
 	}
 	address := u.Node.Address
@@ -25,6 +25,10 @@ func (u *usable) cluster(l net.Listener) *semel.Cluster {
 
 // database is the store that servers share.
 func (c *config) database() store.Opener {
+	if len(c.Store.Parts) > 0 {
+		parts, _ := c.parts()
+		return split.Of(parts...)
+	}
 	return postgres.At(string(c.Store.URL), c.databaseOptions())
 }
 
@@ -34,12 +38,11 @@ func (c *config) databaseOptions() postgres.Options {
 
 // place is what holds the data, for people.
 func (c *config) place(dir string) string {
-	if c.Store.URL == "" {
+	switch {
+	case !c.shared():
 		return dir
+	case len(c.Store.Parts) > 0:
+		return c.partPlaces() + " schema " + c.Store.Schema
 	}
-	u, err := url.Parse(string(c.Store.URL))
-	if err != nil {
-		return "the database"
-	}
-	return u.Scheme + "://" + u.Host + u.Path + " schema " + c.Store.Schema
+	return placeOf(c.Store.URL) + " schema " + c.Store.Schema
 }

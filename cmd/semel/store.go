@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
 	"github.com/semel-dev/semel/store/postgres"
 )
 
@@ -46,11 +47,15 @@ func storeSchemaCommand() *cobra.Command {
 // database opens the store that the settings name.
 func databaseOf(cmd *cobra.Command) (*config, error) {
 	l, bad := commandSource(cmd.Flags()).load()
+	l.expandParts(&bad)
+	if len(l.Store.Parts) > 0 {
+		l.checkParts(func(path, format string, args ...any) { bad.add(l.where(path), path, format, args...) })
+	}
 	if err := bad.err(); err != nil {
 		return nil, usageError{err}
 	}
-	if l.Store.URL == "" {
-		return nil, usageError{errors.New("no database is named; give --store, SEMEL_STORE_URL, or store.url in the file of --config")}
+	if !l.shared() {
+		return nil, usageError{errNoDatabase}
 	}
 	return &l.config, nil
 }
@@ -85,7 +90,7 @@ happened; what was told of them to callers is true no longer.`,
 			if int(shard) >= st.Shards() {
 				err = usageError{fmt.Errorf("shard %d: the store has %d shards", shard, st.Shards())}
 			} else {
-				err = st.(*postgres.Store).AcceptLoss(cmd.Context(), message.Shard(shard))
+				err = st.(store.LossAccepter).AcceptLoss(cmd.Context(), message.Shard(shard))
 			}
 			if err := errors.Join(err, st.Close()); err != nil {
 				return err
@@ -105,7 +110,9 @@ func renewCommand() *cobra.Command {
 
 Run it once after the restore, while no server has the database open: nothing
 that the former store gave out, such as positions of its feed, is then mistaken
-for this one's.`,
+for this one's. A store that is divided among several databases is renewed as a
+whole, after all of them were restored from backups of one moment at which no
+server ran; if it was interrupted, run it again.`,
 		Args: cobra.NoArgs,
 	}
 	addSettings(cmd.Flags())
@@ -114,7 +121,7 @@ for this one's.`,
 		if err != nil {
 			return err
 		}
-		if err := postgres.Renew(cmd.Context(), string(c.Store.URL), c.databaseOptions()); err != nil {
+		if err := c.renew(cmd.Context()); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), "the store is a new one")

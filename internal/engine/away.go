@@ -70,7 +70,7 @@ func (sh *shard) dismiss() {
 
 // leftAs says how the loop left the shard, unless it was dismissed.
 func (sh *shard) leftAs(d duty) {
-	if sh.engine.tenancy == nil {
+	if sh.tenancy == nil {
 		return
 	}
 	if d == dutyLeft {
@@ -79,24 +79,24 @@ func (sh *shard) leftAs(d duty) {
 	if !sh.duty.CompareAndSwap(int32(dutyOwn), int32(d)) {
 		sh.duty.CompareAndSwap(int32(dutyGive), int32(d))
 	}
-	sh.engine.tenancy.hurry()
+	sh.tenancy.hurry()
 }
 
 // mine says whether the shard's machine may work: always, unless the store is
 // shared. Whoever asks it afterwards knows what was so before.
 func (sh *shard) mine() bool {
-	return sh.engine.tenancy == nil || sh.isHeld() && sh.ran.Load() == sh.term.Load() && !sh.lapsed.Load()
+	return sh.tenancy == nil || sh.isHeld() && sh.ran.Load() == sh.term.Load() && !sh.lapsed.Load()
 }
 
 // isHeld says whether the node holds the shard.
 func (sh *shard) isHeld() bool {
 	d := duty(sh.duty.Load())
-	return (d == dutyOwn || d == dutyGive) && sh.engine.tenancy.valid()
+	return (d == dutyOwn || d == dutyGive) && sh.tenancy.valid()
 }
 
 // onItsWay says whether another node is to have the shard soon.
 func (sh *shard) onItsWay() bool {
-	return sh.leaving || sh.engine.tenancy != nil && sh.engine.closing()
+	return sh.leaving || sh.tenancy != nil && sh.engine.closing()
 }
 
 // giving says whether the shard is to be brought to rest for another node.

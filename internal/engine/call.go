@@ -227,7 +227,7 @@ func (e *Engine) Submit(ctx context.Context, m *message.Message, accept bool) co
 	}
 	sh := e.shardOf(m.To)
 	a := e.do(ctx, sh, accept, func(c *call) event { return event{call: c, msg: m} })
-	if e.tenancy != nil && e.goesOn(m, accept, a) {
+	if sh.tenancy != nil && e.goesOn(m, accept, a) {
 		a = e.submitElsewhere(ctx, sh, m, accept, a)
 	}
 	return a
@@ -316,7 +316,7 @@ func (e *Engine) submitBatch(ctx context.Context, ms []*message.Message, fresh i
 	case <-e.ctx.Done():
 		b.group.await(giveUp)
 	}
-	if e.tenancy != nil {
+	if e.cluster != nil {
 		e.elsewhere(ctx, ms, accept, b)
 	}
 	for i := range b.calls {

@@ -44,7 +44,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		}
 	}
 	e.feed.tell() // that it ends
-	e.tenancy.resign()
+	e.cluster.resign()
 	var errs []error
 	if was == stateStarted {
 		errs = append(errs, e.drain(ctx))
@@ -152,7 +152,7 @@ func (e *Engine) finish(started bool, late <-chan struct{}) error {
 			errs = append(errs, s.Close())
 		}
 	}
-	errs = append(errs, e.tenancy.leave())
+	errs = append(errs, e.cluster.leave())
 	return errors.Join(append(errs, e.store.Close())...)
 }
 

@@ -111,7 +111,7 @@ type Engine struct {
 	outside  map[string]Outside
 	clock    clock
 	shards   []*shard
-	tenancy  *tenancy // nil unless other processes have the store open too
+	cluster  *cluster // nil unless other processes have the store open too
 
 	ctx     context.Context // of everything that the engine runs
 	stop    context.CancelFunc
@@ -202,18 +202,13 @@ func (e *Engine) Start(b core.Behavior, outside map[string]Outside) error {
 func (e *Engine) recover() error {
 	n := e.store.Shards()
 	var err error
-	if e.tenancy, err = newTenancy(e); err != nil {
+	if e.cluster, err = newCluster(e); err != nil {
 		return err
 	}
-	if e.tenancy != nil {
-		for i := range n {
-			sh := newShard(e, message.Shard(i))
-			sh.clean.Store(true)
-			e.shards = append(e.shards, sh)
-		}
+	if e.cluster != nil {
 		e.clock.start(e.cfg.Now(), 0)
 		e.cfg.Feed = false // no follower reads the shards of other nodes
-		return e.tenancy.start(e.ctx)
+		return e.cluster.start(e.ctx)
 	}
 	recovered := make([]core.Recovered, n)
 	var furthest message.Time
@@ -260,16 +255,13 @@ func (e *Engine) Ready() error {
 	case e.full.Load():
 		return errors.New("the storage device is nearly full: only replays are answered")
 	}
-	if err := e.tenancy.ready(); err != nil {
+	if err := e.cluster.ready(); err != nil {
 		return err
 	}
-	for _, sh := range e.shards {
-		// What a failover has set back is no better off at another node.
-		if err := sh.trouble(); err != nil && !(e.tenancy != nil && errors.Is(err, store.ErrLost)) {
-			return fmt.Errorf("shard %d: %w", sh.id, err)
-		}
+	if e.cluster.divided() {
+		return nil
 	}
-	return nil
+	return troubleOf(e.shards)
 }
 
 // notRunning is the fault of whoever comes before Start or after Close.

@@ -55,7 +55,7 @@ func (e *Engine) feedRuns() error {
 	if f := e.notRunning(); f != nil {
 		return f
 	}
-	if e.tenancy != nil {
+	if e.cluster != nil {
 		return &message.Fault{Code: message.CodeInvalidRequest, Detail: "no change feed is kept in a cluster"}
 	}
 	if !e.cfg.Feed {

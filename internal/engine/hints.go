@@ -17,17 +17,19 @@ import (
 // without a hint.
 const pullEvery = message.Time(1e9)
 
-// pullOthers looks into them. It runs on the loop.
+// pullOthers looks into them, and into those that could not be reached. It runs on
+// the loop.
 func (sh *shard) pullOthers(m *core.Shard, now message.Time) {
-	if sh.engine.tenancy == nil || now-sh.pulled < pullEvery || sh.stopping {
+	if sh.tenancy == nil && len(sh.missed) == 0 || now-sh.pulled < pullEvery || sh.stopping {
 		return
 	}
 	sh.pulled = now
 	for _, src := range sh.engine.shards {
-		if !src.mine() {
+		if !src.mine() || sh.missed[src.id] {
 			m.Hint(src.id)
 		}
 	}
+	clear(sh.missed)
 }
 
 // hintsWaiting bounds the hints to other nodes that wait; more are dropped.
@@ -40,13 +42,13 @@ type remoteHint struct {
 }
 
 // hint tells other nodes.
-func (t *tenancy) hint(from message.Shard, to []message.Shard) {
-	if t.engine.cfg.Peers == nil {
+func (c *cluster) hint(from message.Shard, to []message.Shard) {
+	if c.engine.cfg.Peers == nil {
 		return
 	}
 	var away []message.Shard
 	for _, dst := range to {
-		if !t.engine.shards[dst].mine() {
+		if !c.engine.shards[dst].mine() {
 			away = append(away, dst)
 		}
 	}
@@ -54,26 +56,26 @@ func (t *tenancy) hint(from message.Shard, to []message.Shard) {
 		return
 	}
 	select {
-	case t.hints <- remoteHint{from, away}:
+	case c.hints <- remoteHint{from, away}:
 	default:
 	}
 }
 
 // sendHints brings hints to their nodes, each node's that have gathered at once.
-func (t *tenancy) sendHints() {
-	defer t.engine.running.Done()
+func (c *cluster) sendHints() {
+	defer c.engine.running.Done()
 	for {
 		var h remoteHint
 		select {
-		case h = <-t.hints:
-		case <-t.engine.ctx.Done():
+		case h = <-c.hints:
+		case <-c.engine.ctx.Done():
 			return
 		}
 		nodes := make(map[string]store.Node)
 		to := make(map[string]map[message.Shard][]message.Shard)
 		for more := true; more; {
 			for _, dst := range h.to {
-				if n, ok := t.holder(dst); ok {
+				if n, ok := c.engine.shards[dst].tenancy.holder(dst); ok {
 					nodes[n.ID] = n
 					if to[n.ID] == nil {
 						to[n.ID] = make(map[message.Shard][]message.Shard)
@@ -82,25 +84,25 @@ func (t *tenancy) sendHints() {
 				}
 			}
 			select {
-			case h = <-t.hints:
+			case h = <-c.hints:
 			default:
 				more = false
 			}
 		}
 		for id, n := range nodes {
-			t.sendHint(n, to[id])
+			c.sendHint(n, to[id])
 		}
 	}
 }
 
-func (t *tenancy) sendHint(n store.Node, to map[message.Shard][]message.Shard) {
-	ctx, cancel := context.WithTimeout(t.engine.ctx, t.lease/keepTurns)
+func (c *cluster) sendHint(n store.Node, to map[message.Shard][]message.Shard) {
+	ctx, cancel := context.WithTimeout(c.engine.ctx, c.engine.profile.Lease/keepTurns)
 	defer cancel()
 	b, err := json.Marshal(&question{Op: opHint, Hints: to})
 	if err == nil {
-		_, err = t.engine.cfg.Peers.Ask(ctx, n, b)
+		_, err = c.engine.cfg.Peers.Ask(ctx, n, b)
 	}
 	if err != nil { // the shards there look by themselves
-		t.engine.cfg.Logger.Debug("a hint was lost", "node", n.Name, "error", err)
+		c.engine.cfg.Logger.Debug("a hint was lost", "node", n.Name, "error", err)
 	}
 }

@@ -286,7 +286,7 @@ func (e *Engine) ask(ctx context.Context, q *question) *reply { return e.askOn(c
 // says. From then on no node's *not done* speaks of more than the last question.
 func (e *Engine) askOn(ctx context.Context, q *question, open *reply) *reply {
 	sh := e.shards[q.Shard]
-	t := e.tenancy
+	t := sh.tenancy
 	if t == nil {
 		return e.here(ctx, sh, q)
 	}
@@ -349,7 +349,7 @@ func (e *Engine) once(ctx context.Context, sh *shard, q *question) (*reply, erro
 			return r, nil
 		}
 	}
-	node, ok := e.tenancy.holder(sh.id)
+	node, ok := sh.tenancy.holder(sh.id)
 	if !ok || e.cfg.Peers == nil {
 		return replyOf(elsewhere), nil
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,9 +21,19 @@ func (sh *shard) read(loads []*core.Load, pulls []message.Cursor) error {
 		}
 		return feed(sh.machine)
 	}
-	// The work's slices are the machine's: they change with the next Take.
-	loads = append([]*core.Load(nil), loads...)
-	pulls = append([]message.Cursor(nil), pulls...)
+	// Apart, because a pull may wait for a part of the store that the shard is not
+	// in. The work's slices are the machine's: they change with the next Take.
+	if len(loads) > 0 {
+		sh.readBeside(append([]*core.Load(nil), loads...), nil)
+	}
+	if len(pulls) > 0 {
+		sh.readBeside(nil, append([]message.Cursor(nil), pulls...))
+	}
+	return nil
+}
+
+// readBeside reads beside the loop.
+func (sh *shard) readBeside(loads []*core.Load, pulls []message.Cursor) {
 	life := sh.life
 	sh.engine.running.Add(1)
 	go func() {
@@ -40,7 +51,6 @@ func (sh *shard) read(loads []*core.Load, pulls []message.Cursor) error {
 			}
 		}})
 	}()
-	return nil
 }
 
 // readNow reads, and returns how the machine is to be told.
@@ -97,6 +107,12 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 				m.Hint(c.Source)
 			}
 		}
+		for _, source := range inbox.away {
+			if sh.missed == nil {
+				sh.missed = make(map[message.Shard]bool)
+			}
+			sh.missed[source] = true
+		}
 		return nil
 	}, nil
 }
@@ -105,6 +121,7 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 type inbox struct {
 	of   map[message.Shard][]message.Delivery
 	full bool
+	away []message.Shard // could not be asked: their messages come later, see pullOthers
 }
 
 // pull reads other shards' outboxes: all in one round trip where that costs more
@@ -120,7 +137,10 @@ func (sh *shard) pull(ctx context.Context, s store.Session, pulls []message.Curs
 	}
 	for some := range slices.Chunk(pulls, max(at, 1)) {
 		all, err := s.Inbox(ctx, some, inboxBatch)
-		if err != nil {
+		var away *store.AwayError
+		if errors.As(err, &away) {
+			found.away = append(found.away, away.Sources...)
+		} else if err != nil {
 			return found, fmt.Errorf("read the outboxes of %d shards, that of %d first: %w", len(some), some[0].Source, err)
 		}
 		for _, d := range all {
@@ -154,8 +174,8 @@ func (sh *shard) readFailed(err error) {
 // hint tells shards that another's outbox grew, on whatever node they are.
 func (e *Engine) hint(from message.Shard, to []message.Shard) {
 	e.hintHere(from, to)
-	if e.tenancy != nil {
-		e.tenancy.hint(from, to)
+	if e.cluster != nil {
+		e.cluster.hint(from, to)
 	}
 }
 

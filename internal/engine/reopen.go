@@ -34,7 +34,7 @@ func (sh *shard) reopen(cause error) bool {
 		<-e.ctx.Done() // nothing is acknowledged any more
 		return false
 	}
-	if e.tenancy != nil && (errors.Is(cause, store.ErrFenced) || !sh.mine()) {
+	if sh.tenancy != nil && (errors.Is(cause, store.ErrFenced) || !sh.mine()) {
 		e.cfg.Logger.Warn("a shard is left to another node", "shard", sh.id, "cause", cause)
 	} else {
 		e.cfg.Logger.Error("a shard is opened again", "shard", sh.id, "cause", cause)
@@ -55,7 +55,7 @@ func (sh *shard) reopen(cause error) bool {
 
 	var kept []event
 	for {
-		if e.tenancy != nil && (errors.Is(cause, store.ErrFenced) || !sh.mine()) {
+		if sh.tenancy != nil && (errors.Is(cause, store.ErrFenced) || !sh.mine()) {
 			sh.leave(lost, dutyLeft)
 			return true
 		}

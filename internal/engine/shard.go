@@ -19,6 +19,7 @@ import (
 type shard struct {
 	engine  *Engine
 	id      message.Shard
+	tenancy *tenancy // the node's part in the place of the shard; nil if the store is this process's alone
 	queue   queue
 	sess    atomic.Pointer[store.Session]
 	failure atomic.Pointer[error] // why the shard is down; nil while it runs
@@ -33,12 +34,13 @@ type shard struct {
 	submitted atomic.Uint64 // the last unit that reads may show
 
 	// Of the loop alone.
-	machine *core.Shard   // nil while the shard is another node's
-	pulled  message.Time  // when it looked into the outboxes of other nodes' shards
-	ahead   time.Duration // of the shard's clock: it may have run on another node, whose clock was
-	life    uint64        // counts machines: what an older one asked for is not given to a newer
-	calls   callList      // those that the machine has
-	held    held          // waits for the open unit
+	machine *core.Shard            // nil while the shard is another node's
+	pulled  message.Time           // when it looked into the outboxes of other nodes' shards
+	missed  map[message.Shard]bool // whose outboxes could not be reached
+	ahead   time.Duration          // of the shard's clock: it may have run on another node, whose clock was
+	life    uint64                 // counts machines: what an older one asked for is not given to a newer
+	calls   callList               // those that the machine has
+	held    held                   // waits for the open unit
 	batch   []event
 	jobs    int    // effects that were begun, by this machine or one before, and not given back
 	forgot  uint64 // ... except by machines up to this life
@@ -183,6 +185,7 @@ func (sh *shard) begin(rec core.Recovered) error {
 	sh.flights = make(chan *flight, e.profile.UnitsInFlight)
 	sh.held, sh.inFlight, sh.broke = held{}, nil, nil
 	sh.pulled = 0
+	clear(sh.missed)
 	sh.quiesced.Store(false)
 	sh.lapsed.Store(false)
 	sh.submitted.Store(uint64(rec.Version.Seq))
@@ -201,7 +204,7 @@ func (sh *shard) setClock(meta []message.Row) error {
 		return err
 	}
 	sh.ahead = 0
-	if lead := time.Duration(at - sh.engine.clock.now()); lead > time.Second && sh.engine.tenancy != nil {
+	if lead := time.Duration(at - sh.engine.clock.now()); lead > time.Second && sh.tenancy != nil {
 		sh.ahead = lead
 	}
 	return nil

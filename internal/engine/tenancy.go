@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,8 +13,9 @@ import (
 	"github.com/semel-dev/semel/store"
 )
 
-// A node of a cluster runs the shards that it holds. One goroutine keeps the
-// node's lease, claims shards that are free while the node has less than its
+// A node of a cluster runs the shards that it holds. For each place of shards that
+// has leases of its own, one or several (cluster.go), a goroutine keeps the node's
+// lease there, claims shards that are free while the node has less than its
 // part, and has the loops give shards away while it has more. It decides who
 // tries; the fence of the sessions decides who may.
 //
@@ -39,9 +38,11 @@ const (
 	dutyLeft               // the loop left it as it was: its session was lost, or the lease was over
 )
 
-// tenancy is a node's part in a cluster. It is safe for concurrent use.
+// tenancy is a node's part in one place of shards. It is safe for concurrent use.
 type tenancy struct {
 	engine *Engine
+	number int // among the places, the same for all nodes
+	shards []*shard
 	leaser store.Leaser
 	node   store.Node
 	lease  time.Duration
@@ -49,7 +50,6 @@ type tenancy struct {
 	kept    atomic.Pointer[time.Time] // when the lease was last renewed: before the store was asked
 	leaving atomic.Bool               // every shard is to be given away
 	soon    chan struct{}             // the roster is to be read at once
-	hints   chan remoteHint
 
 	mu      sync.Mutex
 	roster  store.Roster
@@ -60,24 +60,6 @@ type tenancy struct {
 // keepTurns is how often a lease is renewed in its time: a few renewals may
 // fail before it is over.
 const keepTurns = 5
-
-// newTenancy is nil for a store that one process has for itself.
-func newTenancy(e *Engine) (*tenancy, error) {
-	if e.profile.Exclusive {
-		return nil, nil
-	}
-	leaser, ok := e.store.(store.Leaser)
-	if !ok {
-		return nil, fmt.Errorf("the store %s is neither one process's alone nor does it know leases", e.profile.Name)
-	}
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // it does not fail
-	return &tenancy{
-		engine: e, leaser: leaser, lease: e.profile.Lease,
-		node: store.Node{ID: hex.EncodeToString(id[:]), Name: e.cfg.Owner, Address: e.cfg.Address},
-		soon: make(chan struct{}, 1), hints: make(chan remoteHint, hintsWaiting), changed: make(chan struct{}),
-	}, nil
-}
 
 // valid says whether the node's lease goes on.
 // The monotonic clock stands still while the host is suspended, and the wall
@@ -92,17 +74,6 @@ func (t *tenancy) valid() bool {
 	}
 	now := time.Now()
 	return max(now.Sub(*kept), now.Round(0).Sub(kept.Round(0))) < t.lease
-}
-
-// start joins the cluster and begins to keep the lease.
-func (t *tenancy) start(ctx context.Context) error {
-	if err := t.keep(ctx); err != nil {
-		return fmt.Errorf("join the cluster: %w", err)
-	}
-	t.engine.running.Add(2)
-	go t.run()
-	go t.sendHints()
-	return nil
 }
 
 func (t *tenancy) run() {
@@ -167,8 +138,8 @@ func (t *tenancy) keep(ctx context.Context) error {
 		t.changed = make(chan struct{})
 	}
 	t.roster = r
-	for i, sh := range t.engine.shards {
-		if r.Holders[i] != t.node.ID {
+	for _, sh := range t.shards {
+		if r.Holders[sh.id] != t.node.ID {
 			sh.dismiss()
 		}
 	}
@@ -179,9 +150,9 @@ func (t *tenancy) keep(ctx context.Context) error {
 // free, and gives away what is too much.
 func (t *tenancy) balance(ctx context.Context) error {
 	var mine []*shard
-	for i, holder := range t.now().Holders {
-		sh := t.engine.shards[i]
-		if holder != t.node.ID {
+	holders := t.now().Holders
+	for _, sh := range t.shards {
+		if holders[sh.id] != t.node.ID {
 			continue
 		}
 		switch duty(sh.duty.Load()) {
@@ -234,7 +205,7 @@ func (t *tenancy) now() store.Roster {
 // another one that lives and can be reached.
 func (t *tenancy) holder(shard message.Shard) (store.Node, bool) {
 	r := t.now()
-	for _, n := range r.Nodes {
+	for _, n := range r.Nodes { // none before the first roster
 		if n.ID == r.Holders[shard] {
 			return n, n.ID != t.node.ID && n.Address != ""
 		}
@@ -266,8 +237,8 @@ func (t *tenancy) part() int {
 	if place < 0 || t.leaving.Load() {
 		return 0
 	}
-	part := len(r.Holders) / nodes
-	if place < len(r.Holders)%nodes {
+	part := len(t.shards) / nodes
+	if (place+t.number)%nodes < len(t.shards)%nodes { // others have one more elsewhere
 		part++
 	}
 	return part
@@ -278,10 +249,10 @@ func (t *tenancy) part() int {
 func (t *tenancy) free() (free []*shard) {
 	r := t.now()
 	first := int(t.node.ID[0])
-	for i := range r.Holders {
-		at := (first + i) % len(r.Holders)
-		if lives := slices.ContainsFunc(r.Nodes, func(n store.Node) bool { return n.ID == r.Holders[at] }); !lives {
-			free = append(free, t.engine.shards[at])
+	for i := range t.shards {
+		sh := t.shards[(first+i)%len(t.shards)]
+		if lives := slices.ContainsFunc(r.Nodes, func(n store.Node) bool { return n.ID == r.Holders[sh.id] }); !lives {
+			free = append(free, sh)
 		}
 	}
 	return free
@@ -299,41 +270,22 @@ func (t *tenancy) ready() error {
 
 // resign has the shards given away, for good.
 func (t *tenancy) resign() {
-	if t != nil {
-		t.leaving.Store(true)
-		t.hurry()
-	}
+	t.leaving.Store(true)
+	t.hurry()
 }
 
 // leave ends the lease, when the loops are at rest: the shards are free at once.
 func (t *tenancy) leave() error {
-	if t == nil || t.kept.Load() == nil {
+	if t.kept.Load() == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), t.lease)
 	defer cancel()
 	var errs []error
-	for _, sh := range t.engine.shards {
+	for _, sh := range t.shards {
 		if duty(sh.duty.Load()) == dutyRested {
 			errs = append(errs, t.leaser.Release(ctx, t.node.ID, sh.id, true))
 		}
 	}
 	return errors.Join(append(errs, t.leaser.Leave(ctx, t.node.ID))...)
-}
-
-// Roster is who lives and who holds what, as this node heard last, and which of
-// them it is. Of a store that one process has for itself that process is all.
-func (e *Engine) Roster() (r store.Roster, self string, err error) {
-	if f := e.notRunning(); f != nil {
-		return r, "", f
-	}
-	if t := e.tenancy; t != nil {
-		return t.now(), t.node.ID, nil
-	}
-	self = e.cfg.Owner
-	r.Nodes = []store.Node{{ID: self, Name: self}}
-	for range e.shards {
-		r.Holders = append(r.Holders, self)
-	}
-	return r, self, nil
 }

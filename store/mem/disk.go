@@ -35,6 +35,7 @@ type Disk struct {
 	clean   bool   // the last store was closed in order
 	life    uint64 // numbers the incarnations made of this disk
 	inc     message.Incarnation
+	charter []byte // see part.go
 }
 
 // shard is one shard's rows and the version of the last unit in them.
@@ -65,15 +66,26 @@ func New(opts ...Option) *Disk {
 // OpenStore opens the disk. While another store has it open, the error wraps
 // store.ErrLocked.
 func (d *Disk) OpenStore(ctx context.Context) (store.Store, error) {
+	s, err := d.openStore(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (d *Disk) openStore(ctx context.Context, part bool) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if len(d.charter) > 0 && !part {
+		return nil, errPart
+	}
 	if len(d.open) > 0 && d.opt.lease == 0 {
 		return nil, fmt.Errorf("open the memory store: %w; close the other store first", store.ErrLocked)
 	}
-	s := &Store{disk: d, clean: d.clean && d.opt.lease == 0, wake: make(chan message.Shard, 4*d.opt.shards)}
+	s := &Store{disk: d, clean: d.clean && d.opt.lease == 0, wake: make(chan message.Shard, 4*d.opt.shards), charter: d.charter}
 	d.open[s], d.clean = true, false
 	return s, nil
 }
@@ -139,7 +151,7 @@ func (d *Disk) Backup() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.life++
-	c := &Disk{opt: d.opt, inc: d.opt.incarnation(d.life), life: d.life << 32, open: make(map[*Store]bool), leases: newLeases(d.opt.shards)}
+	c := &Disk{opt: d.opt, inc: d.opt.incarnation(d.life), life: d.life << 32, charter: d.charter, open: make(map[*Store]bool), leases: newLeases(d.opt.shards)}
 	c.changed = sync.NewCond(&c.mu)
 	for _, s := range d.shards {
 		c.shards = append(c.shards, shard{rows: rows{tree: s.rows.tree.Clone()}, version: s.version})

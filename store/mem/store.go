@@ -1,6 +1,7 @@
 package mem
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -11,10 +12,11 @@ import (
 
 // Store is a disk opened by one process. Its methods are those of store.Store.
 type Store struct {
-	disk  *Disk
-	clean bool
-	wake  chan message.Shard
-	state state // under disk.mu
+	disk    *Disk
+	clean   bool
+	wake    chan message.Shard
+	state   state  // under disk.mu
+	charter []byte // as the disk's when it was opened
 }
 
 type state uint8
@@ -75,6 +77,9 @@ func (s *Store) Open(ctx context.Context, n message.Shard, _ string) (store.Sess
 	}
 	if int(n) >= len(d.shards) {
 		return nil, fmt.Errorf("open shard %d: the store has %d shards", n, len(d.shards))
+	}
+	if !bytes.Equal(s.charter, d.charter) {
+		return nil, fmt.Errorf("open shard %d: %w: the disk was made a part of another store", n, store.ErrLocked)
 	}
 	v := &d.shards[n].version
 	d.append(record{shard: n, version: *v})

@@ -62,20 +62,38 @@ type machine struct {
 }
 
 func (m *machine) OpenStore(ctx context.Context) (store.Store, error) {
+	o, p := m.opener()
+	st, err := o.OpenStore(ctx)
+	if err == nil {
+		p.opened(st.(*Store))
+	}
+	return st, err
+}
+
+func (m *machine) OpenPart(ctx context.Context, holds []message.Shard) (store.Part, error) {
+	o, p := m.opener()
+	st, err := o.OpenPart(ctx, holds)
+	if err == nil {
+		p.opened(st.(*Store))
+	}
+	return st, err
+}
+
+func (m *machine) opener() (store.PartOpener, *process) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.now == nil {
 		m.now = &process{}
 	}
-	opt, p := m.opt, m.now
-	opt.dial = p.dial
-	m.mu.Unlock()
-	st, err := At(m.dsn, opt).OpenStore(ctx)
-	if err == nil {
-		p.mu.Lock()
-		p.stores = append(p.stores, st.(*Store))
-		p.mu.Unlock()
-	}
-	return st, err
+	opt := m.opt
+	opt.dial = m.now.dial
+	return At(m.dsn, opt).(store.PartOpener), m.now
+}
+
+func (p *process) opened(st *Store) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stores = append(p.stores, st)
 }
 
 func (m *machine) kill(testing.TB) {

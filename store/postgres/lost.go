@@ -80,6 +80,9 @@ func (st *Store) AcceptLoss(ctx context.Context, shard message.Shard) error {
 		return fmt.Errorf("accept the loss of shard %d: %w", shard, err)
 	}
 	defer st.leave()
+	if err := st.forgetGiven(ctx, shard); err != nil {
+		return fmt.Errorf("accept the loss of shard %d: %w", shard, err)
+	}
 	had := st.remembered(shard)
 	// The era is above that of any mark that this or another process may still
 	// make: those are of the era in which the units were acknowledged. The epoch

@@ -60,6 +60,9 @@ func (st *Store) begin(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := st.readCharter(ctx); err != nil {
+		return err
+	}
 	if st.opt.Shards != 0 && st.opt.Shards != st.shards {
 		return fmt.Errorf("the store in schema %s has %d shards, and the options ask for %d: leave the number out", st.opt.Schema, st.shards, st.opt.Shards)
 	}

@@ -104,6 +104,18 @@ type opener struct {
 
 // OpenStore connects, migrates the tables if need be, and checks the server.
 func (o opener) OpenStore(ctx context.Context) (store.Store, error) {
+	st, err := o.openAny(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(st.charter) > 0 {
+		return nil, errors.Join(fmt.Errorf("open the PostgreSQL store: %w", errPart), st.Close())
+	}
+	return st, nil
+}
+
+// openAny opens the database, whether or not it is a part of something.
+func (o opener) openAny(ctx context.Context) (*Store, error) {
 	if o.extra {
 		return nil, errors.New("open the PostgreSQL store: at most one Options may be given")
 	}

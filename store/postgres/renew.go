@@ -28,16 +28,17 @@ func (st *Store) incarnationText() string { return uuid.UUID(st.incarnation).Str
 // A backup is the database's own: pg_dump, a base backup, a snapshot; all of them
 // are consistent, because a unit is a transaction.
 func Renew(ctx context.Context, dsn string, options ...Options) error {
-	o, err := At(dsn, options...).OpenStore(ctx)
+	st, err := At(dsn, options...).(opener).openAny(ctx)
 	if err != nil {
 		return fmt.Errorf("renew: %w", err)
 	}
-	st := o.(*Store)
 	// Made twice, it is made: the answer may be lost.
 	err = st.exec(ctx, st.sql.with(`WITH fences AS (
 		UPDATE {s}.semel_shard SET epoch = epoch + 1000, era = era + 1, lost = 0, session = NULL, held = true
 	), leases AS (
 		UPDATE {s}.semel_lease SET holder = '', clean = false
+	), given AS (
+		DELETE FROM {s}.semel_given
 	) UPDATE {s}.semel_store SET incarnation = $1::uuid`), uuid.NewString())
 	if err != nil {
 		err = fmt.Errorf("renew: %w", err)

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,10 @@ type Store struct {
 	terms    map[holding]int64          // of the last claims
 
 	generations generations
+
+	holds    []message.Shard // as a part of a divided store
+	charter  []byte          // under which this process opened it; with mu
+	consumed consumed
 }
 
 var (
@@ -112,12 +117,13 @@ func (st *Store) take(ctx context.Context, shard message.Shard, owner string) (*
 	q := query{harmless: true, sql: st.sql.with(`UPDATE {s}.semel_shard
 		SET epoch = GREATEST(epoch, $2::bigint) + 1, former = session, session = $3::uuid, owner = $4::text, held = true, clean = NOT held
 		WHERE shard = $1::integer AND lost <= seq AND (era > $5::bigint OR era = $5::bigint AND seq >= $6::bigint) AND ` + sameStore + `$7::uuid)
+			AND EXISTS (SELECT 1 FROM {s}.semel_store WHERE id = 1 AND charter IS NOT DISTINCT FROM $8::bytea)
 		RETURNING epoch, seq, era, clean, COALESCE(former::text, '')`)}
 	var s *session
 	q.begin = func() {
 		s = nil
 		token := uuid.NewString()
-		q.args = []any{int32(shard), int64(had.epoch), token, owner, had.era, int64(had.seq), st.incarnationText()}
+		q.args = []any{int32(shard), int64(had.epoch), token, owner, had.era, int64(had.seq), st.incarnationText(), st.underCharter()}
 		q.row = func(r pgx.Rows) error {
 			s = newSession(st, shard, token)
 			return r.Scan(&s.version.Epoch, &s.version.Seq, &s.era, &s.clean, &s.former)
@@ -128,6 +134,9 @@ func (st *Store) take(ctx context.Context, shard message.Shard, owner string) (*
 		return nil, err
 	}
 	if s == nil {
+		if is, err := st.askCharter(ctx); err != nil || !bytes.Equal(is, st.underCharter()) {
+			return nil, errors.Join(err, fmt.Errorf("%w: the parts of the store were changed (its charter) since this process opened it; restart it", store.ErrLocked))
+		}
 		return nil, st.lost(ctx, shard, had)
 	}
 	st.remember(shard, remembered{era: s.era, epoch: s.version.Epoch, seq: s.version.Seq})

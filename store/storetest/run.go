@@ -6,7 +6,8 @@
 // The tests name the laws they check. Those of the files are: commit.go
 // (atomicity, order, the fence), rows.go (reads and writes), lifecycle.go
 // (opening, closing, dying, backups), outbox.go (pulling and purging),
-// retention.go, lease.go (who may try), concurrent.go, and model.go, which compares long random
+// retention.go, lease.go (who may try), part.go (one of several stores that are
+// one, and those themselves), concurrent.go, and model.go, which compares long random
 // histories with a naive map.
 package storetest
 
@@ -53,6 +54,9 @@ type Differences struct {
 	// CleanBySession says why only a process that dies with a session makes the
 	// next start unclean; "" if any does that has the store open.
 	CleanBySession string
+	// LeasesByPart says why leases are those of the store's parts, which have suites
+	// of their own; "" if they are the store's.
+	LeasesByPart string
 	// Remote says why a unit may not have reached the store before it is
 	// answered: another session's Inbox may not show it, and another Open may
 	// fence it. "" if what Commit returned for is there.
@@ -106,6 +110,13 @@ func Run(t *testing.T, h Harness) {
 		{"LeasesLapse", testLapse},
 		{"LeasesLeave", testLeave},
 		{"LeasesOneHolder", testOneHolder},
+		{"PartCharter", testPartCharter},
+		{"PartGrantFences", testPartGrantFences},
+		{"PartGrantWhileUsed", testPartGrantWhileUsed},
+		{"PartUsed", testPartUsed},
+		{"PartOutbox", testPartOutbox},
+		{"PartOutboxIsDurable", testPartOutboxIsDurable},
+		{"Divisions", testDivisions},
 		{"ReadersBesideCommits", testReadersBesideCommits},
 		{"ShardsCommitAtOnce", testShardsAtOnce},
 		{"Model", testModel},
