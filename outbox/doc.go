@@ -27,6 +27,7 @@
 //  4. A message leaves only after its transaction is durable: the relay commits
 //     behind it, and waits for that, before it delivers. (InnoDB shows a commit
 //     before it is synced, and so does PostgreSQL under synchronous_commit off.)
+//     A database whose commits are not durable is refused, see ErrUnsafeServer.
 //  5. A message leaves only after all before it with the same key were delivered
 //     or given up as dead letters.
 //  6. Delivery is at-least-once. A receiver deduplicates by the message's id;
@@ -34,6 +35,9 @@
 //  7. One relay at a time serves a partition of the keys. One that was paused and
 //     lost its lease marks nothing any more; what it still has in its hands it
 //     may send again, late, which a receiver knows by its id or its number.
+//  8. Ages and leases are by the database's clock. Where that went back, what was
+//     forgotten stays forgotten, see ErrExpired, and a dead relay's partitions
+//     are taken over all the same.
 //
 // The tempting wrong ways: the order of a sequence or an AUTO_INCREMENT column is
 // that in which transactions asked for numbers, not the one in which they

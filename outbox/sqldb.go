@@ -8,7 +8,7 @@ import (
 
 // SQLDB makes a pool of database/sql usable by a Relay. It should be durable: in
 // SQLite synchronous is FULL or more, in InnoDB innodb_flush_log_at_trx_commit
-// is 1; otherwise a crash of the server may take back what was delivered.
+// is 1; otherwise a relay refuses it, see ErrUnsafeServer.
 func SQLDB(d Dialect, db *sql.DB) DB { return stdDB{d, db} }
 
 type stdDB struct {

@@ -15,7 +15,7 @@ type Tx interface {
 	Query(ctx context.Context, query string, args ...any) (Rows, error)
 }
 
-// ExecExecResult of a statement. LastID is MariaDB's LAST_INSERT_ID, zero elsewhere.
+// ExecResult of a statement. LastID is MariaDB's LAST_INSERT_ID, zero elsewhere.
 type ExecResult struct{ Affected, LastID int64 }
 
 // Rows are what a query found. Scan gets pointers to string, int64 and []byte;

@@ -225,4 +225,26 @@ func (w *world) done(t testing.TB, what string) int64 {
 	return w.number(t, "SELECT COUNT(*) FROM work WHERE what = ?1", what)
 }
 
+// allDone is how often each thing was done.
+func (w *world) allDone(t testing.TB) map[string]int {
+	t.Helper()
+	rows, err := w.db.Query(t.Context(), "SELECT what FROM work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	all := map[string]int{}
+	for rows.Next() {
+		var what string
+		if err := rows.Scan(&what); err != nil {
+			t.Fatal(err)
+		}
+		all[what]++
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 var errWanted = fmt.Errorf("wanted")

@@ -16,29 +16,47 @@ import (
 // as it does when the test binary dies of a timeout or a panic.
 func dieWithParent(cmd *exec.Cmd) { cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT }
 
-// children are the processes that a process started. Not every kernel lists
-// them with their parent, so all processes are looked at.
+// children are the processes that a process started, and that live. Not every
+// kernel lists them with their parent, so all processes are looked at.
 func children(parent int) []int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	var all []int
 	for _, path := range stats {
-		stat, _ := os.ReadFile(path) // a process that has gone is none
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		// "pid (name) state parent ..."; the name may have anything in it.
-		rest := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if err == nil && len(rest) > 1 && rest[1] == strconv.Itoa(parent) {
+		if err != nil {
+			continue
+		}
+		if state, of := status(pid); of == strconv.Itoa(parent) && !gone(state) {
 			all = append(all, pid)
 		}
 	}
 	return all
 }
 
-// buried waits until a killed process is gone, or is a zombie, which does
-// nothing any more. The kernel tells its parent only, and that is not us.
-func buried(pid int) {
-	for range 5000 {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || bytes.Contains(stat, []byte(") Z ")) || bytes.Contains(stat, []byte(") X ")) {
+// status is a process's state and its parent; both are empty if there is none.
+func status(pid int) (state, parent string) {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // a process that has gone is none
+	// "pid (name) state parent ..."; the name may have anything in it.
+	rest := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(rest) < 2 {
+		return "", ""
+	}
+	return rest[0], rest[1]
+}
+
+// gone says that a process is no more, or is a zombie, which does nothing.
+func gone(state string) bool { return state == "" || state == "Z" || state == "X" }
+
+// buried waits until a killed process is gone. The kernel tells its parent only,
+// and that is not us.
+func buried(pid int) { await(pid, gone) }
+
+// stopped waits until a process that was sent a SIGSTOP has got it.
+func stopped(pid int) { await(pid, func(state string) bool { return state == "T" || gone(state) }) }
+
+func await(pid int, so func(state string) bool) {
+	for range 10_000 {
+		if state, _ := status(pid); so(state) {
 			return
 		}
 		time.Sleep(time.Millisecond)

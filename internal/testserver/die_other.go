@@ -11,3 +11,5 @@ func dieWithParent(*exec.Cmd) {}
 func children(int) []int { return nil }
 
 func buried(int) {}
+
+func stopped(int) {}

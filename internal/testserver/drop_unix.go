@@ -29,14 +29,23 @@ func killAll(server int) error {
 	if err := syscall.Kill(server, syscall.SIGSTOP); err != nil { // it forks no more
 		return err
 	}
-	backends := children(server)
-	for _, pid := range append(backends, server) {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
-			return err
+	stopped(server) // a signal that was sent has not arrived yet
+	for {
+		backends := children(server)
+		if len(backends) == 0 {
+			break
+		}
+		for _, pid := range backends {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+				return err
+			}
+		}
+		for _, pid := range backends {
+			buried(pid)
 		}
 	}
-	for _, pid := range backends {
-		buried(pid)
+	if err := syscall.Kill(server, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+		return err
 	}
 	return nil
 }
