@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -37,7 +38,7 @@ func newByHand(ctx context.Context, dsn, schema string, agents, connections int,
 	}
 	h := &byHand{
 		pool: pool, state: schema + ".state", dedup: schema + ".dedup",
-		outcome: bytes.Repeat([]byte("o"), size.outcome), value: bytes.Repeat([]byte("s"), size.state),
+		outcome: bytes.Repeat([]byte("o"), size.outcome), value: stateOf(size.state),
 	}
 	if err := h.create(ctx, agents); err != nil {
 		pool.Close()
@@ -57,16 +58,24 @@ func (h *byHand) create(ctx context.Context, agents int) error {
 			return err
 		}
 	}
-	value, err := json.Marshal(Account{Owner: owner})
-	if err != nil {
-		return err
-	}
 	keys := make([][]byte, agents)
 	for i := range keys {
 		keys[i] = handAgent(i)
 	}
-	_, err = h.pool.Exec(ctx, "INSERT INTO "+h.state+" SELECT k, $2::bytea FROM unnest($1::bytea[]) AS k", keys, value)
+	_, err := h.pool.Exec(ctx, "INSERT INTO "+h.state+" SELECT k, $2::bytea FROM unnest($1::bytea[]) AS k", keys, h.value)
 	return err
+}
+
+// stateOf is an account of about as many bytes.
+func stateOf(size int) []byte {
+	b, err := json.Marshal(Account{})
+	if err == nil {
+		b, err = json.Marshal(Account{Owner: strings.Repeat("o", max(size-len(b), 0))})
+	}
+	if err != nil {
+		panic(err) // of numbers and letters
+	}
+	return b
 }
 
 func newPool(ctx context.Context, dsn string, connections int) (*pgxpool.Pool, error) {

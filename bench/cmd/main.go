@@ -1,5 +1,6 @@
 // Command cmd measures this machine: the engine beside raw Pebble and the bare
-// disk, in one run. See docs/benchmarks.md.
+// disk, in one run; or the engine on PostgreSQL beside what one would write by
+// hand. See docs/benchmarks.md.
 package main
 
 import (
@@ -33,6 +34,9 @@ func measure() error {
 	flag.BoolVar(&p.Alone, "alone", false, "without the baselines, for a profile of the engine itself")
 	keys := flag.Int("keys", 0, "instead: fill the dedup log with this many keys, then measure lookups")
 	soak := flag.Duration("soak", 0, "instead: call for this long and sample memory")
+	var pg server
+	flag.Var(&pg, "postgres", "instead: measure on PostgreSQL, beside what one would write by hand; with -keys, what a large dedup log costs there. A `URL` (-postgres=URL, or the last argument) names an empty database; without one a server is started")
+	html := flag.String("html", "", "with -postgres: write a page to this file, too")
 	asJSON := flag.Bool("json", false, "print JSON")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the process to this file")
 	flag.Parse()
@@ -49,6 +53,9 @@ func measure() error {
 		defer pprof.StopCPUProfile()
 	}
 	switch {
+	case pg.chosen:
+		on := bench.Postgres{Round: p.Round, Rounds: p.Rounds, Agents: p.Agents, Only: *only, Progress: p.Progress}
+		return measurePostgres(pg, p.Dir, *html, *asJSON, on, bench.Postgres.Compare)
 	case *soak > 0:
 		return measureSoak(p, *soak, *asJSON)
 	case *keys > 0:
