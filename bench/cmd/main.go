@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -55,7 +56,11 @@ func measure() error {
 	switch {
 	case pg.chosen:
 		on := bench.Postgres{Round: p.Round, Rounds: p.Rounds, Agents: p.Agents, Only: *only, Progress: p.Progress}
-		return measurePostgres(pg, p.Dir, *html, *asJSON, on, bench.Postgres.Compare)
+		measure := bench.Postgres.Compare
+		if *keys > 0 {
+			measure = func(on bench.Postgres, ctx context.Context) (*bench.Sheet, error) { return on.Keys(ctx, *keys) }
+		}
+		return measurePostgres(pg, p.Dir, *html, *asJSON, on, measure)
 	case *soak > 0:
 		return measureSoak(p, *soak, *asJSON)
 	case *keys > 0:
