@@ -114,7 +114,7 @@ func (log *keyLog) drops() error {
 	}
 	g := Grid{
 		Title: "Generations dropped by Maintain, while units of 128 steps go on",
-		Head:  []string{"generation", "Maintain of all shards", "its DROP", "room given back", "units/s meanwhile", "p50", "p99", "max"},
+		Head:  []string{"generation", "Maintain of all shards", "the last of them, with the DROP", "room given back", "units/s meanwhile", "p50", "p99", "max"},
 	}
 	tell := func(what, took, drop, room string, r *Result) {
 		r.finish()
