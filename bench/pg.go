@@ -21,13 +21,15 @@ type Postgres struct {
 	Round    time.Duration // of one measurement, after a fifth of it to warm up
 	Rounds   int           // of each
 	Agents   int           // chosen uniformly
+	Batch    Load          // how steps are offered in batches; 16 callers, batches of 512
+	Shards   int           // of the engine's stores; the store's default
 	Only     string        // measures only the groups whose name contains this
 	Progress func(string)
 }
 
-// pgBatch is how steps are offered in batches: enough of them that all shards
-// have full units, and less than the engine takes at once.
-var pgBatch = Load{Callers: 16, Group: 512}
+// batchLoad is what Postgres.Batch is without another: enough steps that all
+// shards have full units, and less than the engine takes at once.
+var batchLoad = Load{Callers: 16, Group: 512}
 
 // pgRun is one run of it.
 type pgRun struct {
@@ -40,9 +42,9 @@ type pgRun struct {
 	connections int // with which a transaction for each operation does best; 0 until that is known
 }
 
-// maxConnections is how many the contenders have at once: 16 for each node, and
-// what the others try.
-const maxConnections = 160
+// maxConnections is how many the contenders have: 16 for each node, and what the
+// others try; and as many again that the group before has just closed.
+const maxConnections = 2*(4*16+mostConnections) + 10
 
 // Compare measures. The sheet has no command and no time of its start: the
 // caller knows them.
@@ -78,6 +80,9 @@ func (p Postgres) Compare(ctx context.Context) (*Sheet, error) {
 // run does it with a connection to the server, and drops what was made.
 func (p Postgres) run(ctx context.Context, title string, measure func(*pgRun) error) (sheet *Sheet, err error) {
 	began := time.Now()
+	if p.Batch == (Load{}) {
+		p.Batch = batchLoad
+	}
 	server, err := pgx.Connect(ctx, p.DSN)
 	if err != nil {
 		return nil, err

@@ -26,15 +26,15 @@ func (r *pgRun) contest(connections int) (c *contest, err error) {
 	}()
 	cfg := semel.Config{Skew: skew}
 	schema := r.schema("node")
-	if c.one, err = openNodes(r.ctx, r.DSN, schema, 1, cfg); err != nil {
+	if c.one, err = openNodes(r.ctx, r.at(schema), 1, cfg); err != nil {
 		return c, err
 	}
-	if c.three, err = openNodes(r.ctx, r.DSN, r.schema("nodes"), 3, cfg); err != nil {
+	if c.three, err = openNodes(r.ctx, r.at(r.schema("nodes")), 3, cfg); err != nil {
 		return c, err
 	}
 	// The agents come into memory, and there are rows to be measured.
 	r.Progress("a start")
-	l := pgBatch
+	l := r.Batch
 	l.For, l.Agents, l.Stop = r.Round, r.Agents, r.ctx.Done()
 	for _, n := range []*nodes{c.one, c.three} {
 		if _, err = n.run(l); err != nil {
@@ -92,7 +92,7 @@ func (r *pgRun) batches(name string) (err error) {
 
 	// Units by hand are always as large as the engine's were in its last round.
 	size, sizes := c.one.stepsOfUnit(), []float64(nil)
-	engine := &contender{name: "one node, " + name, load: pgBatch, run: func(l Load) (Result, error) {
+	engine := &contender{name: "one node, " + name, load: r.Batch, run: func(l Load) (Result, error) {
 		out, err := c.one.run(l)
 		size = c.one.stepsOfUnit()
 		sizes = append(sizes, float64(size))
@@ -110,7 +110,7 @@ func (r *pgRun) batches(name string) (err error) {
 		return err
 	}
 	units.name = "units by hand of the same size, " + units.name
-	cluster := &contender{name: "three nodes, " + name, load: pgBatch, run: c.three.run}
+	cluster := &contender{name: "three nodes, " + name, load: r.Batch, run: c.three.run}
 	if err := r.turns(name, r.Rounds, r.Round, engine, units, single, cluster); err != nil {
 		return err
 	}
@@ -165,12 +165,12 @@ func (r *pgRun) callers(name string, n int) (err error) {
 // than that are looked up, which is a round trip to the database.
 func (r *pgRun) started(name string) (err error) {
 	schema := r.schema("started")
-	open := func(cfg semel.Config) (*nodes, error) { return openNodes(r.ctx, r.DSN, schema, 1, cfg) }
+	open := func(cfg semel.Config) (*nodes, error) { return openNodes(r.ctx, r.at(schema), 1, cfg) }
 	first, err := open(semel.Config{Skew: skew})
 	if err != nil {
 		return err
 	}
-	l := pgBatch
+	l := r.Batch
 	l.For, l.Agents, l.Stop = r.Round, r.Agents, r.ctx.Done()
 	_, err = first.run(l)
 	if err = errors.Join(err, first.close()); err != nil {
@@ -182,7 +182,7 @@ func (r *pgRun) started(name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, now.close()) }()
 	many := &contender{name: name + ", 64 callers, every key is looked up", load: Load{Callers: 64, Group: 1}, run: now.run}
-	batches := &contender{name: name + ", batches, every key is looked up", load: pgBatch, run: now.run}
+	batches := &contender{name: name + ", batches, every key is looked up", load: r.Batch, run: now.run}
 	if err := r.turns(name, r.Rounds, r.Round, many, batches); err != nil {
 		return err
 	}

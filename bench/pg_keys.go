@@ -100,7 +100,7 @@ func (r *pgRun) openKeyLog() (*keyLog, error) {
 		return nil, err
 	}
 	log := &keyLog{pgRun: r, schema: r.schema("keys"), sizes: sizes}
-	if log.store, err = postgresAt(r.DSN, log.schema).OpenStore(r.ctx); err != nil {
+	if log.store, err = r.at(log.schema).OpenStore(r.ctx); err != nil {
 		return nil, err
 	}
 	for i := range log.store.Shards() {
@@ -120,7 +120,7 @@ func (r *pgRun) openKeyLog() (*keyLog, error) {
 func (r *pgRun) engineSizes() (s rowSizes, err error) {
 	r.Progress("what the engine's rows are like")
 	schema := r.schema("node")
-	one, err := openNodes(r.ctx, r.DSN, schema, 1, semel.Config{})
+	one, err := openNodes(r.ctx, r.at(schema), 1, semel.Config{})
 	if err != nil {
 		return s, err
 	}

@@ -166,7 +166,7 @@ func (log *keyLog) commitWhile(do func() error) (Result, error) {
 	}()
 	gen := log.current
 	r, err := run(Load{Callers: fillWorkers, Group: unitSteps, For: time.Hour, Stop: stop}, func(w, n int) error {
-		_, err := log.commit(w+n*fillWorkers%len(log.shards), gen, unitSteps, time.Now())
+		_, err := log.commit((w+n*fillWorkers)%(len(log.shards)/fillWorkers*fillWorkers), gen, unitSteps, time.Now())
 		return err
 	})
 	return r, errors.Join(err, <-done)

@@ -35,10 +35,10 @@ const nodeSecret = "of this run, on the loopback address"
 const skew = time.Second
 
 // openNodes opens n nodes, and waits until each has its part of the shards.
-func openNodes(ctx context.Context, dsn, schema string, n int, cfg semel.Config) (*nodes, error) {
+func openNodes(ctx context.Context, on store.Opener, n int, cfg semel.Config) (*nodes, error) {
 	all := &nodes{client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
 	for range n {
-		if err := all.join(ctx, postgresAt(dsn, schema), cfg, n > 1); err != nil {
+		if err := all.join(ctx, on, cfg, n > 1); err != nil {
 			return nil, errors.Join(err, all.close())
 		}
 	}
@@ -48,8 +48,8 @@ func openNodes(ctx context.Context, dsn, schema string, n int, cfg semel.Config)
 	return all, nil
 }
 
-func postgresAt(dsn, schema string) store.Opener {
-	return postgres.At(dsn, postgres.Options{Schema: schema})
+func (p Postgres) at(schema string) store.Opener {
+	return postgres.At(p.DSN, postgres.Options{Schema: schema, Shards: p.Shards})
 }
 
 func (all *nodes) join(ctx context.Context, on store.Opener, cfg semel.Config, cluster bool) error {

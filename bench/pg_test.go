@@ -12,10 +12,10 @@ import (
 	"github.com/semel-dev/semel/internal/pgtest"
 )
 
-func smallPostgres(t *testing.T) Postgres {
+func smallPostgres(t *testing.T, s *pgtest.Server) Postgres {
 	t.Helper()
 	return Postgres{
-		DSN: pgtest.Shared(t).Database(t), Round: 50 * time.Millisecond, Rounds: 2, Agents: 400,
+		DSN: s.Database(t), Round: 50 * time.Millisecond, Rounds: 2, Agents: 400, Batch: Load{Callers: 4, Group: 64},
 		Progress: func(s string) { t.Log(s) },
 	}
 }
@@ -32,7 +32,7 @@ func nothingLeft(t *testing.T, p Postgres) {
 // what is printed, and nothing is left behind.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
-	p := smallPostgres(t)
+	p := smallPostgres(t, pgtest.Start(t, pgtest.Set("max_connections", strconv.Itoa(maxConnections))))
 	sheet, err := p.Compare(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestByHand(t *testing.T) {
 // what it recorded, all of it, and that a generation that was dropped is gone.
 func TestPostgresKeys(t *testing.T) {
 	t.Parallel()
-	p := smallPostgres(t)
+	p := smallPostgres(t, pgtest.Shared(t))
 	const keys = 16 * 32 * generations
 	sheet, err := p.Keys(t.Context(), keys)
 	if err != nil {

@@ -55,7 +55,7 @@ func measure() error {
 	}
 	switch {
 	case pg.chosen:
-		on := bench.Postgres{Round: p.Round, Rounds: p.Rounds, Agents: p.Agents, Only: *only, Progress: p.Progress}
+		on := bench.Postgres{Round: p.Round, Rounds: p.Rounds, Agents: p.Agents, Shards: p.Store.Shards, Only: *only, Progress: p.Progress}
 		measure := bench.Postgres.Compare
 		if *keys > 0 {
 			measure = func(on bench.Postgres, ctx context.Context) (*bench.Sheet, error) { return on.Keys(ctx, *keys) }

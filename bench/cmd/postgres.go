@@ -38,7 +38,7 @@ var defaults = []pgtest.Option{
 	pgtest.Set("shared_buffers", "128MB"),
 	pgtest.Set("autovacuum_naptime", "1min"),
 	pgtest.Set("max_prepared_transactions", "0"),
-	pgtest.Set("max_connections", "200"),
+	pgtest.Set("max_connections", "300"),
 }
 
 // measurePostgres runs a benchmark on a server, and prints and writes its sheet.
