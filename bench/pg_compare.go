@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/message"
 )
@@ -24,12 +26,11 @@ func (r *pgRun) contest(connections int) (c *contest, err error) {
 			err = errors.Join(err, c.close())
 		}
 	}()
-	cfg := semel.Config{Skew: skew}
 	schema := r.schema("node")
-	if c.one, err = openNodes(r.ctx, r.at(schema), 1, cfg); err != nil {
+	if c.one, err = openNodes(r.ctx, r.at(schema), 1, semel.Config{}); err != nil {
 		return c, err
 	}
-	if c.three, err = openNodes(r.ctx, r.at(r.schema("nodes")), 3, cfg); err != nil {
+	if c.three, err = openNodes(r.ctx, r.at(r.schema("nodes")), 3, semel.Config{}); err != nil {
 		return c, err
 	}
 	// The agents come into memory, and there are rows to be measured.
@@ -91,8 +92,9 @@ func (r *pgRun) batches(name string) (err error) {
 	}
 
 	// Units by hand are always as large as the engine's were in its last round.
+	load := Point{Callers: r.Batch.Callers, Batch: r.Batch.Group}.Load()
 	size, sizes := c.one.stepsOfUnit(), []float64(nil)
-	engine := &contender{name: "one node, " + name, load: r.Batch, run: func(l Load) (Result, error) {
+	engine := &contender{name: "one node, " + load, load: r.Batch, run: func(l Load) (Result, error) {
 		out, err := c.one.run(l)
 		size = c.one.stepsOfUnit()
 		sizes = append(sizes, float64(size))
@@ -110,7 +112,7 @@ func (r *pgRun) batches(name string) (err error) {
 		return err
 	}
 	units.name = "units by hand of the same size, " + units.name
-	cluster := &contender{name: "three nodes, " + name, load: r.Batch, run: c.three.run}
+	cluster := &contender{name: "three nodes, " + load, load: r.Batch, run: c.three.run}
 	if err := r.turns(name, r.Rounds, r.Round, engine, units, single, cluster); err != nil {
 		return err
 	}
@@ -161,12 +163,11 @@ func (r *pgRun) callers(name string, n int) (err error) {
 	return nil
 }
 
-// started measures the first minutes of a shard at a node: keys that may be older
-// than that are looked up, which is a round trip to the database.
-func (r *pgRun) started(name string) (err error) {
-	schema := r.schema("started")
-	open := func(cfg semel.Config) (*nodes, error) { return openNodes(r.ctx, r.at(schema), 1, cfg) }
-	first, err := open(semel.Config{Skew: skew})
+// timeless measures calls whose keys carry no time, in a shard that is older than
+// its node: each is looked up, which is a round trip to the database.
+func (r *pgRun) timeless(name string) (err error) {
+	schema := r.schema("timeless")
+	first, err := openNodes(r.ctx, r.at(schema), 1, semel.Config{})
 	if err != nil {
 		return err
 	}
@@ -176,17 +177,26 @@ func (r *pgRun) started(name string) (err error) {
 	if err = errors.Join(err, first.close()); err != nil {
 		return err
 	}
-	now, err := open(semel.Config{})
+	now, err := openNodes(r.ctx, r.at(schema), 1, semel.Config{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, now.close()) }()
-	many := &contender{name: name + ", 64 callers, every key is looked up", load: Load{Callers: 64, Group: 1}, run: now.run}
-	batches := &contender{name: name + ", batches, every key is looked up", load: r.Batch, run: now.run}
-	if err := r.turns(name, r.Rounds, r.Round, many, batches); err != nil {
-		return err
+	timed, timeless := now.benches[0].CallerKeys, uuid.NewString
+	keyed := func(key func() string) func(Load) (Result, error) {
+		return func(l Load) (Result, error) {
+			now.benches[0].CallerKeys = key
+			return now.run(l)
+		}
 	}
-	r.add(many, nil, goal{})
-	r.add(batches, nil, goal{})
+	for _, l := range []Load{{Callers: 64, Group: 1}, r.Batch} {
+		at := Point{Callers: l.Callers, Batch: l.Group}.Load()
+		with := &contender{name: "keys with a time", load: l, run: keyed(timed)}
+		without := &contender{name: name + ", " + at, load: l, run: keyed(timeless)}
+		if err := r.turns(name+", "+at, r.Rounds, r.Round, without, with); err != nil {
+			return err
+		}
+		r.add(without, with, goal{})
+	}
 	return nil
 }

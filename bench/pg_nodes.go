@@ -29,11 +29,6 @@ type nodes struct {
 // nodeSecret is what the nodes of one run prove themselves by.
 const nodeSecret = "of this run, on the loopback address"
 
-// skew is how far a key's time may be off. One machine has one clock, and a node
-// looks the keys up that may be older than itself: with the default of 5 minutes
-// a short measurement would be of a start, and not of what comes after it.
-const skew = time.Second
-
 // openNodes opens n nodes, and waits until each has its part of the shards.
 func openNodes(ctx context.Context, on store.Opener, n int, cfg semel.Config) (*nodes, error) {
 	all := &nodes{client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}

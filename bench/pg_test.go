@@ -58,7 +58,7 @@ func TestPostgres(t *testing.T) {
 	if want := 3 + 3*2 + 2 + 2*3; len(sheet.Rows) != want {
 		t.Errorf("%d rows, not %d", len(sheet.Rows), want)
 	}
-	written(t, sheet, "one node, batches", "fsync on")
+	written(t, sheet, "one node, 4 callers, batches of 64", "fsync on")
 }
 
 // written checks that what is found is in the text, the JSON and the page.
