@@ -30,11 +30,17 @@ func serveHTTP(b *Bench) (*httpBench, error) {
 	if err != nil {
 		return nil, err
 	}
+	return serveOn(listener, b, server.Options{}), nil
+}
+
+// serveOn serves on a listener, which is closed with it.
+func serveOn(listener net.Listener, b *Bench, o server.Options) *httpBench {
 	quiet := slog.New(slog.DiscardHandler)
+	o.Logger = quiet
 	h := &httpBench{
 		bench: b,
 		server: &http.Server{
-			Handler:           server.Handler(b.App, server.Options{Logger: quiet}),
+			Handler:           server.Handler(b.App, o),
 			ReadHeaderTimeout: 10 * time.Second,
 			ReadTimeout:       30 * time.Second,
 			WriteTimeout:      70 * time.Second,
@@ -46,7 +52,7 @@ func serveHTTP(b *Bench) (*httpBench, error) {
 		served:  make(chan error, 1),
 	}
 	go func() { h.served <- h.server.Serve(listener) }()
-	return h, nil
+	return h
 }
 
 // close stops the server. The Bench stays open.

@@ -20,6 +20,7 @@ type Row struct {
 	Baseline *Result `json:"baseline,omitempty"`
 	Ratio    float64 `json:"ratio,omitempty"`
 	Goal     string  `json:"goal,omitempty"`
+	Met      *bool   `json:"goal_met,omitempty"` // nil where nothing measures it
 }
 
 // Plan is what a run measures.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/store"
 	"github.com/semel-dev/semel/store/pebble"
 )
 
@@ -83,18 +85,27 @@ func (b *Bench) action(g message.Guarantee) *semel.Action[Credit, Receipt] {
 // Open opens an App on a Pebble store in dir, with the given options.
 func Open(dir string, o pebble.Options, cfg *semel.Config) (*Bench, error) {
 	o.Logger = slog.New(slog.DiscardHandler)
-	app, err := semel.Open(context.Background(), pebble.At(dir, o), cfg)
+	return OpenOn(context.Background(), pebble.At(dir, o), cfg)
+}
+
+// OpenOn opens an App on any store.
+func OpenOn(ctx context.Context, on store.Opener, cfg *semel.Config) (*Bench, error) {
+	app, err := semel.Open(ctx, on, cfg)
 	if err != nil {
 		return nil, err
 	}
 	accounts := semel.NewAgent[Account](app, "account")
-	return &Bench{
+	b := &Bench{
 		App:        app,
 		Exactly:    semel.On(accounts, actionNames[message.ExactlyOnce], (*Account).Credit),
 		AtLeast:    semel.On(accounts, actionNames[message.AtLeastOnce], (*Account).Credit, semel.AtLeastOnce),
 		AtMost:     semel.On(accounts, actionNames[message.AtMostOnce], (*Account).Credit, semel.AtMostOnce),
 		CallerKeys: func() string { return uuid.Must(uuid.NewV7()).String() },
-	}, app.Start(context.Background())
+	}
+	if err := app.Start(ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
 }
 
 // Close closes the App.
@@ -109,10 +120,15 @@ func (b *Bench) Run(l Load, action *semel.Action[Credit, Receipt]) (Result, erro
 // run calls with the key that key makes for each call, which is none if it is
 // empty.
 func (b *Bench) run(l Load, action *semel.Action[Credit, Receipt], key func() string) (Result, error) {
+	return run(l, b.caller(l, action, key))
+}
+
+// caller makes one group of calls for one of the load's callers.
+func (b *Bench) caller(l Load, action *semel.Action[Credit, Receipt], key func() string) func(c, n int) error {
 	ctx := context.Background()
 	agent := func() string { return fmt.Sprintf("a%d", rand.IntN(l.Agents)) }
 	batches := make([][]semel.Request, l.Callers) // each caller's room, used again
-	return run(l, func(c, n int) error {
+	return func(c, n int) error {
 		in := Credit{Cents: int64(n%100 + 1), Memo: memo}
 		if l.Group == 1 {
 			_, err := action.Call(ctx, agent(), in, semel.Key(key()))
@@ -129,5 +145,5 @@ func (b *Bench) run(l Load, action *semel.Action[Credit, Receipt], key func() st
 			}
 		}
 		return nil
-	})
+	}
 }

@@ -1,8 +1,10 @@
 // Command cmd measures this machine: the engine beside raw Pebble and the bare
-// disk, in one run. See docs/benchmarks.md.
+// disk, in one run; or the engine on PostgreSQL beside what one would write by
+// hand. See docs/benchmarks.md.
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -24,7 +26,7 @@ func main() {
 func measure() error {
 	p := bench.Plan{Progress: func(s string) { fmt.Fprintln(os.Stderr, s) }}
 	flag.StringVar(&p.Dir, "dir", "", "where stores are made and removed; the system's temporary directory")
-	flag.DurationVar(&p.Round, "round", 4*time.Second, "length of one measurement")
+	flag.DurationVar(&p.Round, "round", 4*time.Second, "length of one measurement; 3s with -postgres")
 	flag.IntVar(&p.Rounds, "rounds", 3, "measurements of each row, in turns with its baseline")
 	flag.IntVar(&p.Agents, "agents", 10000, "agents, chosen uniformly")
 	flag.IntVar(&p.Store.Shards, "shards", 0, "shards of the stores that are made; the store's default")
@@ -33,6 +35,9 @@ func measure() error {
 	flag.BoolVar(&p.Alone, "alone", false, "without the baselines, for a profile of the engine itself")
 	keys := flag.Int("keys", 0, "instead: fill the dedup log with this many keys, then measure lookups")
 	soak := flag.Duration("soak", 0, "instead: call for this long and sample memory")
+	var pg server
+	flag.Var(&pg, "postgres", "instead: measure on PostgreSQL, beside what one would write by hand; with -keys, what a large dedup log costs there. A `URL` (-postgres=URL, or the last argument) names an empty database; without one a server is started")
+	html := flag.String("html", "", "with -postgres: write a page to this file, too")
 	asJSON := flag.Bool("json", false, "print JSON")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the process to this file")
 	flag.Parse()
@@ -49,6 +54,16 @@ func measure() error {
 		defer pprof.StopCPUProfile()
 	}
 	switch {
+	case pg.chosen:
+		if !given("round") {
+			p.Round = 3 * time.Second // there is more to be measured
+		}
+		on := bench.Postgres{Round: p.Round, Rounds: p.Rounds, Agents: p.Agents, Shards: p.Store.Shards, Only: *only, Progress: p.Progress}
+		measure := bench.Postgres.Compare
+		if *keys > 0 {
+			measure = func(on bench.Postgres, ctx context.Context) (*bench.Sheet, error) { return on.Keys(ctx, *keys) }
+		}
+		return measurePostgres(pg, p.Dir, *html, *asJSON, on, measure)
 	case *soak > 0:
 		return measureSoak(p, *soak, *asJSON)
 	case *keys > 0:
@@ -89,4 +104,10 @@ func measureSoak(p bench.Plan, total time.Duration, asJSON bool) error {
 		return json.NewEncoder(os.Stdout).Encode(samples)
 	}
 	return nil
+}
+
+// given says whether a flag is on the command line.
+func given(name string) (yes bool) {
+	flag.Visit(func(f *flag.Flag) { yes = yes || f.Name == name })
+	return yes
 }
