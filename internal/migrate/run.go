@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/semel-dev/semel/internal/core"
@@ -248,6 +249,10 @@ func Undo(ctx context.Context, from, to Side, opt Options) error {
 }
 
 func (m *move) undo(ctx context.Context) error {
+	unmarked := func(sh *shard) bool { return sh.mark == nil }
+	if !slices.ContainsFunc(m.to.shards, func(sh *shard) bool { return !unmarked(sh) }) && !slices.ContainsFunc(m.from.shards, func(sh *shard) bool { return !unmarked(sh) }) {
+		return fmt.Errorf("%w: neither %s nor %s bears the mark of a move", ErrOther, m.from.Name, m.to.Name)
+	}
 	for _, sh := range m.from.shards {
 		switch mark := sh.mark; {
 		case mark == nil || mark.State == core.MoveArrived:
