@@ -49,6 +49,8 @@ type Report struct {
 var (
 	// ErrNotEmpty: the target has rows that are not of this move.
 	ErrNotEmpty = errors.New("the target is not empty")
+	// ErrNothing: there is nothing in the source.
+	ErrNothing = errors.New("nothing is stored there")
 	// ErrOther: one of the stores is part of another move.
 	ErrOther = errors.New("another move is under way")
 	// ErrServed: the target was served, so there is no way back.
@@ -156,6 +158,9 @@ func (m *move) examine() (arrived bool, err error) {
 	if away {
 		m.report.Resumed = true
 		return m.resume()
+	}
+	if !slices.ContainsFunc(m.from.shards, func(sh *shard) bool { return sh.version.Seq != 0 }) {
+		return false, fmt.Errorf("%w: %s", ErrNothing, m.from.Name)
 	}
 	for _, sh := range m.to.shards {
 		mark := sh.mark
