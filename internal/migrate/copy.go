@@ -122,7 +122,7 @@ func (m *move) park(ctx context.Context, sh *shard, put core.Placed) error {
 	return p.End(put)
 }
 
-// noteBytes is after how many bytes it is noted how far the move is.
+// noteBytes is the default of Options.noteEvery.
 const noteBytes = 64 << 20
 
 // copy writes the rows to the target, from where another run came to.
@@ -149,7 +149,7 @@ func (m *move) copy(ctx context.Context) error {
 	after := at.After
 	for i := int(at.Step); i < len(m.steps); i++ {
 		err := m.read(ctx, m.steps[i], after, put, func(key []byte) error {
-			if m.progress.Bytes-noted < noteBytes {
+			if m.progress.Bytes-noted < m.opt.noteEvery {
 				return nil
 			}
 			return note(i, key)
@@ -158,7 +158,7 @@ func (m *move) copy(ctx context.Context) error {
 			return err
 		}
 		after = nil
-		if m.progress.Bytes-noted >= noteBytes {
+		if m.progress.Bytes-noted >= m.opt.noteEvery {
 			if err := note(i+1, nil); err != nil {
 				return err
 			}

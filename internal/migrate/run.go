@@ -23,6 +23,8 @@ type Side struct {
 type Options struct {
 	Owner    string         // who moves, for the stores' records
 	Progress func(Progress) // is told now and then
+
+	noteEvery uint64 // bytes after which it is noted how far the move is
 }
 
 // Progress is how far a move is.
@@ -93,6 +95,9 @@ func begin(ctx context.Context, from, to Side, opt Options) (*move, error) {
 	}
 	if opt.Owner == "" {
 		opt.Owner = "semel migrate"
+	}
+	if opt.noteEvery == 0 {
+		opt.noteEvery = noteBytes
 	}
 	m := &move{opt: opt}
 	var err error
