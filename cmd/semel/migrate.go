@@ -25,6 +25,7 @@ type migration struct {
 	from, to             string
 	fromSchema, toSchema string
 	shards               int
+	lease                time.Duration
 	undo, print, json    bool
 }
 
@@ -66,6 +67,7 @@ the positions of the change feed: its followers list all agents again.`,
 	f.StringVar(&m.fromSchema, "from-schema", "", "the `name` of FROM's schema; semel if it is not given")
 	f.StringVar(&m.toSchema, "to-schema", "", "the `name` of TO's schema; semel if it is not given")
 	f.IntVar(&m.shards, "shards", 0, "how many shards TO has; as many as FROM if it is not given")
+	f.DurationVar(&m.lease, "from-lease", 0, "the lease of the servers that had FROM's database, if it is not the default: so long none of them may call an effect any more")
 	f.BoolVar(&m.undo, "undo", false, "take the move back; only until TO is served")
 	f.BoolVar(&m.print, "print", false, "print the SQL that makes the tables, for people who change their database themselves, and do nothing")
 	f.BoolVar(&m.json, "json", false, "print JSON")
@@ -92,7 +94,7 @@ func (m *migration) run(cmd *cobra.Command) error {
 		return usageError{fmt.Errorf("--shards %d: choose 1 to 65536", m.shards)}
 	}
 	p := newPrinter(cmd.OutOrStdout(), cmd.ErrOrStderr(), m.json)
-	from, err := openOld(ctx, m.from, m.fromSchema)
+	from, err := openOld(ctx, m.from, m.fromSchema, m.lease)
 	if err != nil {
 		return p.fail(err)
 	}
@@ -100,7 +102,7 @@ func (m *migration) run(cmd *cobra.Command) error {
 	if shards == 0 && !there(m.to) { // a store that is there knows it
 		shards = from.Store.Shards()
 	}
-	to, err := openAt(ctx, m.to, m.toSchema, shards)
+	to, err := openAt(ctx, m.to, m.toSchema, shards, 0)
 	if err != nil {
 		return p.fail(errors.Join(err, from.Store.Close()))
 	}
@@ -168,15 +170,15 @@ func there(dir string) bool {
 }
 
 // openOld opens a store that must be there.
-func openOld(ctx context.Context, place, schema string) (migrate.Side, error) {
+func openOld(ctx context.Context, place, schema string, lease time.Duration) (migrate.Side, error) {
 	if !isDatabase(place) && !there(place) {
 		return migrate.Side{}, fmt.Errorf("%s is no data directory: there is nothing to move", printable(place))
 	}
-	return openAt(ctx, place, schema, 0)
+	return openAt(ctx, place, schema, 0, lease)
 }
 
 // openAt opens a store, or makes one of so many shards.
-func openAt(ctx context.Context, place, schema string, shards int) (migrate.Side, error) {
+func openAt(ctx context.Context, place, schema string, shards int, lease time.Duration) (migrate.Side, error) {
 	side := migrate.Side{Name: place}
 	var o store.Opener
 	switch {
@@ -189,7 +191,7 @@ func openAt(ctx context.Context, place, schema string, shards int) (migrate.Side
 			return side, errors.New("the URL of the database cannot be read") // it may have a password
 		}
 		side.Name = u.Scheme + "://" + u.Host + u.Path + " schema " + schema
-		o = postgres.At(place, postgres.Options{Schema: schema, Shards: shards})
+		o = postgres.At(place, postgres.Options{Schema: schema, Shards: shards, Lease: lease})
 	default:
 		if abs, err := filepath.Abs(place); err == nil {
 			side.Name = abs
