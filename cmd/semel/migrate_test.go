@@ -113,6 +113,10 @@ func TestMigrate(t *testing.T) {
 	}
 	m.refused("was moved to", first)
 	p = m.serve(2, unused, database("one")...)
+	if got := m.migrate(exitNotDone, dsn, dsn, "--from-schema", "one", "--to-schema", "two", "--shards", "4"); !strings.Contains(got.errors, "servers are running") {
+		t.Errorf("a move of what is served says %q", got.errors)
+	}
+	m.replies["still"] = p.mustPost("account/still/credit", "still", `{"cents":5}`)
 	p.signal(syscall.SIGKILL)
 	_ = p.wait()
 

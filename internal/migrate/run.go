@@ -55,6 +55,8 @@ var (
 	ErrNothing = errors.New("nothing is stored there")
 	// ErrOther: one of the stores is part of another move.
 	ErrOther = errors.New("another move is under way")
+	// ErrInUse: servers have one of the stores.
+	ErrInUse = errors.New("servers are running on it")
 	// ErrServed: the target was served, so there is no way back.
 	ErrServed = errors.New("the target was served since the move")
 	// ErrDiffers: what was read back is not what was written.
@@ -100,7 +102,10 @@ func begin(ctx context.Context, from, to Side, opt Options) (*move, error) {
 		opt.noteEvery = noteBytes
 	}
 	m := &move{opt: opt}
-	var err error
+	err := errors.Join(vacant(ctx, from, opt.Owner), vacant(ctx, to, opt.Owner))
+	if err != nil {
+		return nil, err
+	}
 	if m.from, err = openSide(ctx, from, opt.Owner); err != nil {
 		return nil, err
 	}
