@@ -154,6 +154,13 @@ type Backuper interface {
 	Backup(ctx context.Context, dir string) error
 }
 
+// Glancer is a store that many processes share, and that shows rows to one that
+// has no session: whatever the row was some time after the call began. k.Table
+// is not TableDedup.
+type Glancer interface {
+	Glance(ctx context.Context, k message.RowKey) ([][]byte, error) // by shard, nil where there is no row
+}
+
 // Sizer is a store that knows how much room it takes, in bytes: all of its
 // files, with what it has not cleaned away yet.
 type Sizer interface {

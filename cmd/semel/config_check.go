@@ -84,7 +84,7 @@ func partOf(key string) string {
 func (l *loaded) checkStore(refuse func(path, format string, args ...any)) {
 	if len(l.Store.Parts) > 0 {
 		l.checkParts(refuse)
-	} else if !isDatabase(l.Store.URL) {
+	} else if !isDatabase(string(l.Store.URL)) {
 		refuse("store.url", notDatabase)
 	}
 	if l.Store.Lease < time.Second || l.Store.Lease > 5*time.Minute {

@@ -15,11 +15,6 @@ import (
 
 const notDatabase = "it is no URL of a database; give postgres://USER@HOST/DATABASE"
 
-func isDatabase(text secret) bool {
-	u, err := url.Parse(string(text))
-	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql")
-}
-
 // expandParts replaces ${NAME} in the URLs of the store's parts, so that passwords
 // can stay out of the file.
 func (l *loaded) expandParts(bad *problems) {
@@ -43,7 +38,7 @@ func (l *loaded) checkParts(refuse func(path, format string, args ...any)) {
 	wrong := false
 	for _, name := range slices.Sorted(maps.Keys(l.Store.Parts)) {
 		at, p := "store.parts."+name, l.Store.Parts[name]
-		if p.URL != "" && !isDatabase(p.URL) { // an empty one was told when it was expanded
+		if p.URL != "" && !isDatabase(string(p.URL)) { // an empty one was told when it was expanded
 			refuse(at+".url", notDatabase)
 		} else if p.URL == "" && l.from(at+".url") == "default" {
 			refuse(at+".url", "it has none; say where the part is")

@@ -34,7 +34,7 @@ func run(args []string) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), benchCommand(), demoCommand(), demoProviderCommand(), tortureCommand(), torturePartCommand(), storeCommand(), configCommand(), versionCommand())
+	root.AddCommand(serveCommand(), benchCommand(), demoCommand(), demoProviderCommand(), tortureCommand(), torturePartCommand(), storeCommand(), migrateCommand(), configCommand(), versionCommand())
 	root.SetArgs(args)
 	root.AddCommand(clientCommands()...)
 	err := root.Execute()

@@ -9,7 +9,6 @@ import (
 
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
-	"github.com/semel-dev/semel/store/postgres"
 )
 
 // storeCommand are the verbs for the database that servers share. They need no
@@ -21,27 +20,8 @@ func storeCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	group.AddCommand(storeSchemaCommand(), acceptLossCommand(), renewCommand())
+	group.AddCommand(acceptLossCommand(), renewCommand())
 	return group
-}
-
-func storeSchemaCommand() *cobra.Command {
-	var schema string
-	cmd := &cobra.Command{
-		Use:   "schema",
-		Short: "Print the SQL that makes the tables, for people who change their database themselves",
-		Args:  cobra.NoArgs,
-		RunE: verb(func(cmd *cobra.Command) error {
-			text, err := postgres.MigrationSQL(schema)
-			if err != nil {
-				return usageError{err}
-			}
-			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
-			return err
-		}),
-	}
-	cmd.Flags().StringVar(&schema, "store-schema", "", "the `name` of the schema; semel if it is not given")
-	return cmd
 }
 
 // database opens the store that the settings name.

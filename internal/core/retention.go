@@ -43,6 +43,11 @@ func readClock(k message.RowKey, value []byte) (c clockRow, err error) {
 	return c, err
 }
 
+func appendClock(b, key []byte, c clockRow) []byte {
+	start := len(b)
+	return seal(putUint(putUint(begin(b), 1, uint64(c.trusted)), 2, uint64(c.seen)), start, key)
+}
+
 // generation is a time bucket of the dedup log: outcomes settled from start
 // until the next generation's start.
 type generation struct {
@@ -208,14 +213,19 @@ func (s *Shard) writeGenerations() {
 	key := s.key([]byte(generationsKey))
 	a := s.open.arena
 	start := len(a)
-	a = begin(a)
-	for _, g := range s.retention.generations {
-		a = putNested(a, 1, func(b []byte) []byte {
+	s.write(message.TableMeta, 0, message.Put, key, s.value(appendGenerations(a, key, s.retention.generations), start))
+}
+
+func appendGenerations(b, key []byte, generations []generation) []byte {
+	start := len(b)
+	b = begin(b)
+	for _, g := range generations {
+		b = putNested(b, 1, func(b []byte) []byte {
 			b = putUint(putUint(b, 1, uint64(g.number)), 2, uint64(g.start))
 			return putUint(b, 3, uint64(g.after))
 		})
 	}
-	s.write(message.TableMeta, 0, message.Put, key, s.value(seal(a, start, key), start))
+	return seal(b, start, key)
 }
 
 // writeClock records the time with a unit, now and then. A clock that is in
@@ -232,8 +242,7 @@ func (s *Shard) writeClock() {
 	key := s.key([]byte(clockKey))
 	a := s.open.arena
 	start := len(a)
-	a = putUint(putUint(begin(a), 1, uint64(r.clock.trusted)), 2, uint64(r.clock.seen))
-	s.writeCounted(message.TableMeta, 0, message.Put, key, s.value(seal(a, start, key), start))
+	s.writeCounted(message.TableMeta, 0, message.Put, key, s.value(appendClock(a, key, r.clock), start))
 }
 
 // afterDurable lets go what waited for a unit to be durable.

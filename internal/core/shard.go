@@ -207,6 +207,10 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 	if err != nil {
 		return nil, err
 	}
+	unclean, err := rec.recoverMove()
+	if err != nil {
+		return nil, err
+	}
 	s := &Shard{
 		cfg: cfg, limits: limits, behavior: b, epoch: rec.Version.Epoch, now: now,
 		sealed: rec.Version.Seq, durable: rec.Version.Seq, trimmed: rec.Version.Seq,
@@ -226,6 +230,11 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 	s.trial.unclean, s.trial.since, s.trial.counts = rec.Unclean, rec.Since, make(map[message.ID]int)
 	if err := s.recoverMeta(rec.Meta); err != nil {
 		return nil, err
+	}
+	if unclean {
+		if err := s.settleMove(rec.Meta); err != nil {
+			return nil, err
+		}
 	}
 	since := max(s.now, s.retention.disputed) + 1 // what was seen before, at whatever the clock said, the window does not know
 	if rec.New {
@@ -295,6 +304,7 @@ func (s *Shard) recoverMeta(rows []message.Row) error {
 			if err := s.retention.read(k, r.Value); err != nil {
 				return err
 			}
+		case string(r.Key) == moveKey: // recoverMove has read it
 		case strings.HasPrefix(string(r.Key), trialKey):
 			if err := s.recoverTrial(k, r.Value); err != nil {
 				return err

@@ -55,22 +55,31 @@ func newProcess(h *history, k int) *process {
 	return p
 }
 
-// start opens the directory and starts the engine at a time.
-func (p *process) start(fsys vfs.FS, now time.Time) error {
-	fatal := func(err error) {
-		p.end(err)
-		select {} // as good as the end of the process: nothing behind it goes on
-	}
-	opener := pebble.At("data", pebble.Options{
-		Shards: 2, FS: fsys, CacheBytes: 256 << 10, MemTableBytes: 64 << 10, MaxUnitBytes: 1 << 20,
+// directory is where the workload's data is.
+func directory(fsys vfs.FS, shards int, fatal func(error)) store.Opener {
+	return pebble.At("data", pebble.Options{
+		Shards: shards, FS: fsys, CacheBytes: 256 << 10, MemTableBytes: 64 << 10, MaxUnitBytes: 1 << 20,
 		Logger: slog.New(slog.DiscardHandler),
 		Fatal:  fatal,
 	})
+}
+
+// start opens the directory and starts the engine at a time.
+func (p *process) start(fsys vfs.FS, now time.Time) error {
+	return p.startOn(directory(fsys, 2, p.fatal), now)
+}
+
+func (p *process) fatal(err error) {
+	p.end(err)
+	select {} // as good as the end of the process: nothing behind it goes on
+}
+
+func (p *process) startOn(opener store.Opener, now time.Time) error {
 	e, err := engine.Open(context.Background(), opener, engine.Config{
 		Retention: keep, MaxClockJump: 1000 * time.Hour, MaxAttempts: maxAttempts, CacheBytes: 16 << 10, WindowKeys: 64, MaxState: 64 << 10,
 		BackoffBase: time.Millisecond, BackoffMax: 4 * time.Millisecond, FreeFloor: 1, Feed: true,
 		Now:   func() time.Time { return now },
-		Fatal: fatal,
+		Fatal: p.fatal,
 	})
 	if err != nil {
 		return err
@@ -421,12 +430,21 @@ func (m *moment) recover(crashes bool) error {
 }
 
 func (m *moment) finish(fsys vfs.FS) error {
+	return m.finishOn(func(p *process) (store.Opener, error) { return directory(fsys, 2, p.fatal), nil })
+}
+
+// finishOn is finish with a store that is asked for before each start.
+func (m *moment) finishOn(place func(*process) (store.Opener, error)) error {
 	for _, now := range []time.Time{sessionTime(m.k), sessionTime(m.k).Add(later)} {
 		p := newProcess(m.h, m.k)
-		if err := p.start(fsys, now); err != nil {
+		opener, err := place(p)
+		if err == nil {
+			err = p.startOn(opener, now)
+		}
+		if err != nil {
 			return err
 		}
-		err := p.remembered()
+		err = p.remembered()
 		if err == nil {
 			err = p.work()
 		}

@@ -206,6 +206,9 @@ func (e *Engine) recover() error {
 		return err
 	}
 	if e.cluster != nil {
+		if err := e.checkMoved(); err != nil {
+			return err
+		}
 		e.clock.start(e.cfg.Now(), 0)
 		e.cfg.Feed = false // no follower reads the shards of other nodes
 		return e.cluster.start(e.ctx)
@@ -237,6 +240,26 @@ func (e *Engine) recover() error {
 			return fmt.Errorf("shard %d: %w", i, err)
 		}
 		e.cfg.Feed = e.cfg.Feed && sh.machine.KeepsFeed()
+	}
+	return nil
+}
+
+// checkMoved refuses a shared store that was moved away, or is not whole, before
+// the node has any of its shards. Whoever marks the store later is heard of by
+// the machines.
+func (e *Engine) checkMoved() error {
+	g, ok := e.store.(store.Glancer)
+	if !ok {
+		return nil
+	}
+	marks, err := g.Glance(e.ctx, core.MoveKey())
+	if err != nil {
+		return fmt.Errorf("see whether the store was moved: %w", err)
+	}
+	for i, mark := range marks {
+		if _, err := core.CheckMoved(mark); err != nil {
+			return fmt.Errorf("shard %d: %w", i, err)
+		}
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ type Store struct {
 var (
 	_ store.Store        = (*Store)(nil)
 	_ store.LossAccepter = (*Store)(nil)
+	_ store.Glancer      = (*Store)(nil)
 )
 
 // Profile says what the store can do. A session sends one unit at a time, so

@@ -1,0 +1,77 @@
+package core
+
+import (
+	"slices"
+
+	"github.com/semel-dev/semel/message"
+)
+
+// Parking delivers, into mailboxes, what a shard did not consume yet.
+type Parking struct {
+	moving   *Moving
+	shard    message.Shard
+	controls map[string]*controlRow
+}
+
+// Park begins with all rows of the shard's TableControl, which have their places
+// when it ends.
+func (m *Moving) Park(shard message.Shard, controls []message.Row) (*Parking, error) {
+	p := &Parking{moving: m, shard: shard, controls: make(map[string]*controlRow)}
+	for _, r := range controls {
+		k := message.RowKey{Table: message.TableControl, Key: r.Key}
+		c, err := readControl(k, r.Value)
+		if err == nil {
+			err = m.fits(k, r.Value)
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.controls[string(r.Key)] = c
+	}
+	return p, nil
+}
+
+// Add delivers the next message of a source, in its order. One that bears the
+// token of the hold on its agent must not wait behind what the hold keeps back:
+// it becomes one that is tried again, at once.
+func (p *Parking) Add(d message.Delivery, put Placed) error {
+	msg, err := ReadOutbox(p.shard, d)
+	if err != nil {
+		return err
+	}
+	identify(msg)
+	key := msg.To.AppendKey(nil)
+	c := p.controls[string(key)]
+	if c == nil {
+		c = new(controlRow)
+		p.controls[string(key)] = c
+	}
+	again := &retry{msg: msg}
+	if c.passes(msg) && sizeRetries(c.retries)+sizeRetry(again) <= p.moving.limit-smallRows {
+		c.retries = append(c.retries, again)
+		return nil
+	}
+	k := message.RowKey{Table: message.TableMailbox, Key: append(key, position(c.tail)...)}
+	c.tail++
+	value := appendMessage(nil, k.Key, msg)
+	if err := p.moving.fits(k, value); err != nil {
+		return err
+	}
+	return p.moving.place(msg.To, p.shard, k, value, put)
+}
+
+// End places the rows of TableControl.
+func (p *Parking) End(put Placed) error {
+	keys := make([]string, 0, len(p.controls))
+	for key := range p.controls {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		k := message.RowKey{Table: message.TableControl, Key: []byte(key)}
+		if err := p.moving.placeOf(k.Key, p.shard, k, appendControl(nil, k.Key, p.controls[key]), put); err != nil {
+			return err
+		}
+	}
+	return nil
+}
