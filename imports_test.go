@@ -21,8 +21,8 @@ var levels = map[string]int{
 	"crdt": 0, "vclock": 0, "message": 0,
 	"internal/core": 1, "store": 1,
 	"internal/engine": 2, "internal/migrate": 2,
-	".":               3,
-	"webeffect":       4, "saga": 4, "twopc": 4, "replica": 4, "agents": 4, "outbox": 4, "bridge": 4,
+	".":         3,
+	"webeffect": 4, "saga": 4, "twopc": 4, "replica": 4, "agents": 4, "outbox": 4, "bridge": 4,
 	"server": 5, "client": 5, "gateway": 5,
 	"cmd": 6,
 	// For tests and measurements only: they import anything, and nothing
