@@ -68,7 +68,6 @@ func TestVerbsOfTheStore(t *testing.T) {
 	if _, err := st.Open(t.Context(), 1, ""); !errors.Is(err, postgres.ErrRenewed) {
 		t.Errorf("Open: %v, want ErrRenewed", err)
 	}
-	verb(exitOK, "CREATE TABLE other.semel_shard", "schema", "--store-schema", "other")
 	password := "hunter/2"
 	if got := semelRun(t, "store", "renew", "--store", fmt.Sprintf("postgres://me:%s@host/db", password)); got.code == exitOK || strings.Contains(got.out+got.errors, "hunter") {
 		t.Errorf("a URL that is none: exit code %d\n%s%s", got.code, got.out, got.errors)

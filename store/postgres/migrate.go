@@ -144,7 +144,7 @@ func (st *Store) patiently(ctx context.Context, step func(context.Context, *pgx.
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case limited.Err() != nil:
-			return fmt.Errorf("%w: it is not done within the store's patience; give more, or have the script made that `semel store schema` prints: %w", store.ErrUnavailable, err)
+			return fmt.Errorf("%w: it is not done within the store's patience; give more, or have the script made that `semel migrate --print` prints: %w", store.ErrUnavailable, err)
 		case refusal(err) != nil || errors.As(err, &server) || try == otherTries || !pause(limited, try):
 			return unreachable(err)
 		}
