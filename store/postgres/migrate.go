@@ -90,7 +90,7 @@ func racing(err error) bool {
 		return false
 	}
 	switch said.Code {
-	case "23505", "42P06", "42P07", "XX000", serializationFailure, deadlockDetected:
+	case "23505", "42P06", "42P07", "42710", "XX000", serializationFailure, deadlockDetected:
 		return true
 	}
 	return false
