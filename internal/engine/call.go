@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -271,21 +270,26 @@ func submission(m *message.Message, accept bool) *question {
 // One wake-up serves them all. What is
 // more than may be in flight is refused as overloaded, the last ones first.
 func (e *Engine) SubmitAll(ctx context.Context, ms []*message.Message, accept bool, each func(i int, a core.Answer)) {
+	e.submitAll(ctx, ms, accept, e.cluster != nil, each)
+}
+
+// submitAll is SubmitAll; anywhere says whether other nodes are asked.
+func (e *Engine) submitAll(ctx context.Context, ms []*message.Message, accept, anywhere bool, each func(i int, a core.Answer)) {
 	var taken, fresh int
 	fault := e.notRunning()
 	if fault == nil {
 		taken, fresh, fault = e.admit(len(ms))
 	}
 	if taken > 0 {
-		e.submitBatch(ctx, ms[:taken], fresh, accept, each)
+		e.submitBatch(ctx, ms[:taken], fresh, accept, anywhere, each)
 	}
 	for i := taken; i < len(ms); i++ {
 		each(i, core.Answer{Fault: fault})
 	}
 }
 
-// submitBatch is SubmitAll of messages that were admitted.
-func (e *Engine) submitBatch(ctx context.Context, ms []*message.Message, fresh int, accept bool, each func(i int, a core.Answer)) {
+// submitBatch is submitAll of messages that were admitted.
+func (e *Engine) submitBatch(ctx context.Context, ms []*message.Message, fresh int, accept, anywhere bool, each func(i int, a core.Answer)) {
 	b := e.newBatch(len(ms))
 	for i, m := range ms {
 		c := &b.calls[i]
@@ -316,8 +320,8 @@ func (e *Engine) submitBatch(ctx context.Context, ms []*message.Message, fresh i
 	case <-e.ctx.Done():
 		b.group.await(giveUp)
 	}
-	if e.cluster != nil {
-		e.elsewhere(ctx, ms, accept, b)
+	if anywhere {
+		e.submitAway(ctx, ms, accept, b)
 	}
 	for i := range b.calls {
 		each(i, b.calls[i].answer)
@@ -326,26 +330,6 @@ func (e *Engine) submitBatch(ctx context.Context, ms []*message.Message, fresh i
 		b.giveBack()
 	}
 }
-
-// elsewhere brings the messages of a batch that are about shards of other nodes
-// there, several at a time.
-func (e *Engine) elsewhere(ctx context.Context, ms []*message.Message, accept bool, b *batch) {
-	var away sync.WaitGroup
-	room := make(chan struct{}, awayAtOnce)
-	for i, m := range ms {
-		if c := &b.calls[i]; e.goesOn(m, accept, c.answer) {
-			room <- struct{}{}
-			away.Go(func() {
-				c.answer = e.submitElsewhere(ctx, e.shardOf(m.To), m, accept, c.answer)
-				<-room
-			})
-		}
-	}
-	away.Wait()
-}
-
-// awayAtOnce bounds the questions that a batch asks other nodes at once.
-const awayAtOnce = 64
 
 // Query reads an agent on its loop: fn sees the state, the agent's version and
 // whether it exists, and must change nothing. The answer waits until what it

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -103,6 +105,7 @@ type testCluster struct {
 	disk    *mem.Disk
 	outside map[string]Outside
 	joined  atomic.Int32
+	carried atomic.Int32 // questions about messages
 	mu      sync.Mutex
 	nodes   []*testNode
 }
@@ -115,6 +118,9 @@ type testPeers struct {
 }
 
 func (c *testPeers) Ask(ctx context.Context, to store.Node, q []byte) ([]byte, error) {
+	if bytes.Contains(q, []byte(`"Op":"many"`)) || bytes.Contains(q, []byte(`"Op":"submit"`)) {
+		c.carried.Add(1)
+	}
 	for _, n := range c.all() {
 		if n.address != to.Address {
 			continue
@@ -364,6 +370,12 @@ func TestAnyNodeMayBeAsked(t *testing.T) {
 	c := newTestCluster(t, 2, nil)
 	a, b := c.nodes[0], c.nodes[1]
 	c.until("both have four", func() bool { return a.runs() == 4 && b.runs() == 4 })
+	c.until("one knows what the other has", func() bool {
+		return !slices.ContainsFunc(a.shards, func(sh *shard) bool {
+			_, known := sh.tenancy.holder(sh.id)
+			return !sh.mine() && !known
+		})
+	})
 	var batch []*message.Message
 	for i := range 20 {
 		batch = append(batch, keyed(t, fmt.Sprint(i), "add", "k", i))
@@ -374,6 +386,9 @@ func TestAnyNodeMayBeAsked(t *testing.T) {
 			t.Errorf("call %d: %+v", i, ans)
 		}
 	})
+	if n := c.carried.Load(); n != 1 {
+		t.Errorf("a batch for one other node took %d questions", n)
+	}
 	if told != len(batch) {
 		t.Errorf("%d answers to %d calls", told, len(batch))
 	}

@@ -38,6 +38,8 @@ type question struct {
 	Key       string                            `json:",omitempty"`
 	Agent     message.Agent                     `json:",omitzero"`
 	Message   *message.Message                  `json:",omitempty"`
+	Messages  []*message.Message                `json:",omitempty"` // of opMany
+	Accept    bool                              `json:",omitempty"` // ... of which it is to be told when they are accepted
 	ID        message.ID                        `json:",omitzero"`
 	Resolve   *core.Resolution                  `json:",omitempty"`
 	Range     *store.Range                      `json:",omitempty"`
@@ -62,6 +64,7 @@ type reply struct {
 	Seen        core.Look            `json:",omitzero"`
 	Generations []message.Generation `json:",omitempty"`
 	Status      *ShardStatus         `json:",omitempty"`
+	Many        []reply              `json:",omitempty"` // to each of the question's Messages
 
 	err error // what the Fault stands for, in this process
 }
@@ -132,6 +135,7 @@ func (q *question) decides(r *reply) bool {
 const (
 	opSubmit      = "submit"
 	opAccept      = "accept"
+	opMany        = "many"
 	opState       = "state"
 	opRemove      = "remove"
 	opLookup      = "lookup"
@@ -176,6 +180,8 @@ func (e *Engine) answerPeer(ctx context.Context, b []byte) *reply {
 			}
 		}
 		return &reply{}
+	case q.Op == opMany:
+		return e.manyHere(ctx, &q)
 	}
 	return e.here(ctx, e.shards[q.Shard], &q)
 }
@@ -353,6 +359,11 @@ func (e *Engine) once(ctx context.Context, sh *shard, q *question) (*reply, erro
 	if !ok || e.cfg.Peers == nil {
 		return replyOf(elsewhere), nil
 	}
+	return e.carry(ctx, node, q)
+}
+
+// carry asks another node.
+func (e *Engine) carry(ctx context.Context, node store.Node, q *question) (*reply, error) {
 	b, err := json.Marshal(q)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotAsked, err)
