@@ -8,7 +8,7 @@ SEED     ?=
 # Packages with goroutines of their own; the race detector slows the others for nothing.
 RACE = . ./internal/demo/... ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./outbox/... ./bench/... ./semeltest/... ./torture/... ./internal/child/... ./cmd/...
 
-.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix mutants torture torture-cluster torture-mutants soak bench demo
+.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix mutants torture torture-cluster torture-mutants soak bench bench-postgres demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,6 +70,9 @@ torture-mutants: ## torture catches servers with planted bugs; MUTANT= a binary
 soak: ## the long searches, and memory over SOAK
 	SEMEL_SOAK=1 $(GO) test -timeout 240m -v ./internal/core ./internal/sim ./internal/engine ./store/... ./cmd/...
 	$(GO) run ./bench/cmd -soak $(SOAK)
+
+bench-postgres: ## measure the PostgreSQL store beside what one would write by hand
+	$(GO) run ./bench/cmd -postgres
 
 bench: ## measure this machine: engine, raw store and disk, in one run
 	$(GO) run ./bench/cmd
