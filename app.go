@@ -138,6 +138,18 @@ func (app *App) Close(ctx context.Context) error {
 	return nil
 }
 
+// Leave gives the shards of a node of a cluster to the others, while it goes on
+// answering: what is about them is asked there. It is for before Close, so that
+// nobody waits for a node that stops; a node that nobody can replace keeps its
+// shards. It returns when they are given, which waits for the effects that they
+// have under way, or when ctx ends. It does nothing where there is no cluster.
+func (app *App) Leave(ctx context.Context) error {
+	if err := app.engine.Leave(ctx); err != nil {
+		return fmt.Errorf("semel: leave: %w", err)
+	}
+	return nil
+}
+
 // Backup copies the store into a directory that does not exist yet, while it
 // is in use. The copy has everything that was acknowledged when Backup was
 // called. Not every store can: the error says so.

@@ -14,6 +14,9 @@ import (
 // drainTime bounds an orderly stop. Orchestrators commonly kill after 30 s.
 const drainTime = 25 * time.Second
 
+// leaveTime is how much of it other servers of a cluster have to take the shards.
+const leaveTime = 10 * time.Second
+
 // answerTime is how long what is under way may take to be answered as if
 // nothing were.
 const answerTime = 5 * time.Second
@@ -44,6 +47,11 @@ func newServer(h http.Handler, wait time.Duration, log *slog.Logger) *http.Serve
 func drain(srv *http.Server, app *semel.App, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
+	leaving, left := context.WithTimeout(ctx, leaveTime)
+	if err := app.Leave(leaving); err != nil {
+		log.Warn("not all shards were given to other servers; they take them when this one has ended", "error", err)
+	}
+	left()
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/semel-dev/semel/message"
 	"github.com/semel-dev/semel/store"
@@ -151,6 +152,35 @@ func (c *cluster) resign() {
 		t.resign()
 	}
 }
+
+// Leave has other nodes take this one's shards, while it goes on answering: what
+// is about them is asked there. It returns when nothing runs here any more; Close
+// comes next. Where nobody else lives the shards stay until then.
+func (e *Engine) Leave(ctx context.Context) error {
+	if e.cluster == nil {
+		return nil
+	}
+	tick := time.NewTicker(leaveTick)
+	defer tick.Stop()
+	for _, t := range e.cluster.parts {
+		if t.alone() {
+			continue
+		}
+		t.resign()
+		for slices.ContainsFunc(t.shards, (*shard).mine) {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return fmt.Errorf("effects of shards that other nodes are to have still run: %w", ctx.Err())
+			case <-e.ctx.Done():
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+const leaveTick = 5 * time.Millisecond
 
 // leave ends the leases, when the loops are at rest.
 func (c *cluster) leave() error {

@@ -291,6 +291,37 @@ func TestGivingAway(t *testing.T) {
 	}
 }
 
+// A node that leaves has its shards taken while it goes on answering, and the one
+// that is left alone keeps them.
+func TestLeaving(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	c := newTestCluster(t, 2, nil)
+	a, b := c.nodes[0], c.nodes[1]
+	c.until("both have four", func() bool { return a.runs() == 4 && b.runs() == 4 })
+	if err := a.Leave(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := a.runs(); n != 0 {
+		t.Errorf("a node that left runs %d shards", n)
+	}
+	for i := range 20 {
+		if ans := a.Submit(ctx, keyed(t, fmt.Sprint(i), "add", "k", 1), false); ans.Fault != nil {
+			t.Errorf("a node that left answers %v", ans.Fault)
+		}
+	}
+	if err := a.Ready(); err == nil {
+		t.Error("a node that left calls itself ready")
+	}
+	if err := a.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	c.until("the other has all", func() bool { return b.runs() == 8 })
+	if err := b.Leave(ctx); err != nil || b.runs() != 8 {
+		t.Errorf("a node that nobody can replace runs %d shards of 8: %v", b.runs(), err)
+	}
+}
+
 // FAULTS 1-4, 13, 26-29: whatever becomes of the nodes, each key counts once.
 func TestEachKeyOnceInACluster(t *testing.T) {
 	t.Parallel()

@@ -260,6 +260,9 @@ func (t *tenancy) free() (free []*shard) {
 
 // ready says why the node has no part in the cluster.
 func (t *tenancy) ready() error {
+	if t.leaving.Load() {
+		return errors.New("it leaves; other nodes have its shards")
+	}
 	if t.valid() {
 		return nil
 	}
@@ -272,6 +275,11 @@ func (t *tenancy) ready() error {
 func (t *tenancy) resign() {
 	t.leaving.Store(true)
 	t.hurry()
+}
+
+// alone says whether no other node stays.
+func (t *tenancy) alone() bool {
+	return !slices.ContainsFunc(t.now().Nodes, func(n store.Node) bool { return n.ID != t.node.ID && !n.Leaving })
 }
 
 // leave ends the lease, when the loops are at rest: the shards are free at once.
