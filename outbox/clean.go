@@ -54,14 +54,15 @@ func (o *Outbox) Clean(ctx context.Context, db DB, cfg *CleanConfig) (Cleaned, e
 
 // forget removes keys of Once behind the horizon, which it moves first, and for
 // good: should the clock have been ahead, and go back, then keys that carry a time
-// behind it are refused as expired, and do not run a second time.
+// behind it are refused as expired, and do not run a second time. What was claimed
+// since the clock went back is as old as the clock says, and stays.
 func (o *Outbox) forget(ctx context.Context, db DB) (int64, error) {
 	age := micros(o.retention)
 	if _, err := db.Exec(ctx, o.q.advance, age, age); err != nil {
 		return 0, err
 	}
 	var horizon int64
-	found, err := one(ctx, db, o.q.horizon, nil, &horizon)
+	found, err := one(ctx, db, o.q.horizon, []any{age, age}, &horizon)
 	if err == nil && !found {
 		err = errors.New("the table of the horizon is empty: run Migrate")
 	}

@@ -51,7 +51,7 @@ func (q *queries) once() {
 		q.claim += " ON CONFLICT (khash) DO NOTHING RETURNING " + times
 	}
 	q.claimant = "SELECT claim, " + times + " FROM {p}once WHERE khash = ? FOR UPDATE"
-	q.horizon = "SELECT at FROM {p}once_horizon WHERE one = 1"
+	q.horizon = "SELECT CASE WHEN at < {now} - ? THEN at ELSE {now} - ? END FROM {p}once_horizon WHERE one = 1"
 	q.advance = "UPDATE {p}once_horizon SET at = {now} - ? WHERE one = 1 AND at < {now} - ?"
 	q.recorded = "SELECT fingerprint, status, code, detail, outcome FROM {p}once WHERE khash = ?"
 	if q.d == MariaDB {

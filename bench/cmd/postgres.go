@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -66,7 +67,7 @@ func measurePostgres(s server, dir, html string, asJSON bool, p bench.Postgres, 
 	if err != nil {
 		return err
 	}
-	sheet.Started, sheet.Command = started.UTC().Truncate(time.Second), "go run ./bench/cmd "+strings.Join(os.Args[1:], " ")
+	sheet.Started, sheet.Command = started.UTC().Truncate(time.Second), "go run ./bench/cmd "+redacted(os.Args[1:])
 	if html != "" {
 		f, err := os.Create(html)
 		if err != nil {
@@ -80,4 +81,15 @@ func measurePostgres(s server, dir, html string, asJSON bool, p bench.Postgres, 
 		return sheet.WriteJSON(os.Stdout)
 	}
 	return sheet.WriteText(os.Stdout)
+}
+
+// redacted are the arguments without a DSN, which may have a password in it.
+func redacted(args []string) string {
+	shown := slices.Clone(args)
+	for i, a := range shown {
+		if name, _, given := strings.Cut(a, "="); given && strings.TrimLeft(name, "-") == "postgres" {
+			shown[i] = name + "=URL"
+		}
+	}
+	return strings.Join(shown, " ")
 }

@@ -125,11 +125,7 @@ func (sh *shard) away() bool {
 		e.cfg.Logger.Error("a shard cannot be opened", "shard", sh.id, "error", err)
 		sh.setDown(err)
 		sh.failed(err, 0, sh.now())
-		told := elsewhere
-		if errors.Is(err, store.ErrLost) {
-			told = isDown(err) // no node can do better
-		}
-		if !sh.refuseFor(sh.wait(), told, nil) {
+		if !sh.refuseFor(sh.wait(), sh.whileDown(err), nil) {
 			break
 		}
 	}

@@ -424,16 +424,50 @@ func (e *Engine) onLoop(ctx context.Context, sh *shard, run func(m *core.Shard, 
 }
 
 // anyShard asks one shard after the other, for what an identity alone does not
-// say where it is.
+// say where it is. A shard that no node has now does not hide what another one
+// knows.
 func (e *Engine) anyShard(ctx context.Context, unknown message.Code, q question) (a core.Answer) {
 	if f := e.notRunning(); f != nil {
 		return core.Answer{Fault: f}
 	}
+	var away absent
 	for _, sh := range e.shards {
 		q.Shard = sh.id
-		if a = e.ask(ctx, &q).answer(); a.Fault == nil || a.Fault.Code != unknown {
+		a = away.ask(e, ctx, sh, &q).answer()
+		switch {
+		case a.Fault != nil && a.Fault.Code == unknown:
+		case a.Fault == nil || !away.is(ctx, a.Fault):
 			return a
 		}
 	}
+	if away.fault != nil {
+		return core.Answer{Fault: away.fault}
+	}
 	return a
+}
+
+// absent is what is heard of shards that no node has, by who asks all of them.
+type absent struct {
+	fault *message.Fault // of the first of them
+}
+
+// is says whether a fault is that nobody has the shard, and notes it.
+func (x *absent) is(ctx context.Context, f *message.Fault) bool {
+	if ctx.Err() != nil || f.Code != message.CodeStoreUnavailable && (x.fault == nil || f.Code != message.CodeCanceled) {
+		return false
+	}
+	if x.fault == nil {
+		x.fault = f
+	}
+	return true
+}
+
+// ask asks a shard: patiently, until one was waited for in vain.
+func (x *absent) ask(e *Engine, ctx context.Context, sh *shard, q *question) *reply {
+	if x.fault != nil && sh.tenancy != nil && !sh.mine() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, sh.tenancy.lease/2)
+		defer cancel()
+	}
+	return e.ask(ctx, q)
 }

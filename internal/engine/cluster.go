@@ -163,6 +163,7 @@ func (e *Engine) Leave(ctx context.Context) error {
 	tick := time.NewTicker(leaveTick)
 	defer tick.Stop()
 	for _, t := range e.cluster.parts {
+		t.refresh(ctx) // others may leave at the same moment
 		if t.alone() {
 			continue
 		}
@@ -178,6 +179,26 @@ func (e *Engine) Leave(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// refresh returns when the roster was read after the call, or after a lease.
+func (t *tenancy) refresh(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, t.lease)
+	defer cancel()
+	asked := time.Now()
+	for tick := time.NewTicker(leaveTick); ; {
+		if kept := t.kept.Load(); kept != nil && kept.After(asked) {
+			tick.Stop()
+			return
+		}
+		t.hurry()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		}
+	}
 }
 
 const leaveTick = 5 * time.Millisecond

@@ -23,7 +23,9 @@ const testLease = 300 * time.Millisecond
 // wire is a node's way to the store, which can be cut.
 type wire struct {
 	store.Opener
-	cut atomic.Bool
+	cut    atomic.Bool
+	silent atomic.Bool  // the node answers nobody, and does not end connections
+	barred atomic.Int32 // a shard that cannot be opened, from 1
 }
 
 var errCut = errors.New("the wire is cut")
@@ -52,6 +54,9 @@ type wired struct {
 func (s *wired) Open(ctx context.Context, n message.Shard, owner string) (store.Session, error) {
 	if err := s.wire.err(); err != nil {
 		return nil, err
+	}
+	if int32(n)+1 == s.wire.barred.Load() {
+		return nil, errCut
 	}
 	x, err := s.Store.Open(ctx, n, owner)
 	return &wiredSession{x, s.wire}, err
@@ -124,6 +129,10 @@ func (c *testPeers) Ask(ctx context.Context, to store.Node, q []byte) ([]byte, e
 	for _, n := range c.all() {
 		if n.address != to.Address {
 			continue
+		}
+		if n.wire.silent.Load() {
+			<-ctx.Done()
+			return nil, ctx.Err()
 		}
 		if c.wire.cut.Load() || n.wire.cut.Load() {
 			return nil, ErrNotAsked
@@ -289,6 +298,70 @@ func TestGivingAway(t *testing.T) {
 	if n := calls.Load(); n != 1 {
 		t.Errorf("%d calls", n)
 	}
+}
+
+// FAULTS 26: a node stands still while it is asked. Who waits for it is answered
+// by the one that takes its shards, however patient he is.
+func TestANodeStandsStill(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t, 2, nil)
+	a, b := c.nodes[0], c.nodes[1]
+	c.until("both have four", func() bool { return a.runs() == 4 && b.runs() == 4 })
+	b.wire.cut.Store(true)
+	b.wire.silent.Store(true)
+	var batch []*message.Message
+	for i := range 40 {
+		batch = append(batch, keyed(t, fmt.Sprint(i), "add", "k", i))
+	}
+	a.SubmitAll(context.Background(), batch, false, func(i int, ans core.Answer) {
+		if ans.Fault != nil {
+			t.Errorf("call %d: %v", i, ans.Fault)
+		}
+	})
+	for i := range 40 {
+		if ans := a.Submit(context.Background(), keyed(t, fmt.Sprint(i), "add", "l", i), false); ans.Fault != nil {
+			t.Errorf("call %d: %v", i, ans.Fault)
+		}
+	}
+}
+
+// A shard that no node can open hides nothing of the others: they are listed, and
+// then it is said that one is missing.
+func TestAShardThatNobodyHas(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	c := newTestCluster(t, 1, nil)
+	a := c.nodes[0]
+	c.until("one node has all", func() bool { return a.runs() == 8 })
+	elsewhere := 0
+	for i := range 20 {
+		if ans := a.Submit(ctx, keyed(t, fmt.Sprint(i), "add", "k", i), false); ans.Fault != nil {
+			t.Fatal(ans.Fault)
+		}
+		if a.shardOf(agent(fmt.Sprint(i))).id != 0 {
+			elsewhere++
+		}
+	}
+	a.wire.barred.Store(1)
+	a.shards[0].queue.push(event{run: func(*core.Shard) { a.shards[0].readFailed(errCut) }})
+	c.until("one shard is away", func() bool { return a.runs() == 7 || a.shards[0].down() != nil })
+	agents, ended := 0, false
+	for _, err := range a.Agents(ctx, message.DefaultTenant, "counter", "") {
+		if ended = err != nil; !ended {
+			agents++
+		}
+	}
+	if agents != elsewhere || !ended {
+		t.Errorf("%d agents of %d are listed, with an error: %v", agents, elsewhere, ended)
+	}
+	if ans := a.RetryDead(ctx, message.ID{1}); ans.Fault == nil || ans.Fault.Code != message.CodeStoreUnavailable {
+		t.Errorf("a dead letter that may be there: %+v", ans)
+	}
+	if _, _, err := a.Effect(ctx, message.ID{1}); err == nil {
+		t.Error("an effect that may be there is said to be unknown")
+	}
+	a.wire.barred.Store(0)
+	c.until("all are there again", func() bool { return a.runs() == 8 })
 }
 
 // A node that leaves has its shards taken while it goes on answering, and the one

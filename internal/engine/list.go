@@ -55,7 +55,7 @@ func (e *Engine) Outcomes(ctx context.Context, a message.Agent, after Place) ite
 			return
 		}
 		for _, r := range ranges {
-			for row, err := range e.scan(ctx, sh, r) {
+			for row, err := range e.scan(ctx, sh, r, new(absent)) {
 				var entry OutcomeEntry
 				if err == nil {
 					entry.Place = placeOf(uint32(r.Gen), row.Key)
@@ -108,8 +108,8 @@ func (e *Engine) Effects(ctx context.Context, after Place) iter.Seq2[EffectEntry
 
 func (e *Engine) effects(ctx context.Context, r store.Range, after Place) iter.Seq2[EffectEntry, error] {
 	var seen core.Look
-	look := func(sh *shard) error {
-		ans := e.ask(ctx, &question{Op: opLook, Shard: sh.id})
+	look := func(sh *shard, away *absent) error {
+		ans := away.ask(e, ctx, sh, &question{Op: opLook, Shard: sh.id})
 		seen = ans.Seen
 		if ans.Fault != nil {
 			return ans.Fault
@@ -165,8 +165,8 @@ func firstOf[T any](list iter.Seq2[T, error]) (item T, found bool, err error) {
 }
 
 // rows lists a range of every shard, after a place. Before it reads a shard it
-// calls begin, if there is one.
-func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place, begin func(*shard) error, read func(message.Row, Place) (T, error)) iter.Seq2[T, error] {
+// calls begin, if there is one. That no node has some of them is said in the end.
+func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place, begin func(*shard, *absent) error, read func(message.Row, Place) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		if f := e.notRunning(); f != nil {
@@ -178,6 +178,11 @@ func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place,
 			yield(none, errPlace)
 			return
 		}
+		var away absent
+		isAway := func(err error) bool {
+			var f *message.Fault
+			return errors.As(err, &f) && away.is(ctx, f)
+		}
 		for _, sh := range e.shards[from:] {
 			r := whole
 			if key != nil && uint32(sh.id) == from {
@@ -187,12 +192,17 @@ func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place,
 				}
 			}
 			if begin != nil {
-				if err := begin(sh); err != nil {
+				if err := begin(sh, &away); isAway(err) {
+					continue
+				} else if err != nil {
 					yield(none, err)
 					return
 				}
 			}
-			for row, err := range e.scan(ctx, sh, r) {
+			for row, err := range e.scan(ctx, sh, r, &away) {
+				if isAway(err) {
+					break
+				}
 				var item T
 				if err == nil {
 					item, err = read(row, placeOf(uint32(sh.id), row.Key))
@@ -202,14 +212,17 @@ func rows[T any](e *Engine, ctx context.Context, whole store.Range, after Place,
 				}
 			}
 		}
+		if away.fault != nil {
+			yield(none, away.fault)
+		}
 	}
 }
 
 // scan reads a range of one shard, a page at a time, wherever the shard is.
-func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range) iter.Seq2[message.Row, error] {
+func (e *Engine) scan(ctx context.Context, sh *shard, r store.Range, away *absent) iter.Seq2[message.Row, error] {
 	return func(yield func(message.Row, error) bool) {
 		for {
-			page := e.ask(ctx, &question{Op: opScan, Shard: sh.id, Range: &r, Limit: scanPage})
+			page := away.ask(e, ctx, sh, &question{Op: opScan, Shard: sh.id, Range: &r, Limit: scanPage})
 			if page.err != nil {
 				yield(message.Row{}, page.err)
 				return

@@ -20,36 +20,40 @@ const (
 	// may be of as many bodies as large as they may be.
 	manyCalls = 128
 	manyBytes = 16 << 20
-	// awayAtOnce bounds the questions that a batch asks other nodes at once.
-	awayAtOnce = 64
+	// manyAtOnce and singlesAtOnce bound what a batch asks other nodes at once. Of
+	// single calls most wait, each for a shard without a node: were they taken in
+	// turns, the last would wait for all the others too.
+	manyAtOnce    = 64
+	singlesAtOnce = 1024
 )
 
 // many is calls of a batch for one node.
 type many struct {
-	node  store.Node
-	calls []int // their places in the batch
-	bytes int
+	node    store.Node
+	tenancy *tenancy // by which it was found
+	calls   []int    // their places in the batch
+	bytes   int
 }
 
 // submitAway brings the messages of a batch to the nodes that have their shards,
 // after this one's answers.
 func (e *Engine) submitAway(ctx context.Context, ms []*message.Message, accept bool, b *batch) {
-	atOnce(e.parcel(ms, b), func(p *many) { e.askMany(ctx, p, ms, accept, b) })
+	atOnce(e.parcel(ms, b), manyAtOnce, func(p *many) { e.askMany(ctx, p, ms, accept, b) })
 	var open []int
 	for i, m := range ms {
 		if e.goesOn(m, accept, b.calls[i].answer) {
 			open = append(open, i)
 		}
 	}
-	atOnce(open, func(i int) {
+	atOnce(open, singlesAtOnce, func(i int) {
 		b.calls[i].answer = e.submitElsewhere(ctx, e.shardOf(ms[i].To), ms[i], accept, b.calls[i].answer)
 	})
 }
 
 // atOnce does some of a list at once, and returns when all is done.
-func atOnce[T any](list []T, do func(T)) {
+func atOnce[T any](list []T, some int, do func(T)) {
 	var running sync.WaitGroup
-	room := make(chan struct{}, awayAtOnce)
+	room := make(chan struct{}, some)
 	for _, x := range list {
 		room <- struct{}{}
 		running.Go(func() {
@@ -74,7 +78,7 @@ func (e *Engine) parcel(ms []*message.Message, b *batch) (all []*many) {
 		}
 		p := last[node.ID]
 		if p == nil || len(p.calls) == manyCalls || p.bytes+len(m.Body) > manyBytes {
-			p = &many{node: node}
+			p = &many{node: node, tenancy: sh.tenancy}
 			last[node.ID] = p
 			all = append(all, p)
 		}
@@ -94,7 +98,7 @@ func (e *Engine) askMany(ctx context.Context, p *many, ms []*message.Message, ac
 		copied.Value = nil // of this process alone
 		q.Messages = append(q.Messages, &copied)
 	}
-	r, err := e.carry(ctx, p.node, q)
+	r, err := e.carry(ctx, p.tenancy, p.node, q)
 	switch {
 	case errors.Is(err, ErrNotAsked) || err == nil && r.Fault != nil:
 		return // nothing of it was looked at

@@ -13,8 +13,8 @@ import (
 )
 
 // Any node may be asked for any agent: what is about a shard of another node is
-// asked there. A question names its shard, and whoever does not hold it says
-// so, before anything of it is accepted. So a question may be asked again, here
+// asked there. A question names its shard, or one message for each, and whoever does
+// not hold it says so, before anything of it is accepted. So a question may be asked again, here
 // or there, until a node says that it has the shard; only what may have been
 // executed by a node that never answered is not asked again, unless its key
 // makes that safe.
@@ -206,7 +206,10 @@ func (e *Engine) here(ctx context.Context, sh *shard, q *question) *reply {
 				return core.Answer{Version: version}
 			})
 		})
-		r.Version, r.Fault = a.Version, a.Fault
+		if a.Fault != nil { // the loop may still write to r
+			return replyOf(a)
+		}
+		r.Version = a.Version
 		return r
 	case opRemove:
 		return loop(func(m *core.Shard, now message.Time, c *core.Caller) { m.Remove(now, c, q.Agent) })
@@ -296,11 +299,13 @@ func (e *Engine) askOn(ctx context.Context, q *question, open *reply) *reply {
 	if t == nil {
 		return e.here(ctx, sh, q)
 	}
-	patience, cancel := context.WithTimeout(ctx, shardPatience*t.lease)
-	defer cancel()
+	until := time.Now().Add(shardPatience * t.lease)
 	for {
-		changed := t.watch()
+		changed, asked := t.watch(), time.Now()
 		r, err := e.once(ctx, sh, q)
+		if time.Since(asked) > t.lease { // it was under way, and is to be looked for anew
+			until = time.Now().Add(shardPatience * t.lease)
+		}
 		switch {
 		case err == nil && q.open(r) && ctx.Err() == nil:
 			open = r
@@ -317,20 +322,20 @@ func (e *Engine) askOn(ctx context.Context, q *question, open *reply) *reply {
 		select {
 		case <-changed:
 		case <-time.After(askAgain):
+		case <-ctx.Done():
 		case <-e.ctx.Done():
-			if open == nil {
-				open = replyOf(core.Answer{Fault: &message.Fault{Code: message.CodeClosed, Detail: "the engine is shutting down"}})
-			}
-			return open
-		case <-patience.Done():
-			switch {
-			case open != nil:
-				return open
-			case ctx.Err() != nil:
-				return replyOf(gaveUp)
-			}
-			return replyOf(noNode)
 		}
+		switch {
+		case e.ctx.Err() == nil && ctx.Err() == nil && time.Now().Before(until):
+			continue
+		case open != nil:
+			return open
+		case e.ctx.Err() != nil:
+			return replyOf(core.Answer{Fault: &message.Fault{Code: message.CodeClosed, Detail: "the engine is shutting down"}})
+		case ctx.Err() != nil:
+			return replyOf(gaveUp)
+		}
+		return replyOf(noNode)
 	}
 }
 
@@ -359,11 +364,15 @@ func (e *Engine) once(ctx context.Context, sh *shard, q *question) (*reply, erro
 	if !ok || e.cfg.Peers == nil {
 		return replyOf(elsewhere), nil
 	}
-	return e.carry(ctx, node, q)
+	return e.carry(ctx, sh.tenancy, node, q)
 }
 
-// carry asks another node.
-func (e *Engine) carry(ctx context.Context, node store.Node, q *question) (*reply, error) {
+// carry asks another node, for as long as that one has a lease: one that stands
+// still answers nobody, and keeps its connections.
+func (e *Engine) carry(ctx context.Context, t *tenancy, node store.Node, q *question) (*reply, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer t.whenGone(node.ID, cancel)()
 	b, err := json.Marshal(q)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotAsked, err)

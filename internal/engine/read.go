@@ -26,8 +26,18 @@ func (sh *shard) read(loads []*core.Load, pulls []message.Cursor) error {
 	if len(loads) > 0 {
 		sh.readBeside(append([]*core.Load(nil), loads...), nil)
 	}
-	if len(pulls) > 0 {
-		sh.readBeside(nil, append([]message.Cursor(nil), pulls...))
+	var here, abroad []message.Cursor // each on its own, for the same reason
+	for _, c := range pulls {
+		if sh.engine.shards[c.Source].tenancy == sh.tenancy {
+			here = append(here, c)
+		} else {
+			abroad = append(abroad, c)
+		}
+	}
+	for _, some := range [][]message.Cursor{here, abroad} {
+		if len(some) > 0 {
+			sh.readBeside(nil, some)
+		}
 	}
 	return nil
 }
@@ -107,6 +117,12 @@ func (sh *shard) readNow(loads []*core.Load, pulls []message.Cursor) (func(*core
 				m.Hint(c.Source)
 			}
 		}
+		if inbox.why != nil && !sh.cutOff {
+			sh.engine.cfg.Logger.Warn("messages of other shards cannot be read; it is tried again every second", "shard", sh.id, "error", inbox.why)
+		}
+		if len(pulls) > 0 && sh.engine.shards[pulls[0].Source].tenancy != sh.tenancy {
+			sh.cutOff = inbox.why != nil
+		}
 		for _, source := range inbox.away {
 			if sh.missed == nil {
 				sh.missed = make(map[message.Shard]bool)
@@ -122,6 +138,7 @@ type inbox struct {
 	of   map[message.Shard][]message.Delivery
 	full bool
 	away []message.Shard // could not be asked: their messages come later, see pullOthers
+	why  error           // ... of the last of them
 }
 
 // pull reads other shards' outboxes: all in one round trip where that costs more
@@ -139,7 +156,7 @@ func (sh *shard) pull(ctx context.Context, s store.Session, pulls []message.Curs
 		all, err := s.Inbox(ctx, some, inboxBatch)
 		var away *store.AwayError
 		if errors.As(err, &away) {
-			found.away = append(found.away, away.Sources...)
+			found.away, found.why = append(found.away, away.Sources...), err
 		} else if err != nil {
 			return found, fmt.Errorf("read the outboxes of %d shards, that of %d first: %w", len(some), some[0].Source, err)
 		}

@@ -64,7 +64,7 @@ func (sh *shard) reopen(cause error) bool {
 			break
 		}
 		if wait := sh.wait(); wait > 0 && !last {
-			running := sh.refuseFor(wait, isDown(cause), &kept)
+			running := sh.refuseFor(wait, sh.whileDown(cause), &kept)
 			if !running {
 				break
 			}
@@ -237,6 +237,16 @@ func ofBefore(to *core.AnswerTo) bool {
 // isDown is the answer of a shard that is opened again.
 func isDown(cause error) core.Answer {
 	return core.Answer{Fault: &message.Fault{Code: message.CodeStoreUnavailable, Detail: "the shard is down: " + cause.Error()}}
+}
+
+// whileDown is what calls are told while the shard is opened again: in a cluster to
+// ask another node, which may have it by then. What a failover has set back, no
+// node runs.
+func (sh *shard) whileDown(cause error) core.Answer {
+	if sh.tenancy != nil && !errors.Is(cause, store.ErrLost) {
+		return elsewhere
+	}
+	return isDown(cause)
 }
 
 // refuseFor answers calls that come while the shard is down, for a while, until

@@ -37,6 +37,7 @@ type shard struct {
 	machine *core.Shard            // nil while the shard is another node's
 	pulled  message.Time           // when it looked into the outboxes of other nodes' shards
 	missed  map[message.Shard]bool // whose outboxes could not be reached
+	cutOff  bool                   // some could not, the last time that other parts were asked
 	ahead   time.Duration          // of the shard's clock: it may have run on another node, whose clock was
 	life    uint64                 // counts machines: what an older one asked for is not given to a newer
 	calls   callList               // those that the machine has

@@ -53,8 +53,9 @@ type tenancy struct {
 
 	mu      sync.Mutex
 	roster  store.Roster
-	changed chan struct{} // closed when the roster changes
-	err     error         // why the lease could not be kept, the last time
+	gone    map[string][]*func() // by node, who wants to hear that its lease is over
+	changed chan struct{}        // closed when the roster changes
+	err     error                // why the lease could not be kept, the last time
 }
 
 // keepTurns is how often a lease is renewed in its time: a few renewals may
@@ -138,6 +139,14 @@ func (t *tenancy) keep(ctx context.Context) error {
 		t.changed = make(chan struct{})
 	}
 	t.roster = r
+	for id, all := range t.gone {
+		if !slices.ContainsFunc(r.Nodes, func(n store.Node) bool { return n.ID == id }) {
+			for _, tell := range all {
+				(*tell)()
+			}
+			delete(t.gone, id)
+		}
+	}
 	for _, sh := range t.shards {
 		if r.Holders[sh.id] != t.node.ID {
 			sh.dismiss()
@@ -213,6 +222,26 @@ func (t *tenancy) holder(shard message.Shard) (store.Node, bool) {
 	return store.Node{}, false
 }
 
+// whenGone calls tell, which must not wait, when a node's lease is found to be over,
+// unless forget is called before.
+func (t *tenancy) whenGone(node string, tell func()) (forget func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone == nil {
+		t.gone = make(map[string][]*func())
+	}
+	t.gone[node] = append(t.gone[node], &tell)
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if all := slices.DeleteFunc(t.gone[node], func(f *func()) bool { return f == &tell }); len(all) > 0 {
+			t.gone[node] = all
+		} else {
+			delete(t.gone, node)
+		}
+	}
+}
+
 // watch is closed when the roster changes.
 func (t *tenancy) watch() <-chan struct{} {
 	t.mu.Lock()
@@ -268,7 +297,7 @@ func (t *tenancy) ready() error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return fmt.Errorf("the node's lease is over and cannot be renewed: %w", t.err)
+	return errors.Join(errors.New("the node's lease is over and is not renewed"), t.err)
 }
 
 // resign has the shards given away, for good.

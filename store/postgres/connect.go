@@ -44,6 +44,9 @@ func configure(dsn string, opt Options) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, badDSN(err)
 	}
+	if strings.Contains(cfg.ConnConfig.Database, "@") { // the rest of a password, most likely
+		return nil, errors.New("the DSN has a database with an @ in its name; in a password of a URL write %2F for /, %3F for ?, %23 for # and %40 for @")
+	}
 	if _, ok := cfg.ConnConfig.RuntimeParams["application_name"]; !ok {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "semel"
 	}

@@ -17,6 +17,7 @@ const (
 	noTable              = "42P01"
 	diskFull             = "53100"
 	readOnly             = "25006"
+	noLock               = "55P03"
 	noStatement          = "26000"
 	planChanged          = "0A000"
 )

@@ -157,7 +157,7 @@ func (st *Store) dropGeneration(ctx context.Context, gen message.Generation) err
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &said) && (said.Code == "55P03" || again(said) || racing(err)):
+	case errors.As(err, &said) && (said.Code == noLock || again(said) || racing(err)):
 		return nil
 	}
 	return unreachable(err)

@@ -145,6 +145,7 @@ func (st *Store) patiently(ctx context.Context, step func(context.Context, *pgx.
 			return ctx.Err()
 		case limited.Err() != nil:
 			return fmt.Errorf("%w: it is not done within the store's patience; give more, or have the script made that `semel migrate --print` prints: %w", store.ErrUnavailable, err)
+		case refusal(err) != nil && refusal(err).Code == noLock && pause(limited, tries): // it is held for long
 		case refusal(err) != nil || errors.As(err, &server) || try == otherTries || !pause(limited, try):
 			return unreachable(err)
 		}
@@ -154,6 +155,10 @@ func (st *Store) patiently(ctx context.Context, step func(context.Context, *pgx.
 // step makes one migration, unless somebody did.
 func (st *Store) step(ctx context.Context, c *pgx.Conn, version int, m migration) error {
 	return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+		// Nobody waits in line behind us for a table that a dump, say, has read.
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, "INSERT INTO "+st.opt.Schema+".semel_migration (version, name) VALUES ($1, $2) ON CONFLICT DO NOTHING", version, m.name)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err

@@ -22,11 +22,17 @@ import (
 //     a unit does: a message of a unit that a crashed primary had still to replicate
 //     is not given before it is replicated.
 //  2. What is written is never behind a reader's cursor, unless the database went
-//     back in time. Then the source's shard is marked as lost: its node would give
-//     the numbers of lost messages to others, which the reader would pass over.
+//     back in time: perhaps to before anything was written, so that nothing is as
+//     much as 0. Then the source's shard is marked as lost: its node would give the
+//     numbers of lost messages to others, which the reader would pass over. When a
+//     person has accepted that, a row for anybody has readers taken at their word.
+
+// givenSQL is how far the source $1 was given to the reader $2.
+const givenSQL = `COALESCE((SELECT position FROM {s}.semel_given WHERE source = $1::integer AND reader = $2::integer),
+	(SELECT position FROM {s}.semel_given WHERE source = $1::integer AND reader = -1), 0)`
 
 const outboxSQL = `WITH given AS (
-	SELECT position FROM {s}.semel_given WHERE source = $1::integer AND reader = $2::integer
+	SELECT ` + givenSQL + ` AS position
 ), found AS (
 	SELECT key, value FROM {s}.semel_row
 	WHERE shard = $1::integer AND tbl = $4::smallint AND key >= $5::bytea AND key < $6::bytea AND NOT gone ORDER BY key LIMIT $7::bigint
@@ -109,8 +115,8 @@ func (st *Store) give(ctx context.Context, o outbox, position uint64, max int) (
 // units are gone nobody knows: one at least.
 func (st *Store) setBack(ctx context.Context, o outbox, position uint64) error {
 	err := st.exec(ctx, st.sql.with(`UPDATE {s}.semel_shard SET lost = GREATEST(lost, seq + 1), session = NULL
-		WHERE shard = $1::integer AND EXISTS (SELECT 1 FROM {s}.semel_given WHERE source = $1::integer AND reader = $2::integer AND position < $3::bigint)`),
-		int32(o.from), int32(o.to), int64(position))
+		WHERE shard = $1::integer AND `+givenSQL+` < $3::bigint AND `+sameStore+`$4::uuid)`),
+		int32(o.from), int32(o.to), int64(position), st.incarnationText())
 	if err != nil {
 		return err
 	}
@@ -120,9 +126,16 @@ func (st *Store) setBack(ctx context.Context, o outbox, position uint64) error {
 // forgetGiven has the readers of a shard that is marked as lost taken at their word
 // again, once a person has accepted the loss.
 func (st *Store) forgetGiven(ctx context.Context, shard message.Shard) error {
-	return st.exec(ctx, st.sql.with(`DELETE FROM {s}.semel_given
-		WHERE source = $1::integer AND EXISTS (SELECT 1 FROM {s}.semel_shard WHERE shard = $1::integer AND lost > seq)`), int32(shard))
+	const gone = " WHERE shard = $1::integer AND lost > seq"
+	if err := st.exec(ctx, st.sql.with(takenAtTheirWord+gone+" ON CONFLICT DO NOTHING"), int32(shard)); err != nil {
+		return err
+	}
+	return st.exec(ctx, st.sql.with("DELETE FROM {s}.semel_given WHERE source = $1::integer AND reader >= 0 AND EXISTS (SELECT 1 FROM {s}.semel_shard"+gone+")"), int32(shard))
 }
+
+// takenAtTheirWord begins the statement that has readers of shards that have no row
+// of their own taken at their word.
+const takenAtTheirWord = "INSERT INTO {s}.semel_given (source, reader, position) SELECT shard, -1, 9223372036854775807 FROM {s}.semel_shard"
 
 // consumedRows is how many messages one statement removes.
 const consumedRows = 1000

@@ -33,12 +33,15 @@ func Renew(ctx context.Context, dsn string, options ...Options) error {
 		return fmt.Errorf("renew: %w", err)
 	}
 	// Made twice, it is made: the answer may be lost.
+	if err = st.exec(ctx, st.sql.with(takenAtTheirWord+" ON CONFLICT DO NOTHING")); err != nil {
+		return errors.Join(fmt.Errorf("renew: %w", err), st.Close())
+	}
 	err = st.exec(ctx, st.sql.with(`WITH fences AS (
 		UPDATE {s}.semel_shard SET epoch = epoch + 1000, era = era + 1, lost = 0, session = NULL, held = true
 	), leases AS (
 		UPDATE {s}.semel_lease SET holder = '', clean = false
 	), given AS (
-		DELETE FROM {s}.semel_given
+		DELETE FROM {s}.semel_given WHERE reader >= 0
 	) UPDATE {s}.semel_store SET incarnation = $1::uuid`), uuid.NewString())
 	if err != nil {
 		err = fmt.Errorf("renew: %w", err)

@@ -23,15 +23,18 @@ import "context"
 // control file's checkpoint it would be the former one's for a while.
 const timelineSQL = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 
-// findTimeline looks whether the server tells its timeline. A server that refuses
-// has none: databases that only speak PostgreSQL's protocol lose nothing in a
-// failover.
+// findTimeline looks whether the server tells its timeline. One that knows no such
+// thing has none: databases that only speak PostgreSQL's protocol lose nothing in
+// a failover. A refusal of another kind says nothing about it.
 func (st *Store) findTimeline(ctx context.Context) error {
 	st.timeline = timelineSQL
 	f, err := st.run(ctx, &query{sql: "SELECT " + timelineSQL, harmless: true})
-	if f == refused && refusal(err).Code != readOnly && !again(refusal(err)) {
-		st.timeline = "''"
-		return nil
+	if f == refused {
+		switch refusal(err).Code {
+		case "42883", "42501", "0A000", "55000": // unknown, forbidden, not supported, not with these settings
+			st.timeline = "''"
+			return nil
+		}
 	}
 	return st.harmlessError(ctx, f, err)
 }

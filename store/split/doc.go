@@ -31,5 +31,5 @@
 // which makes the charters, needs all parts.
 //
 // The package imports store and message and nothing else of this module. Start
-// with Of, then read charter.go and inbox.go.
+// with Of, then read charter.go and session.go.
 package split

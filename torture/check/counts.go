@@ -25,6 +25,7 @@ type Counts struct {
 	Lost       int            `json:"lost"`       // requests whose answer did not come
 	Replayed   int            `json:"replayed"`   // answers, without those of the last round
 	Again      int            `json:"again"`      // requests of the last round
+	Moved      int            `json:"moved"`      // replays that may be of the request itself, which went from node to node
 	Faults     map[string]int `json:"faults"`
 	Effects    map[string]int `json:"effects"` // by policy
 	Calls      int            `json:"calls"`   // that the outside world heard
@@ -137,7 +138,9 @@ func (c *Counts) request(r *request) {
 	case r.phase == PhaseAgain:
 		c.Again++
 	case r.replayed:
-		c.Replayed++
+		if c.Replayed++; r.again {
+			c.Moved++
+		}
 	}
 	if r.answered == Info && r.status == 0 {
 		c.Lost++
@@ -152,6 +155,7 @@ func (c *Counts) rows() [][2]string {
 		{"faults", list(c.Faults)},
 		{"effects", fmt.Sprintf("%s, in %d calls and %d probes", list(c.Effects), c.Calls, c.Probes)},
 		{"in doubt", fmt.Sprintf("operations: %s; settled as: %s", list(c.Doubted), list(c.Doubts))},
+		{"moved", fmt.Sprintf("%d replays may be of the request itself, which went from node to node", c.Moved)},
 		{"accounts", fmt.Sprintf("%d, %d reads of them; no operation on them took longer than %v to be decided", c.Accounts, c.Reads, brief(c.Longest))},
 	}
 	for _, fault := range slices.Sorted(keysOf(c.Takeovers)) {

@@ -147,9 +147,10 @@ func (w *outside) silent(from, to int64) bool {
 }
 
 // broken says that the server was killed or stopped meanwhile, or that it was
-// long enough for it to lose patience.
+// long enough for it to lose patience. That a node ended in order is no excuse: it
+// waits for its effects.
 func (h *history) broken(from, to int64) bool {
 	return to-from >= callTime || slices.ContainsFunc(h.outages, func(e *event) bool {
-		return e.At <= to+maxSkew && max(e.At, e.Until) >= from-maxSkew
+		return e.Fault != FaultRestart && e.At <= to+maxSkew && max(e.At, e.Until) >= from-maxSkew
 	})
 }
