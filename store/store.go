@@ -126,7 +126,8 @@ type Session interface {
 	// Version is the shard's version when the session was opened.
 	Version() message.Version
 	// Inbox returns up to max messages that other shards' outboxes hold for
-	// this shard beyond the cursors: per source in order, without gaps.
+	// this shard beyond the cursors: per source in order, without gaps. A cursor
+	// is at a message that Inbox has returned, to this session or one before.
 	Inbox(ctx context.Context, from []message.Cursor, max int) ([]message.Delivery, error)
 	// Commit submits a unit. Units become durable in the order of their
 	// submission. The version is compared in the same atomic write.

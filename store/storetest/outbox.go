@@ -40,6 +40,8 @@ func testOutboxPull(t *testing.T, h Harness) {
 		sendMany(o, 2, 1, 3)
 	}
 	sources[0].commit(send(1, 8, "")) // empty, and still a message
+	// A reader has been given what its cursors say that it has.
+	inbox(t, sources[1], 100, message.Cursor{Source: 0}, message.Cursor{Source: 1})
 	at := []message.Cursor{{Source: 2}, {Source: 0, Position: 4}, {Source: 1, Position: 7}}
 	next := map[message.Shard]uint64{2: 1, 0: 5, 1: 8}
 	total := 0
