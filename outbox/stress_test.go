@@ -183,11 +183,12 @@ func stress(t *testing.T, w *world, l load) {
 	}
 	writers.Wait()
 	wrote := time.Since(began)
-	if l.crash != nil { // the old one's connections may be dead
-		w = worldAt(t, w.kind, w.dsn, nil)
+	look := w // the relays go on with w
+	if l.crash != nil {
+		look = worldAt(t, w.kind, w.dsn, nil) // w's connections may be dead
 	}
-	committed := w.number(t, "SELECT COUNT(*) FROM work")
-	work := w.allDone(t)
+	committed := look.number(t, "SELECT COUNT(*) FROM work")
+	work := look.allDone(t)
 	told.Range(func(id, done any) bool {
 		if n := work[id.(string)]; n != map[any]int{true: 1, false: 0}[done] {
 			t.Errorf("%v: its writer was told done=%v, and it was done %d times", id, done, n)
@@ -202,7 +203,7 @@ func stress(t *testing.T, w *world, l load) {
 		case <-late:
 			t.Errorf("not everything was delivered in time")
 		}
-		if b, err := w.box.Backlog(ctx, w.db); t.Failed() || err == nil && b.Messages == 0 {
+		if b, err := look.box.Backlog(ctx, look.db); t.Failed() || err == nil && b.Messages == 0 {
 			if b.Dead+b.Stuck != 0 {
 				t.Errorf("%+v", b)
 			}
@@ -222,7 +223,7 @@ func stress(t *testing.T, w *world, l load) {
 	}
 	for k := range stressKeys {
 		key := fmt.Sprintf("key-%d", k)
-		if n := w.number(t, "SELECT n FROM counter WHERE k = ?1", key); n != r.last[key] {
+		if n := look.number(t, "SELECT n FROM counter WHERE k = ?1", key); n != r.last[key] {
 			t.Errorf("%s: %d changes were committed, the last effect is %d", key, n, r.last[key])
 		}
 	}
