@@ -140,7 +140,11 @@ func TestOnceBusy(t *testing.T) {
 // work of each key that was told as done is there, once.
 func TestOnceUnderLoad(t *testing.T) {
 	t.Parallel()
-	for _, kind := range kinds {
+	each := 15
+	if testing.Short() {
+		each = 5
+	}
+	for _, kind := range sample(kinds...) {
 		for _, isolation := range []string{"read committed", "repeatable read", "serializable"} {
 			if kind == "sqlite" && isolation != "serializable" {
 				continue // it has no other
@@ -157,7 +161,7 @@ func TestOnceUnderLoad(t *testing.T) {
 				var wait sync.WaitGroup
 				for range 32 {
 					wait.Go(func() {
-						for range 15 {
+						for range each {
 							k := rand.N(keys)
 							key := outbox.Key{ID: fmt.Sprint(k)}
 							err := w.attempt(t.Context(), isolation, &retried, func(tx outbox.DBTx) error {

@@ -58,23 +58,27 @@ func (w *world) write(ctx context.Context, id string) func(tx outbox.DBTx) error
 func TestExactlyOnceUnderLoad(t *testing.T) {
 	each := 20
 	if testing.Short() {
-		each = 6
+		each = 4
 	}
-	for _, kind := range kinds {
+	for _, kind := range sample(kinds...) {
 		t.Run(kind, func(t *testing.T) { stress(t, newWorld(t, kind, nil), load{writers: 64, each: each}) })
 	}
 }
 
-// The same, while the database is killed and started again, three times. A writer
+// The same, while the database is killed and started again, three times (once under -short). A writer
 // whose connection broke asks again with its key, and hears the truth: what it was
 // told is done is there, and what it gave up is not. (FAULTS 24, 37)
 func TestExactlyOnceWhileTheDatabaseDies(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"pgx", "postgres", "mariadb"} {
+	each, crashes := 20, 3
+	if testing.Short() {
+		each, crashes = 8, 1
+	}
+	for _, kind := range sample("pgx", "postgres", "mariadb") {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			w, crash := own(t, kind)
-			stress(t, w, load{writers: 8, each: 20, crash: crash})
+			stress(t, w, load{writers: 8, each: each, crashes: crashes, crash: crash})
 		})
 	}
 }
@@ -82,7 +86,8 @@ func TestExactlyOnceWhileTheDatabaseDies(t *testing.T) {
 // load is what a stress test does to a database.
 type load struct {
 	writers, each int
-	crash         func() // kills the database, and starts it again; may be nil
+	crashes       int
+	crash         func() // kills the database, and starts it again; nil without crashes
 }
 
 // persist runs a transaction until its end is known, as a user with a key does.
@@ -174,8 +179,8 @@ func stress(t *testing.T, w *world, l load) {
 		})
 	}
 	if l.crash != nil {
-		for range 3 { // there is more to write after the last one
-			for range l.writers * l.each / 5 {
+		for range l.crashes { // there is more to write after the last one
+			for range l.writers * l.each / (l.crashes + 2) {
 				<-progress
 			}
 			l.crash()
