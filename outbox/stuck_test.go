@@ -54,7 +54,8 @@ func TestUnreadableHeaders(t *testing.T) {
 
 // A message that fails for ever, without a limit of attempts, is given up when
 // somebody says so; the one behind it, which fails a few times too, is not. One that
-// is named, and then does not fail, is delivered.
+// is named, and then does not fail, is delivered, and the one behind it, which fails
+// in its place, is not given up for it.
 func TestGiveUp(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, w *world) {
@@ -64,7 +65,7 @@ func TestGiveUp(t *testing.T) {
 		s := newScript(func(m *outbox.Message) outbox.Result {
 			tried[m.ID]++
 			switch {
-			case m.ID == "never", m.ID == "behind" && tried[m.ID] < 4, m.ID == "late" && tried[m.ID] == 1:
+			case m.ID == "never", m.ID == "behind" && tried[m.ID] < 4, m.ID == "after" && tried[m.ID] < 4, m.ID == "late" && tried[m.ID] == 1:
 				return outbox.Result{Verdict: outbox.NotDone, Err: errors.New("down")}
 			case m.ID == "late":
 				<-named
@@ -104,7 +105,7 @@ func TestGiveUp(t *testing.T) {
 		}
 		giveUp(0, "never")
 
-		w.send(t, outbox.Message{ID: "late"})
+		w.send(t, outbox.Message{ID: "late", Key: "l"}, outbox.Message{ID: "after", Key: "l"})
 		_, stop = w.run(t, s.sink(), quick())
 		w.until(t, "it is not stuck", func() bool { return len(stuck()) == 1 })
 		giveUp(1, "late")
