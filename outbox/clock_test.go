@@ -21,14 +21,7 @@ func TestCleanedByAClockThatWasAhead(t *testing.T) {
 		w.work(t)
 		month := (30 * 24 * time.Hour).Microseconds()
 		key := outbox.Key{ID: uuid.Must(uuid.NewV7()).String()}
-		once := func(fn func(tx outbox.Tx) func(context.Context) ([]byte, error)) (outbox.Outcome, error) {
-			tx := w.begin(t, "")
-			out, err := w.box.Once(t.Context(), tx, key, fn(tx))
-			commit(t, tx)
-			return out, err
-		}
-		work := func(tx outbox.Tx) func(context.Context) ([]byte, error) { return w.insert(tx, "a") }
-		if _, err := once(work); err != nil {
+		if _, err := w.once(t, key, "a"); err != nil {
 			t.Fatal(err)
 		}
 		// A month passes for everything that is written, and Clean runs.
@@ -38,7 +31,7 @@ func TestCleanedByAClockThatWasAhead(t *testing.T) {
 			t.Fatalf("%+v %v", c, err)
 		}
 		w.exec(t, "UPDATE semel_once_horizon SET at = at + ?1", month) // and the month is taken back
-		if out, err := once(work); !errors.Is(err, outbox.ErrExpired) {
+		if out, err := w.once(t, key, "a"); !errors.Is(err, outbox.ErrExpired) {
 			t.Errorf("%+v %v", out, err)
 		}
 		if n := w.done(t, "a"); n != 1 {

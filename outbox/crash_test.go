@@ -57,12 +57,9 @@ func TestLostCommit(t *testing.T) {
 					t.Fatalf("a COMMIT without an answer: %v", err)
 				}
 				// A server that has not heard the end yet keeps the key: Once waits.
-				tx = w.begin(t, "")
-				out, err := w.box.Once(t.Context(), tx, key, w.insert(tx, "a"))
-				if err != nil || out.Replayed != reached {
+				if out, err := w.once(t, key, "a"); err != nil || out.Replayed != reached {
 					t.Fatalf("%+v %v", out, err)
 				}
-				commit(t, tx)
 				if n := w.done(t, "a"); n != 1 {
 					t.Errorf("done %d times", n)
 				}

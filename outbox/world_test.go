@@ -244,6 +244,15 @@ func (w *world) insert(tx outbox.Tx, what string) func(context.Context) ([]byte,
 	}
 }
 
+// once does a thing for a key, in a transaction of its own, and commits also what
+// was refused.
+func (w *world) once(t testing.TB, key outbox.Key, what string) (outbox.Outcome, error) {
+	t.Helper()
+	tx := w.begin(t, "")
+	out, err := w.box.Once(t.Context(), tx, key, w.insert(tx, what))
+	return out, errors.Join(err, tx.Commit(t.Context()))
+}
+
 func (w *world) done(t testing.TB, what string) int64 {
 	t.Helper()
 	return w.number(t, "SELECT COUNT(*) FROM work WHERE what = ?1", what)
