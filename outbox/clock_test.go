@@ -21,14 +21,7 @@ func TestCleanedByAClockThatWasAhead(t *testing.T) {
 		w.work(t)
 		month := (30 * 24 * time.Hour).Microseconds()
 		key := outbox.Key{ID: uuid.Must(uuid.NewV7()).String()}
-		once := func(fn func(tx outbox.Tx) func(context.Context) ([]byte, error)) (outbox.Outcome, error) {
-			tx := w.begin(t, "")
-			out, err := w.box.Once(t.Context(), tx, key, fn(tx))
-			commit(t, tx)
-			return out, err
-		}
-		work := func(tx outbox.Tx) func(context.Context) ([]byte, error) { return w.insert(tx, "a") }
-		if _, err := once(work); err != nil {
+		if _, err := w.once(t, key, "a"); err != nil {
 			t.Fatal(err)
 		}
 		// A month passes for everything that is written, and Clean runs.
@@ -38,7 +31,7 @@ func TestCleanedByAClockThatWasAhead(t *testing.T) {
 			t.Fatalf("%+v %v", c, err)
 		}
 		w.exec(t, "UPDATE semel_once_horizon SET at = at + ?1", month) // and the month is taken back
-		if out, err := once(work); !errors.Is(err, outbox.ErrExpired) {
+		if out, err := w.once(t, key, "a"); !errors.Is(err, outbox.ErrExpired) {
 			t.Errorf("%+v %v", out, err)
 		}
 		if n := w.done(t, "a"); n != 1 {
@@ -56,10 +49,10 @@ func TestCleanedByAClockThatWasAhead(t *testing.T) {
 
 // The database's clock went back by a year after a relay had taken all partitions,
 // and then that relay died. Another one takes over, and neither waits for a year
-// nor shares with the dead.
+// nor shares with the dead. (FAULTS 30)
 func TestLeasesOfAClockThatWentBack(t *testing.T) {
 	t.Parallel()
-	everywhere(t, func(t *testing.T, w *world) {
+	in(t, sample(kinds...), func(t *testing.T, w *world) {
 		year := (365 * 24 * time.Hour).Microseconds()
 		w.exec(t, "UPDATE semel_outbox_leases SET owner = 'ghost', token = 7, turns = 9, lasts = 1000000, expires_at = "+fmt.Sprint(time.Now().UnixMicro()+year))
 		w.exec(t, "INSERT INTO semel_outbox_relays (owner, seen_at) VALUES ('ghost', ?1)", time.Now().UnixMicro()+year)
@@ -79,7 +72,7 @@ func TestLeasesOfAClockThatWentBack(t *testing.T) {
 // of the greatest length can be read again.
 func TestMuch(t *testing.T) {
 	t.Parallel()
-	everywhere(t, func(t *testing.T, w *world) {
+	in(t, sample(kinds...), func(t *testing.T, w *world) {
 		var messages []outbox.Message
 		for i := range 20 {
 			messages = append(messages, outbox.Message{ID: fmt.Sprintf("%02d", i), Key: "big", Body: make([]byte, 1<<20)})

@@ -33,7 +33,7 @@ func own(t *testing.T, kind string) (w *world, crash func()) {
 // (FAULTS 24)
 func TestLostCommit(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"pgx", "postgres", "mariadb"} {
+	for _, kind := range sample("pgx", "postgres", "mariadb") {
 		for _, reached := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/reached=%v", kind, reached), func(t *testing.T) {
 				t.Parallel()
@@ -57,12 +57,9 @@ func TestLostCommit(t *testing.T) {
 					t.Fatalf("a COMMIT without an answer: %v", err)
 				}
 				// A server that has not heard the end yet keeps the key: Once waits.
-				tx = w.begin(t, "")
-				out, err := w.box.Once(t.Context(), tx, key, w.insert(tx, "a"))
-				if err != nil || out.Replayed != reached {
+				if out, err := w.once(t, key, "a"); err != nil || out.Replayed != reached {
 					t.Fatalf("%+v %v", out, err)
 				}
-				commit(t, tx)
 				if n := w.done(t, "a"); n != 1 {
 					t.Errorf("done %d times", n)
 				}
@@ -145,14 +142,15 @@ func (w *world) until(t testing.TB, what string, so func() bool) {
 // What is delivered is durable, even if its sender did not wait for that: the
 // server is killed when the message arrives, and still has the transaction. The
 // second sender, whose message nobody has delivered, loses his: so it is the
-// relay that made the first one durable.
+// relay that made the first one durable. That nothing else does is seen to: the WAL
+// writer is stopped, nothing writes pages, and the relay's heartbeats are far apart.
 func TestDurableBeforeDelivery(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"pgx", "postgres"} {
+	for _, kind := range sample("pgx", "postgres") {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			s := pgtest.Start(t, pgtest.Set("wal_writer_delay", "10s"), pgtest.Set("autovacuum", "off"))
-			w := worldAt(t, kind, s.Database(t), nil)
+			s := pgtest.Start(t, pgtest.Set("autovacuum", "off"), pgtest.Set("bgwriter_lru_maxpages", "0"), pgtest.Set("checkpoint_timeout", "1h"))
+			w := worldAt(t, kind, s.Database(t), &outbox.Config{Partitions: 1})
 			w.work(t)
 			hasty := worldAt(t, kind, pgtest.With(w.dsn, "synchronous_commit", "off"), nil)
 			send := func(what string) {
@@ -169,10 +167,12 @@ func TestDurableBeforeDelivery(t *testing.T) {
 				<-killed
 				return make([]outbox.Result, len(m))
 			})
-			send("delivered")
 			cfg := quick()
-			cfg.Lease = time.Minute // its heartbeats are commits, too
-			_, stop := w.run(t, sink, cfg)
+			cfg.Lease = 10 * time.Minute // its heartbeats are commits, too
+			r, stop := w.run(t, sink, cfg)
+			w.until(t, "it has not begun", func() bool { return r.Stats().Held == 1 })
+			s.HoldWAL(t)
+			send("delivered")
 			<-came
 			send("not delivered")
 			s.Kill(t)
@@ -198,49 +198,56 @@ func TestDurableBeforeDelivery(t *testing.T) {
 // A database that may lose what it has committed is refused. (FAULTS 39)
 func TestUnsafeServer(t *testing.T) {
 	t.Parallel()
-	maria := func(options ...string) func(t *testing.T) (string, string) {
-		return func(t *testing.T) (string, string) { return "mariadb", mariadbtest.Start(t, options...).Database(t) }
-	}
-	for name, c := range map[string]struct {
-		at   func(t *testing.T) (kind, dsn string)
-		safe bool
-	}{
-		"fsync": {at: func(t *testing.T) (string, string) {
+	for name, at := range map[string]func(t *testing.T) (kind, dsn string){
+		"fsync": func(t *testing.T) (string, string) {
 			return "pgx", pgtest.Start(t, pgtest.Set("fsync", "off")).Database(t)
-		}},
-		"synchronous_commit": {at: func(t *testing.T) (string, string) {
+		},
+		"synchronous_commit": func(t *testing.T) (string, string) {
 			return "postgres", pgtest.With(pgtest.Shared(t).Database(t), "synchronous_commit", "off")
-		}},
-		"flush":       {at: maria("--innodb-flush-log-at-trx-commit=2")},
-		"binlog":      {at: maria("--log-bin=b")},
-		"sync_binlog": {at: maria("--log-bin=b", "--sync-binlog=1"), safe: true},
-		"synchronous": {at: func(t *testing.T) (string, string) {
+		},
+		"synchronous": func(t *testing.T) (string, string) {
 			return "sqlite", "file:" + t.TempDir() + "/db?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
-		}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			kind, dsn := c.at(t)
-			w := worldAt(t, kind, dsn, nil)
-			s := newScript(func(*outbox.Message) outbox.Result { return outbox.Result{Verdict: outbox.Done} })
-			w.send(t, outbox.Message{ID: "m"})
-			cfg := quick()
-			if !c.safe {
-				r, err := outbox.NewRelay(w.box, w.db, s.sink(), cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := r.Run(t.Context()); !errors.Is(err, outbox.ErrUnsafeServer) {
-					t.Errorf("it ran: %v", err)
-				}
-				if len(s.got) != 0 {
-					t.Error("it delivered")
-				}
-				cfg.UnsafeServer = true
-			}
-			_, stop := w.run(t, s.sink(), cfg)
-			s.wait(t, "m")
-			stop()
+			kind, dsn := at(t)
+			worldAt(t, kind, dsn, nil).delivers(t, false)
 		})
 	}
+	t.Run("mariadb", func(t *testing.T) {
+		t.Parallel()
+		s := mariadbtest.Start(t, "--log-bin=b") // and sync_binlog is 0, its default
+		w := worldAt(t, "mariadb", s.Database(t), nil)
+		w.delivers(t, false)
+		s.Exec(t, "SET GLOBAL sync_binlog = 1")
+		w.delivers(t, true)
+		s.Exec(t, "SET GLOBAL innodb_flush_log_at_trx_commit = 2")
+		w.delivers(t, false)
+	})
+}
+
+// delivers checks whether a relay delivers at all, or does so only if it is told
+// that the server may lose something.
+func (w *world) delivers(t *testing.T, safe bool) {
+	t.Helper()
+	s := newScript(func(*outbox.Message) outbox.Result { return done })
+	w.send(t, outbox.Message{ID: "m"})
+	cfg := quick()
+	if !safe {
+		r, err := outbox.NewRelay(w.box, w.db, s.sink(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Run(t.Context()); !errors.Is(err, outbox.ErrUnsafeServer) {
+			t.Errorf("it ran: %v", err)
+		}
+		if len(s.got) != 0 {
+			t.Error("it delivered")
+		}
+		cfg.UnsafeServer = true
+	}
+	_, stop := w.run(t, s.sink(), cfg)
+	s.wait(t, "m")
+	stop()
 }

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -17,7 +18,8 @@ type Letter struct {
 }
 
 // Dead lists up to limit dead letters, the oldest first, of those behind the
-// DeadID after; zero begins at the first one.
+// DeadID after; zero begins at the first one. One whose headers cannot be read has
+// none, and says so in its Error.
 func (o *Outbox) Dead(ctx context.Context, db Tx, after int64, limit int) ([]Letter, error) {
 	q := o.q.sql("SELECT " + columns + ", dead_id, died_at, attempts, unknown, error FROM {p}outbox_dead WHERE dead_id > ? ORDER BY dead_id LIMIT ?")
 	var all []Letter
@@ -34,7 +36,8 @@ func (o *Outbox) Dead(ctx context.Context, db Tx, after int64, limit int) ([]Let
 
 // RetryDead sends dead letters again, with their ids, in one transaction, and
 // returns how many there were. Each goes to the end of its key: the messages
-// behind it have long gone on without it.
+// behind it have long gone on without it. One whose headers cannot be read is an
+// error, and nothing is sent: mend them in the table, or drop it.
 func (o *Outbox) RetryDead(ctx context.Context, db DB, deadIDs ...int64) (n int, err error) {
 	return o.dead(ctx, db, deadIDs, true)
 }
@@ -65,6 +68,9 @@ func (o *Outbox) dead(ctx context.Context, db DB, deadIDs []int64, again bool) (
 		if again {
 			err := each(ctx, tx, get, []any{id}, func(rows Rows) error {
 				m, err := scanMessage(rows)
+				if err == nil && m.damage != nil { // sent without them it would be another one
+					err = &Error{Op: "retry", What: fmt.Sprintf("dead letter %d", id), Err: m.damage}
+				}
 				letter = append(letter, m)
 				return err
 			})

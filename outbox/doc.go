@@ -29,7 +29,9 @@
 //     before it is synced, and so does PostgreSQL under synchronous_commit off.)
 //     A database whose commits are not durable is refused, see ErrUnsafeServer.
 //  5. A message leaves only after all before it with the same key were delivered
-//     or given up as dead letters.
+//     or given up as dead letters: refused, beyond MaxAttempts, named by GiveUp,
+//     or unreadable. No sink has one in its hands when it is given up, except that of
+//     a relay which lost its lease, see 7.
 //  6. Delivery is at-least-once. A receiver deduplicates by the message's id;
 //     the engine's agents, and what has an Idempotency-Key, do.
 //  7. One relay at a time serves a partition of the keys. One that was paused and

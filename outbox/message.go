@@ -39,7 +39,8 @@ type Message struct {
 	// SentAt is when it was sent, by the database's clock. Set by the relay.
 	SentAt time.Time
 
-	okey [okeyBytes]byte // the ordering key: of Key, or random
+	okey   [okeyBytes]byte // the ordering key: of Key, or random
+	damage error           // why the headers cannot be read; nil if they can
 }
 
 const (
@@ -109,6 +110,8 @@ func rowOf(m *Message) (row, error) {
 // columns of a message in the order in which scanMessage reads them.
 const columns = "okey, n, id, msg_key, topic, type, headers, body, sent_at"
 
+// scanMessage reads one. Headers that cannot be read are the message's damage, and
+// no error of the reading: whoever reads many goes on with the others.
 func scanMessage(rows Rows, more ...any) (Message, error) {
 	var m Message
 	var okey, headers []byte
@@ -122,7 +125,7 @@ func scanMessage(rows Rows, more ...any) (Message, error) {
 	}
 	m.okey, m.SentAt = [okeyBytes]byte(okey), time.UnixMicro(sent).UTC()
 	if err := json.Unmarshal(headers, &m.Headers); err != nil {
-		return m, fmt.Errorf("outbox: the headers of message %q: %w", m.ID, err)
+		m.Headers, m.damage = nil, fmt.Errorf("the headers cannot be read: %w", err)
 	}
 	return m, nil
 }

@@ -54,11 +54,9 @@ func TestOnce(t *testing.T) {
 
 		other = key
 		for i, k := range []outbox.Key{{Scope: "bob", ID: "tx-42"}, {ID: "TX-42"}, {ID: "tx-42 "}, {Scope: "alicet", ID: "x-42"}} {
-			tx = w.begin(t, "")
-			if out, err := w.box.Once(ctx, tx, k, w.insert(tx, fmt.Sprint("other", i))); err != nil || out.Replayed {
+			if out, err := w.once(t, k, fmt.Sprint("other", i)); err != nil || out.Replayed {
 				t.Errorf("another key %v: %+v %v", k, out, err)
 			}
-			commit(t, tx)
 		}
 		if n := w.done(t, "a"); n != 1 {
 			t.Errorf("done %d times", n)
@@ -120,11 +118,9 @@ func TestOnceFails(t *testing.T) {
 		if n := w.number(t, "SELECT COUNT(*) FROM semel_once"); n != 0 {
 			t.Errorf("%d keys are recorded", n)
 		}
-		tx = w.begin(t, "")
-		if out, err := w.box.Once(ctx, tx, key, w.insert(tx, "good")); err != nil || out.Replayed {
+		if out, err := w.once(t, key, "good"); err != nil || out.Replayed {
 			t.Errorf("%+v %v", out, err)
 		}
-		commit(t, tx)
 		if n := w.done(t, "good"); n != 1 {
 			t.Errorf("done %d times", n)
 		}
@@ -238,12 +234,9 @@ func TestOnceByAge(t *testing.T) {
 		want error
 	}{{0, nil}, {-6 * 24 * time.Hour, nil}, {-7 * 24 * time.Hour, outbox.ErrExpired}, {time.Hour, outbox.ErrFuture}, {time.Minute, nil}} {
 		key := at(c.age)
-		tx := w.begin(t, "")
-		_, err := w.box.Once(t.Context(), tx, key, w.insert(tx, key.ID))
-		if !errors.Is(err, c.want) {
+		if _, err := w.once(t, key, key.ID); !errors.Is(err, c.want) {
 			t.Errorf("%v: %v, not %v", c.age, err, c.want)
 		}
-		commit(t, tx)
 		want := int64(1)
 		if c.want != nil {
 			want = 0

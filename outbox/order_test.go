@@ -235,14 +235,7 @@ func TestSendDeadlock(t *testing.T) {
 func TestCleanedKeysGoOn(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, w *world) {
-		ctx := t.Context()
-		send := func(id, key string) {
-			tx := w.begin(t, "")
-			if err := w.box.Send(ctx, tx, outbox.Message{ID: id, Key: key}); err != nil {
-				t.Fatal(err)
-			}
-			commit(t, tx)
-		}
+		send := func(id, key string) { w.send(t, outbox.Message{ID: id, Key: key}) }
 		for _, key := range []string{"gone", "has messages", "used"} {
 			send("1", key)
 			send("2", key)
@@ -251,7 +244,7 @@ func TestCleanedKeysGoOn(t *testing.T) {
 		w.exec(t, "DELETE FROM semel_outbox_messages WHERE msg_key <> 'has messages'")
 		w.exec(t, "UPDATE semel_outbox_keys SET used_at = used_at - 90000000000")
 		send("3", "used")
-		got, err := w.box.Clean(ctx, w.db, nil)
+		got, err := w.box.Clean(t.Context(), w.db, nil)
 		if err != nil || got.OrderingKeys != 1 {
 			t.Errorf("%+v %v", got, err)
 		}
@@ -271,12 +264,10 @@ func TestCleanKeys(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		w.work(t)
 		once := func(id string) bool {
-			tx := w.begin(t, "")
-			out, err := w.box.Once(t.Context(), tx, outbox.Key{ID: id}, w.insert(tx, id))
+			out, err := w.once(t, outbox.Key{ID: id}, id)
 			if err != nil {
 				t.Fatal(err)
 			}
-			commit(t, tx)
 			return out.Replayed
 		}
 		once("old")

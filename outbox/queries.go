@@ -145,9 +145,15 @@ func (q *queries) unstick(n int) string {
 	return q.sql("DELETE FROM {p}outbox_stuck WHERE okey IN (" + list("?", n) + ")")
 }
 
-// stick writes one key's trouble.
+// asked are the messages that GiveUp named, of those of some keys.
+func (q *queries) asked(n int) string {
+	return q.sql("SELECT okey, n FROM {p}outbox_stuck WHERE okey IN (" + list("?", n) + ") AND give_up = n")
+}
+
+// stick writes one key's trouble. It leaves give_up as it is, which names the
+// message, and may have been written since the message was last tried.
 func (q *queries) stick() string {
-	s := "INSERT INTO {p}outbox_stuck (okey, n, attempts, due_at, unknown, error) VALUES (?, ?, ?, {now} + ?, ?, ?)"
+	s := "INSERT INTO {p}outbox_stuck (okey, n, attempts, due_at, unknown, error, give_up) VALUES (?, ?, ?, {now} + ?, ?, ?, 0)"
 	set := "n = %[1]sn%[2]s, attempts = %[1]sattempts%[2]s, due_at = %[1]sdue_at%[2]s, unknown = %[1]sunknown%[2]s, error = %[1]serror%[2]s"
 	if q.d == MariaDB {
 		return q.sql(s + " ON DUPLICATE KEY UPDATE " + fmt.Sprintf(set, "VALUES(", ")"))

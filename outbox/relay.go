@@ -47,7 +47,7 @@ type RelayConfig struct {
 	// from one to the other, with jitter of up to half. 200 ms and 1 min.
 	BackoffMin, BackoffMax time.Duration
 	// MaxAttempts is after how many failed attempts a message becomes a dead
-	// letter. Zero: never, only if it is Refused. With a limit, an outage of the
+	// letter. Zero: never, only if it is Refused or named by GiveUp. With a limit, an outage of the
 	// receiver that is long enough makes a dead letter of everything.
 	MaxAttempts int
 	// KeepDelivered keeps delivered messages in a table, until CleanDelivered.

@@ -118,11 +118,7 @@ func (p *partition) deliver(ctx context.Context, batch []Message) *marks {
 		p.r.cfg.OnError(fmt.Errorf("outbox: partition %d: the sink has not returned although its context has ended; without another relay its keys wait", p.lease.part))
 	})
 	defer hung.Stop()
-	results := guarded(ctx, p.r.sink, batch)
-	if len(results) < len(batch) {
-		results = append(results[:len(results):len(results)], make([]Result, len(batch)-len(results))...)
-	}
-	return p.judge(batch, results)
+	return p.judge(batch, deliverSound(ctx, p.r.sink, batch))
 }
 
 // settle writes what became of a batch. What was delivered is marked even if ctx

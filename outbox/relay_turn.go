@@ -30,6 +30,20 @@ type place struct {
 	n    int64
 }
 
+// scanPlace reads one, with what is behind it in the row.
+func scanPlace(rows Rows, more ...any) (place, error) {
+	var at place
+	var okey []byte
+	if err := rows.Scan(append([]any{&okey, &at.n}, more...)...); err != nil {
+		return at, err
+	}
+	if len(okey) != okeyBytes {
+		return at, errors.New("outbox: an ordering key is not 16 bytes long")
+	}
+	at.okey = [okeyBytes]byte(okey)
+	return at, nil
+}
+
 // verdict is a message that failed.
 type verdict struct {
 	place
@@ -77,6 +91,9 @@ func (p *partition) turn(ctx context.Context, m *marks, read func(ctx context.Co
 
 func (p *partition) mark(ctx context.Context, tx Tx, m *marks) error {
 	q := &p.r.o.q
+	if err := p.giveUp(ctx, tx, m); err != nil {
+		return fmt.Errorf("ask what is to be given up: %w", err)
+	}
 	if p.r.cfg.KeepDelivered && len(m.delivered) > 0 {
 		n, args := pairs(m.delivered)
 		if _, err := tx.Exec(ctx, q.keep(n), args...); err != nil {
@@ -97,11 +114,7 @@ func (p *partition) mark(ctx context.Context, tx Tx, m *marks) error {
 		}
 	}
 	if len(m.unstuck) > 0 {
-		n := roomFor(len(m.unstuck))
-		args := make([]any, n)
-		for i := range args {
-			args[i] = m.unstuck[min(i, len(m.unstuck)-1)][:]
-		}
+		n, args := okeys(len(m.unstuck), func(i int) []byte { return m.unstuck[i][:] })
 		if _, err := tx.Exec(ctx, q.unstick(n), args...); err != nil {
 			return fmt.Errorf("forget failures: %w", err)
 		}
@@ -122,6 +135,17 @@ func pairs(places []place) (n int, args []any) {
 	for i := range n {
 		at := &places[min(i, len(places)-1)]
 		args = append(args, at.okey[:], at.n)
+	}
+	return n, args
+}
+
+// okeys are as many arguments as roomFor says, of ordering keys of which there are
+// some, the last one repeated.
+func okeys(count int, okey func(i int) []byte) (n int, args []any) {
+	n = roomFor(count)
+	args = make([]any, n)
+	for i := range args {
+		args[i] = okey(min(i, count-1))
 	}
 	return n, args
 }
@@ -147,15 +171,12 @@ func (p *partition) loadStuck(ctx context.Context) error {
 	p.forget()
 	now := time.Now()
 	return each(ctx, p.r.db, p.r.o.q.stuckIn, []any{p.lease.lo, p.lease.hi}, func(rows Rows) error {
-		var okey []byte
-		var n, attempts, wait, unknown int64
-		if err := rows.Scan(&okey, &n, &attempts, &wait, &unknown); err != nil {
+		var attempts, wait, unknown int64
+		at, err := scanPlace(rows, &attempts, &wait, &unknown)
+		if err != nil {
 			return err
 		}
-		if len(okey) != okeyBytes {
-			return errors.New("an ordering key is not 16 bytes long")
-		}
-		p.remember([okeyBytes]byte(okey), trouble{n: n, attempts: attempts, unknown: unknown != 0, due: now.Add(time.Duration(wait) * time.Microsecond)})
+		p.remember(at.okey, trouble{n: at.n, attempts: attempts, unknown: unknown != 0, due: now.Add(time.Duration(wait) * time.Microsecond)})
 		return nil
 	})
 }

@@ -41,7 +41,8 @@ CREATE TABLE IF NOT EXISTS {p}outbox_stuck (
 	attempts {long} NOT NULL,
 	due_at   {long} NOT NULL,
 	unknown  {int} NOT NULL, -- 1: an attempt may have been delivered
-	error    {text} NOT NULL
+	error    {text} NOT NULL,
+	give_up  {long} NOT NULL -- the n of the message that is to be given up when it fails again
 ){small};
 
 -- Messages that were given up.

@@ -106,6 +106,39 @@ func guarded(ctx context.Context, sink Sink, messages []Message) (results []Resu
 	return sink.Deliver(ctx, messages)
 }
 
+// deliverAt hands a sink the messages at some places, and puts what became of them
+// at the same places. What the sink says of more than it got does not count.
+func deliverAt(ctx context.Context, sink Sink, messages []Message, at []int, results []Result) {
+	part := make([]Message, len(at))
+	for i, place := range at {
+		part[i] = messages[place]
+	}
+	for i, r := range guarded(ctx, sink, part) {
+		if i < len(at) {
+			results[at[i]] = r
+		}
+	}
+}
+
+// deliverSound hands a sink the messages that can be read. The others never will
+// be, by nobody: they are refused in the sink's name, or they would keep waiting
+// all that is behind them.
+func deliverSound(ctx context.Context, sink Sink, messages []Message) []Result {
+	results := make([]Result, len(messages))
+	sound := make([]int, 0, len(messages))
+	for i := range messages {
+		if err := messages[i].damage; err != nil {
+			results[i] = Result{Verdict: Refused, Err: err}
+			continue
+		}
+		sound = append(sound, i)
+	}
+	if len(sound) > 0 {
+		deliverAt(ctx, sink, messages, sound, results)
+	}
+	return results
+}
+
 func guardedOne(ctx context.Context, deliver func(context.Context, Message) Result, m Message) (r Result) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -151,21 +184,13 @@ func ByTopic(sinks map[string]Sink, other Sink) Sink {
 				sink = other
 			}
 			wait.Go(func() {
-				part := make([]Message, len(at))
-				for i, place := range at {
-					part[i] = messages[place]
-				}
 				if sink == nil {
 					for _, place := range at {
 						results[place] = Result{Verdict: NotDone, Err: fmt.Errorf("no sink for the topic %q", topic)}
 					}
 					return
 				}
-				for i, r := range guarded(ctx, sink, part) {
-					if i < len(at) {
-						results[at[i]] = r
-					}
-				}
+				deliverAt(ctx, sink, messages, at, results)
 			})
 		}
 		wait.Wait()

@@ -4,9 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
 	"testing"
 
 	_ "github.com/go-sql-driver/mysql"
@@ -25,6 +29,13 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childKind) != "" {
 		os.Exit(childMain())
 	}
+	// Most of these tests wait for a disk or for a lease, and not for a processor.
+	flag.Parse()
+	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue {
+		if err := flag.Set(p.Name, strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(pgtest.Around(mariadbtest.Around(m)).Run())
 }
 
@@ -40,8 +51,21 @@ type world struct {
 // kinds are the ways.
 var kinds = []string{"pgx", "postgres", "mariadb", "sqlite"}
 
-// everywhere runs a test in all of them. The default isolation is "".
-func everywhere(t *testing.T, test func(t *testing.T, w *world)) {
+// sample is what a test that takes long runs in under -short: all databases, and of
+// the two ways to PostgreSQL the first one. What takes a moment runs in all ways.
+func sample(kinds ...string) []string {
+	if !testing.Short() {
+		return kinds
+	}
+	reached := slices.Contains(kinds, "pgx")
+	return slices.DeleteFunc(slices.Clone(kinds), func(kind string) bool { return reached && kind == "postgres" })
+}
+
+// everywhere runs a test in all ways. The default isolation is "".
+func everywhere(t *testing.T, test func(t *testing.T, w *world)) { in(t, kinds, test) }
+
+// in runs a test in some ways.
+func in(t *testing.T, kinds []string, test func(t *testing.T, w *world)) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -218,6 +242,15 @@ func (w *world) insert(tx outbox.Tx, what string) func(context.Context) ([]byte,
 		_, err := tx.Exec(ctx, w.q("INSERT INTO work (what) VALUES (?1)"), what)
 		return []byte("did " + what), err
 	}
+}
+
+// once does a thing for a key, in a transaction of its own, and commits also what
+// was refused.
+func (w *world) once(t testing.TB, key outbox.Key, what string) (outbox.Outcome, error) {
+	t.Helper()
+	tx := w.begin(t, "")
+	out, err := w.box.Once(t.Context(), tx, key, w.insert(tx, what))
+	return out, errors.Join(err, tx.Commit(t.Context()))
 }
 
 func (w *world) done(t testing.TB, what string) int64 {

@@ -73,6 +73,10 @@ func Start(t testing.TB, more ...string) *Server {
 	return s
 }
 
+// tmpdir is a server's own: one that starts deletes the temporary tables that it
+// finds, and in /tmp they would be those of another one that runs.
+func tmpdir(home *testserver.Home) string { return "--tmpdir=" + home.Dir }
+
 func start(more []string) (*Server, error) {
 	home, err := testserver.Place("MariaDB", "semel-my-", "mysql")
 	if err != nil {
@@ -83,7 +87,7 @@ func start(more []string) (*Server, error) {
 	s.config.User, s.config.Net, s.config.Addr = "root", "unix", home.Path("s")
 	install, err := program("mariadb-install-db")
 	if err == nil {
-		err = home.Run(install, "--no-defaults", "--datadir="+home.Path("data"), "--auth-root-authentication-method=normal", "--skip-test-db")
+		err = home.Run(install, "--no-defaults", "--datadir="+home.Path("data"), tmpdir(home), "--auth-root-authentication-method=normal", "--skip-test-db")
 	}
 	if err == nil {
 		err = s.launch()
@@ -100,7 +104,7 @@ func (s *Server) launch() error {
 	if err != nil {
 		return err
 	}
-	fixed := []string{"--no-defaults", "--datadir=" + s.home.Path("data"), "--socket=" + s.config.Addr, "--pid-file=" + s.home.Path("pid")}
+	fixed := []string{"--no-defaults", "--datadir=" + s.home.Path("data"), tmpdir(s.home), "--socket=" + s.config.Addr, "--pid-file=" + s.home.Path("pid")}
 	if s.process, err = s.home.Start(daemon, append(fixed, s.options...)...); err != nil {
 		return err
 	}

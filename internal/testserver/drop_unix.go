@@ -21,15 +21,26 @@ func (h *Home) drop(cmd *exec.Cmd) error {
 	return nil
 }
 
+// Pause stops a process of a server, and returns when it has stopped.
+func Pause(pid int) error {
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	stopped(pid) // a signal that was sent has not arrived yet
+	return nil
+}
+
+// Resume lets it go on.
+func Resume(pid int) error { return syscall.Kill(pid, syscall.SIGCONT) }
+
 // killAll kills a server and what it forked. A backend of PostgreSQL heads a
 // session of its own and notices the postmaster's death only when it waits for
 // something: left alone, it would finish a commit after the server was said to be
 // dead.
 func killAll(server int) error {
-	if err := syscall.Kill(server, syscall.SIGSTOP); err != nil { // it forks no more
+	if err := Pause(server); err != nil { // it forks no more
 		return err
 	}
-	stopped(server) // a signal that was sent has not arrived yet
 	for {
 		backends := children(server)
 		if len(backends) == 0 {
