@@ -2,19 +2,14 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"net"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
-
-// errNoCancel is what a cancel request hears, see connectOnce.
-var errNoCancel = errors.New("a statement is never cancelled")
 
 // connect makes the pool of connections for units and reads. None is made yet.
 func connect(dsn string, opt Options) (*pgxpool.Pool, error) {
@@ -64,29 +59,6 @@ func configure(dsn string, opt Options) (*pgxpool.Config, error) {
 	cfg.BeforeConnect = connectOnce
 	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { return checkServer(ctx, c, opt) }
 	return cfg, nil
-}
-
-// connectOnce refuses a connection to dial once it is established. What it
-// would dial for is to ask the server to cancel a statement, which the driver
-// does when a context ends; see the package documentation for why it must not.
-func connectOnce(_ context.Context, cfg *pgx.ConnConfig) error {
-	var established atomic.Bool
-	dial := cfg.DialFunc
-	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if established.Load() {
-			return nil, errNoCancel
-		}
-		return dial(ctx, network, address)
-	}
-	after := cfg.Config.AfterConnect
-	cfg.Config.AfterConnect = func(ctx context.Context, c *pgconn.PgConn) error {
-		established.Store(true)
-		if after != nil {
-			return after(ctx, c)
-		}
-		return nil
-	}
-	return nil
 }
 
 // unreplicated marks a connection on which a commit's wait for a synchronous

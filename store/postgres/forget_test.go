@@ -158,7 +158,8 @@ func TestUnitIsLetGo(t *testing.T) {
 func TestPatience(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Shared(t).Database(t)
-	opt := Options{Shards: 1, Patience: time.Second}
+	openStore(t, dsn, Options{Shards: 1}) // makes the tables, however long that takes
+	opt := Options{Patience: 2 * time.Second}
 	st := openStore(t, pgtest.With(dsn, "pool_max_conns", "1"), opt)
 	ctx, cancel := context.WithTimeout(background, time.Minute)
 	defer cancel()
@@ -182,11 +183,16 @@ func TestPatience(t *testing.T) {
 	if _, err := tx.Exec(ctx, "INSERT INTO semel.semel_migration (version, name) VALUES ($1, 'of another node')", last); err != nil {
 		t.Fatal(err)
 	}
+	start := time.Now()
 	if _, err := At(dsn, opt).OpenStore(ctx); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("while another node migrates for long: %v, want ErrUnavailable", err)
+	}
+	// Nor does it wait for the driver, which gives a server 15 s to end a connection.
+	if took := time.Since(start); took > 12*time.Second {
+		t.Errorf("it took %v, with a patience of %v", took, opt.Patience)
 	}
 	if err := tx.Commit(ctx); err != nil {
 		t.Fatal(err)
 	}
-	openStore(t, dsn, opt)
+	openStore(t, dsn, Options{})
 }
