@@ -45,13 +45,18 @@ func (st *Store) ensureGenerations(ctx context.Context, gens []message.Generatio
 
 func (st *Store) makeGeneration(ctx context.Context, gen message.Generation) error {
 	for try := 1; ; try++ {
-		err := st.exec(ctx, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s.%s%d (shard integer NOT NULL, key bytea NOT NULL, value bytea, PRIMARY KEY (shard, key))",
+		err := st.exec(ctx, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s.%s%d (shard integer NOT NULL, key bytea NOT NULL, value bytea, PRIMARY KEY (shard, key)) WITH ("+lateAnalyze+")",
 			st.opt.Schema, dedupName, gen))
 		if err == nil || try == tries || !racing(err) || !pause(ctx, try) {
 			return err
 		}
 	}
 }
+
+// lateAnalyze keeps a table from being analyzed while it is tiny: the server would
+// then choose to read all of it, and go on with that when it has grown. A table
+// that was never analyzed is taken for one that has room for an index to help.
+const lateAnalyze = "autovacuum_analyze_threshold = 10000"
 
 func (st *Store) forgetGenerations(gens []message.Generation) {
 	st.generations.mu.Lock()
