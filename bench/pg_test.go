@@ -15,7 +15,7 @@ import (
 func smallPostgres(t *testing.T, s *pgtest.Server) Postgres {
 	t.Helper()
 	return Postgres{
-		DSN: s.Database(t), Round: 50 * time.Millisecond, Rounds: 2, Agents: 400, Batch: Load{Callers: 4, Group: 64},
+		DSN: s.Database(t), Round: 30 * time.Millisecond, Rounds: 1, Agents: 400, Batch: Load{Callers: 4, Group: 64},
 		Progress: func(s string) { t.Log(s) },
 	}
 }
@@ -32,6 +32,9 @@ func nothingLeft(t *testing.T, p Postgres) {
 // what is printed, and nothing is left behind.
 func TestPostgres(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes a while")
+	}
 	p := smallPostgres(t, pgtest.Start(t, pgtest.Set("max_connections", strconv.Itoa(maxConnections))))
 	sheet, err := p.Compare(t.Context())
 	if err != nil {
