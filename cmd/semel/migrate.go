@@ -104,10 +104,10 @@ func (m *migration) run(cmd *cobra.Command) error {
 	}
 	to, err := openAt(ctx, m.to, m.toSchema, shards, 0)
 	if err != nil {
-		return p.fail(errors.Join(err, from.Store.Close()))
+		return p.fail(errors.Join(err, from.Close()))
 	}
 	report, err := m.work(ctx, p, from, to)
-	if err = errors.Join(err, to.Store.Close(), from.Store.Close()); err != nil {
+	if err != nil {
 		next := ""
 		if ctx.Err() != nil {
 			next = "run the same again to go on, or with --undo to take it back"
@@ -117,7 +117,7 @@ func (m *migration) run(cmd *cobra.Command) error {
 	return p.fail(printed(m.tell(p, from.Name, to.Name, report)))
 }
 
-// work moves, or moves back; then there is no report.
+// work moves, or moves back; then there is no report. It closes both stores.
 func (m *migration) work(ctx context.Context, p *printer, from, to migrate.Side) (*migrate.Report, error) {
 	if m.undo {
 		return nil, migrate.Undo(ctx, from, to, migrate.Options{})

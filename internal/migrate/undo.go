@@ -17,7 +17,7 @@ func Undo(ctx context.Context, from, to Side, opt Options) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(m.undo(ctx), m.close())
+	return errors.Join(m.undo(ctx), m.close(ctx))
 }
 
 func (m *move) undo(ctx context.Context) error {
@@ -43,12 +43,19 @@ func (m *move) undo(ctx context.Context) error {
 		case mark == nil || mark.Life != m.from.Store.Incarnation() || !m.id.IsZero() && mark.Move != m.id:
 			return fmt.Errorf("%w: %s is not what %s was moved into", ErrOther, m.to.Name, m.from.Name)
 		case mark.State == core.MoveArrived && mark.Unit != sh.version.Seq:
-			return fmt.Errorf("%w: %s goes on with what %s had, and there is more by now in shard %d", ErrServed, m.to.Name, m.from.Name, sh.id)
+			err := fmt.Errorf("%w: %s goes on with what %s had, and there is more by now in shard %d", ErrServed, m.to.Name, m.from.Name, sh.id)
+			if slices.ContainsFunc(m.to.shards, func(sh *shard) bool { return sh.mark != nil && sh.mark.State == core.MoveGivenUp }) {
+				err = fmt.Errorf("%w; a server came while it was being undone: run the same without --undo to have it served again", err)
+			}
+			return err
 		case m.id.IsZero() && mark.State != core.MoveReserved && mark.State != core.MoveGivenUp:
 			return fmt.Errorf("%w: %s bears no mark of a move, but %s has rows of it", ErrOther, m.from.Name, m.to.Name)
 		}
 	}
 	given := core.MoveMark{State: core.MoveGivenUp, Move: m.id, Peer: m.from.Name, Life: m.from.Store.Incarnation()}
+	if first := m.to.shards[0].mark; first != nil {
+		given.Whole = whole(first)
+	}
 	if err := m.to.markAll(ctx, given, func(was core.MoveState) bool { return was != core.MoveGivenUp }); err != nil {
 		return err
 	}
