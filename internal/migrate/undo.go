@@ -21,10 +21,6 @@ func Undo(ctx context.Context, from, to Side, opt Options) error {
 }
 
 func (m *move) undo(ctx context.Context) error {
-	marked := func(sh *shard) bool { return sh.mark != nil }
-	if !slices.ContainsFunc(m.to.shards, marked) && !slices.ContainsFunc(m.from.shards, marked) {
-		return fmt.Errorf("%w: neither %s nor %s bears the mark of a move", ErrOther, m.from.Name, m.to.Name)
-	}
 	for _, sh := range m.from.shards {
 		switch mark := sh.mark; {
 		case mark == nil || mark.State == core.MoveArrived:
@@ -35,6 +31,10 @@ func (m *move) undo(ctx context.Context) error {
 		default:
 			m.id = mark.Move
 		}
+	}
+	marked := func(sh *shard) bool { return sh.mark != nil }
+	if m.id.IsZero() && !slices.ContainsFunc(m.to.shards, marked) {
+		return fmt.Errorf("%w: neither %s nor %s bears the mark of a move from the one to the other", ErrOther, m.from.Name, m.to.Name)
 	}
 	for _, sh := range m.to.shards {
 		mark := sh.mark

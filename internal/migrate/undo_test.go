@@ -138,3 +138,23 @@ func TestKilledUndoIsTakenBack(t *testing.T) {
 		t.Errorf("completed after %d operations, undone after %d: that is too few", forward, back)
 	}
 }
+
+// A mark of an earlier move, to what is not moved now, makes no move that can be
+// undone.
+func TestUndoOfWhatNeverMoved(t *testing.T) {
+	t.Parallel()
+	a, b, other := populated(t, 3), mem.New(mem.Shards(2), mem.Seed(5)), mem.New(mem.Shards(2), mem.Seed(7))
+	from, to := pair(t, a, b)
+	if _, err := Run(t.Context(), from, to, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []*mem.Disk{a, b} { // moved away; moved to here
+		one, two := pair(t, from, other)
+		if err := Undo(t.Context(), one, two, Options{}); !errors.Is(err, ErrOther) {
+			t.Errorf("undoing a move that never was says %v", err)
+		}
+	}
+	if from, to, none := marks(t, a), marks(t, b), marks(t, other); !allAre(from, core.MoveGone) || !allAre(to, core.MoveArrived) || !allAre(none, 0) {
+		t.Errorf("the marks are %v, %v and %v", from, to, none)
+	}
+}
