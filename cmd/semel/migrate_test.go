@@ -106,6 +106,18 @@ func TestMigrate(t *testing.T) {
 	m.refused("was moved to", first)
 	m.migrate(exitOK, first, unused, "--undo")
 	m.refused("was undone", unused)
+	for _, wrong := range [][]string{
+		{first, filepath.Join(dir, "mistyped"), "--undo"},
+		{first, dsn, "--to-schema", "mistyped", "--undo"},
+		{dsn, last, "--from-schema", "mistyped"},
+	} {
+		if got := m.migrate(exitNotDone, wrong...); !strings.Contains(got.errors, "no data directory") && !strings.Contains(got.errors, "there is no store in schema mistyped") {
+			t.Errorf("migrate %v says %q", wrong, got.errors)
+		}
+	}
+	if n := pgtest.Value(t, dsn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'mistyped'"); n != "0" {
+		t.Error("a mistyped schema was made")
+	}
 
 	got := decoded[map[string]any](t, m.migrate(exitOK, first, dsn, "--to-schema", "one", "--shards", "6", "--json").out)
 	if got["to_shards"] != 6.0 || got["rows"].(float64) < 60 || got["unclean"] != false {
@@ -120,7 +132,21 @@ func TestMigrate(t *testing.T) {
 	p.signal(syscall.SIGKILL)
 	_ = p.wait()
 
-	m.migrate(exitNotDone, first, dsn, "--to-schema", "one", "--undo") // it was served
+	for _, refused := range []struct {
+		why  string
+		args []string
+	}{
+		{"was served since", []string{first, dsn, "--to-schema", "one", "--undo"}},
+		{"another move", []string{dsn, unused, "--from-schema", "one"}},
+	} {
+		if got := m.migrate(exitNotDone, refused.args...); !strings.Contains(got.errors, refused.why) {
+			t.Errorf("migrate %v says %q", refused.args, got.errors)
+		}
+	}
+	if got := m.migrate(exitOK, first, dsn, "--to-schema", "one"); !strings.Contains(got.out, "before") {
+		t.Errorf("the same move again says %q", got.out)
+	}
+	// None of them hides that the server was killed.
 	got = decoded[map[string]any](t, m.migrate(exitOK, dsn, dsn, "--from-schema", "one", "--to-schema", "two", "--shards", "4", "--json").out)
 	if got["from_shards"] != 6.0 || got["unclean"] != true {
 		t.Errorf("%v", got)
