@@ -90,6 +90,9 @@ func (m *migration) run(cmd *cobra.Command) error {
 	}
 	ctx, unhook := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
 	defer unhook()
+	// A second signal finds its default action again: what is interrupted is as
+	// good as what is killed.
+	defer context.AfterFunc(ctx, unhook)()
 	if m.shards < 0 || m.shards > 1<<16 {
 		return usageError{fmt.Errorf("--shards %d: choose 1 to 65536", m.shards)}
 	}
