@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/semel-dev/semel/client"
 	"github.com/semel-dev/semel/internal/pgtest"
@@ -59,7 +61,9 @@ func (m *moves) serve(round int, dir string, args ...string) *process {
 // refused checks that a server does not start.
 func (m *moves) refused(why, dir string, args ...string) {
 	m.t.Helper()
-	cmd := exec.Command(binary, append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--config", m.config}, args...)...)
+	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--config", m.config}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), why) {
 		m.t.Errorf("a server on what must not be served says %v\n%s\nand not %q", err, out, why)
