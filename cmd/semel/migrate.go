@@ -108,7 +108,11 @@ func (m *migration) run(cmd *cobra.Command) error {
 	report, err := m.work(ctx, p, from, to)
 	if err != nil {
 		next := ""
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() == nil:
+		case m.undo:
+			next = "run the same again to go on"
+		default:
 			next = "run the same again to go on, or with --undo to take it back"
 		}
 		return p.fail(nextStep{err, next})
