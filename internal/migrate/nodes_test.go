@@ -31,6 +31,28 @@ func claimed(t *testing.T, d *mem.Disk, node string) (claims []store.Claim) {
 	return claims
 }
 
+// rewrite commits a unit to each shard, as a server does.
+func rewrite(t *testing.T, d *mem.Disk) {
+	t.Helper()
+	st := opened(t, d, "").Store
+	for i := range st.Shards() {
+		s, err := st.Open(t.Context(), message.Shard(i), "a server")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := s.Scan(t.Context(), store.Range{Table: message.TableState}, 1)
+		if err != nil || len(rows) == 0 {
+			t.Fatal(rows, err)
+		}
+		v := s.Version()
+		v.Seq++
+		w := message.Write{RowKey: message.RowKey{Table: message.TableState, Key: rows[0].Key}, Op: message.Put, Value: rows[0].Value}
+		if err := s.Commit(t.Context(), &message.Unit{Version: v, Writes: []message.Write{w}}).Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // While a store is moved, the mover has the shards of both, and no server gets
 // one. When it ends they are as they were found, but for those that bear a mark.
 func TestServersWaitForAMove(t *testing.T) {
@@ -48,10 +70,15 @@ func TestServersWaitForAMove(t *testing.T) {
 	if got := claimed(t, a, "one that dies"); len(got) != 2 || !got[0].Clean {
 		t.Fatalf("a server gets %+v", got)
 	}
+	rewrite(t, a)
 	a.Lapse("one that dies")
 	if _, err := Run(t.Context(), opened(t, a, "A"), opened(t, full, "full"), Options{}); !errors.Is(err, ErrNotEmpty) {
 		t.Fatal(err)
 	}
+	if got := claimed(t, a, "one that dies too"); len(got) != 2 || got[0].Clean || got[1].Clean {
+		t.Errorf("after a move that was refused a server gets %+v", got)
+	}
+	a.Lapse("one that dies too")
 	shown := 0
 	r, err := Run(t.Context(), opened(t, a, "A"), opened(t, b, "B"), Options{Progress: func(Progress) {
 		shown++

@@ -232,8 +232,9 @@ func (m *move) resume() (arrived bool, err error) {
 	}
 	first := m.to.shards[0].mark
 	// An undoing that has not come to the source is taken back: a server that came
-	// between has made it impossible, maybe.
-	if given && !(left && whole(first)) {
+	// between has made it impossible, maybe. Of a backup of the source nobody can
+	// say to what the undoing has come.
+	if given && !(left && whole(first) && first.Life == m.from.Store.Incarnation()) {
 		return false, fmt.Errorf("%w: the move was being undone: complete that with --undo", ErrOther)
 	}
 	return whole(first), nil

@@ -158,3 +158,29 @@ func TestUndoOfWhatNeverMoved(t *testing.T) {
 		t.Errorf("the marks are %v, %v and %v", from, to, none)
 	}
 }
+
+// A move that was undone is not completed with a backup of the source from when
+// it was away: the source itself is served again.
+func TestUndoneMoveIsNotCompletedWithABackup(t *testing.T) {
+	t.Parallel()
+	a, b := populated(t, 3), mem.New(mem.Shards(2), mem.Seed(5))
+	from, to := pair(t, a, b)
+	if _, err := Run(t.Context(), from, to, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	copied := a.Backup()
+	from, to = pair(t, a, b)
+	if err := Undo(t.Context(), from, to, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range []*mem.Disk{copied, a} {
+		from, to = pair(t, source, b)
+		if _, err := Run(t.Context(), from, to, Options{}); !errors.Is(err, ErrOther) {
+			t.Errorf("the move again says %v", err)
+		}
+	}
+	b.Crash(0)
+	if got := marks(t, b); !allAre(got, core.MoveGivenUp) {
+		t.Errorf("the target's shards are %v", got)
+	}
+}
