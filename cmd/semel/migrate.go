@@ -90,6 +90,9 @@ func (m *migration) run(cmd *cobra.Command) error {
 	}
 	ctx, unhook := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
 	defer unhook()
+	// A second signal finds its default action again: what is interrupted is as
+	// good as what is killed.
+	defer context.AfterFunc(ctx, unhook)()
 	if m.shards < 0 || m.shards > 1<<16 {
 		return usageError{fmt.Errorf("--shards %d: choose 1 to 65536", m.shards)}
 	}
@@ -98,18 +101,18 @@ func (m *migration) run(cmd *cobra.Command) error {
 	if err != nil {
 		return p.fail(err)
 	}
-	shards := m.shards
-	if shards == 0 && !there(m.to) { // a store that is there knows it
-		shards = from.Store.Shards()
-	}
-	to, err := openAt(ctx, m.to, m.toSchema, shards, 0)
+	to, err := m.openNew(ctx, from.Store.Shards())
 	if err != nil {
-		return p.fail(errors.Join(err, from.Store.Close()))
+		return p.fail(errors.Join(err, from.Close()))
 	}
 	report, err := m.work(ctx, p, from, to)
-	if err = errors.Join(err, to.Store.Close(), from.Store.Close()); err != nil {
+	if err != nil {
 		next := ""
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() == nil:
+		case m.undo:
+			next = "run the same again to go on"
+		default:
 			next = "run the same again to go on, or with --undo to take it back"
 		}
 		return p.fail(nextStep{err, next})
@@ -117,7 +120,7 @@ func (m *migration) run(cmd *cobra.Command) error {
 	return p.fail(printed(m.tell(p, from.Name, to.Name, report)))
 }
 
-// work moves, or moves back; then there is no report.
+// work moves, or moves back; then there is no report. It closes both stores.
 func (m *migration) work(ctx context.Context, p *printer, from, to migrate.Side) (*migrate.Report, error) {
 	if m.undo {
 		return nil, migrate.Undo(ctx, from, to, migrate.Options{})
@@ -172,31 +175,52 @@ func there(dir string) bool {
 // openOld opens a store that must be there.
 func openOld(ctx context.Context, place, schema string, lease time.Duration) (migrate.Side, error) {
 	if !isDatabase(place) && !there(place) {
-		return migrate.Side{}, fmt.Errorf("%s is no data directory: there is nothing to move", printable(place))
+		return migrate.Side{}, fmt.Errorf("%s is no data directory: nothing is stored there", printable(place))
 	}
-	return openAt(ctx, place, schema, 0, lease)
+	return openAt(ctx, place, postgres.Options{Schema: schema, Lease: lease, Existing: true})
 }
 
-// openAt opens a store, or makes one of so many shards.
-func openAt(ctx context.Context, place, schema string, shards int, lease time.Duration) (migrate.Side, error) {
+// openNew opens the store that is moved into. What is there knows how many shards
+// it has; else it is made, unless the move is to be taken back.
+func (m *migration) openNew(ctx context.Context, shards int) (migrate.Side, error) {
+	if m.undo {
+		return openOld(ctx, m.to, m.toSchema, 0)
+	}
+	switch {
+	case m.shards != 0:
+		shards = m.shards
+	case isDatabase(m.to):
+		side, err := openOld(ctx, m.to, m.toSchema, 0)
+		if !errors.Is(err, postgres.ErrNoStore) {
+			return side, err
+		}
+	case there(m.to):
+		shards = 0
+	}
+	return openAt(ctx, m.to, postgres.Options{Schema: m.toSchema, Shards: shards})
+}
+
+// openAt opens a store, or makes one. For a directory it is the number of shards
+// that counts.
+func openAt(ctx context.Context, place string, opt postgres.Options) (migrate.Side, error) {
 	side := migrate.Side{Name: place}
 	var o store.Opener
 	switch {
 	case isDatabase(place):
-		if schema == "" {
-			schema = "semel"
+		if opt.Schema == "" {
+			opt.Schema = "semel"
 		}
 		u, err := url.Parse(place)
 		if err != nil {
 			return side, errors.New("the URL of the database cannot be read") // it may have a password
 		}
-		side.Name = u.Scheme + "://" + u.Host + u.Path + " schema " + schema
-		o = postgres.At(place, postgres.Options{Schema: schema, Shards: shards, Lease: lease})
+		side.Name = u.Scheme + "://" + u.Host + u.Path + " schema " + opt.Schema
+		o = postgres.At(place, opt)
 	default:
 		if abs, err := filepath.Abs(place); err == nil {
 			side.Name = abs
 		}
-		o = pebble.At(place, pebble.Options{Shards: shards})
+		o = pebble.At(place, pebble.Options{Shards: opt.Shards})
 	}
 	var err error
 	if side.Store, err = o.OpenStore(ctx); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/semel-dev/semel/client"
 	"github.com/semel-dev/semel/internal/pgtest"
@@ -59,7 +61,9 @@ func (m *moves) serve(round int, dir string, args ...string) *process {
 // refused checks that a server does not start.
 func (m *moves) refused(why, dir string, args ...string) {
 	m.t.Helper()
-	cmd := exec.Command(binary, append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--config", m.config}, args...)...)
+	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--config", m.config}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), why) {
 		m.t.Errorf("a server on what must not be served says %v\n%s\nand not %q", err, out, why)
@@ -106,6 +110,18 @@ func TestMigrate(t *testing.T) {
 	m.refused("was moved to", first)
 	m.migrate(exitOK, first, unused, "--undo")
 	m.refused("was undone", unused)
+	for _, wrong := range [][]string{
+		{first, filepath.Join(dir, "mistyped"), "--undo"},
+		{first, dsn, "--to-schema", "mistyped", "--undo"},
+		{dsn, last, "--from-schema", "mistyped"},
+	} {
+		if got := m.migrate(exitNotDone, wrong...); !strings.Contains(got.errors, "no data directory") && !strings.Contains(got.errors, "there is no store in schema mistyped") {
+			t.Errorf("migrate %v says %q", wrong, got.errors)
+		}
+	}
+	if n := pgtest.Value(t, dsn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'mistyped'"); n != "0" {
+		t.Error("a mistyped schema was made")
+	}
 
 	got := decoded[map[string]any](t, m.migrate(exitOK, first, dsn, "--to-schema", "one", "--shards", "6", "--json").out)
 	if got["to_shards"] != 6.0 || got["rows"].(float64) < 60 || got["unclean"] != false {
@@ -120,7 +136,21 @@ func TestMigrate(t *testing.T) {
 	p.signal(syscall.SIGKILL)
 	_ = p.wait()
 
-	m.migrate(exitNotDone, first, dsn, "--to-schema", "one", "--undo") // it was served
+	for _, refused := range []struct {
+		why  string
+		args []string
+	}{
+		{"was served since", []string{first, dsn, "--to-schema", "one", "--undo"}},
+		{"another move", []string{dsn, unused, "--from-schema", "one"}},
+	} {
+		if got := m.migrate(exitNotDone, refused.args...); !strings.Contains(got.errors, refused.why) {
+			t.Errorf("migrate %v says %q", refused.args, got.errors)
+		}
+	}
+	if got := m.migrate(exitOK, first, dsn, "--to-schema", "one"); !strings.Contains(got.out, "before") {
+		t.Errorf("the same move again says %q", got.out)
+	}
+	// None of them hides that the server was killed.
 	got = decoded[map[string]any](t, m.migrate(exitOK, dsn, dsn, "--from-schema", "one", "--to-schema", "two", "--shards", "4", "--json").out)
 	if got["from_shards"] != 6.0 || got["unclean"] != true {
 		t.Errorf("%v", got)

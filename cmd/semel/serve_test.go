@@ -121,7 +121,9 @@ func start(t *testing.T, dir string, args ...string) *process {
 		p.stderr.close()
 	})
 	r := bufio.NewReader(out)
+	soon := p.within(time.Minute)
 	line, err := r.ReadString('\n')
+	soon()
 	if err != nil {
 		t.Fatalf("no line on standard output: %v\n%s", err, p.stderr)
 	}
@@ -138,11 +140,23 @@ func start(t *testing.T, dir string, args ...string) *process {
 	return p
 }
 
+// within kills the process if it takes longer until done is called. The process
+// itself may live as long as its test.
+func (p *process) within(limit time.Duration) (done func()) {
+	late := time.AfterFunc(limit, func() {
+		p.t.Errorf("the process is killed: what it should have done is not done in %v", limit)
+		_ = p.cmd.Process.Kill()
+	})
+	return func() { late.Stop() }
+}
+
 // wait returns the exit code, or -1 when a signal ended the process.
 func (p *process) wait() int {
 	p.t.Helper()
+	soon := p.within(time.Minute)
 	rest := <-p.stdout
 	err := p.cmd.Wait()
+	soon()
 	p.stderr.close()
 	if rest != "" {
 		p.t.Errorf("standard output has more than a line: %q", rest)

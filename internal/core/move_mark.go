@@ -39,6 +39,9 @@ type MoveMark struct {
 	// Unit is the one that has the mark. While it is the shard's last, nothing
 	// was committed since.
 	Unit message.Seq
+	// Whole is of MoveGivenUp: all rows were there before, so that this may be
+	// taken back as long as the other store is not served.
+	Whole bool
 	// Step and After are how far the rows of the move are, as who moves them
 	// counts.
 	Step  uint64
@@ -65,6 +68,9 @@ func (m *MoveMark) Append(b []byte) []byte {
 	b = putUint(b, 6, uint64(m.Unit))
 	b = putUint(b, 7, m.Step)
 	b = putBytes(b, 8, m.After)
+	if m.Whole {
+		b = putUint(b, 9, 1)
+	}
 	return seal(b, start, []byte(moveKey))
 }
 
@@ -94,6 +100,8 @@ func ReadMoveMark(value []byte) (*MoveMark, error) {
 			m.Step = f.val
 		case 8:
 			m.After = clone(f.bytes)
+		case 9:
+			m.Whole = f.val == 1
 		}
 		return err
 	})
@@ -115,6 +123,9 @@ func (e *MovedError) Error() string {
 	case MoveAway:
 		return fmt.Sprintf("this store is being moved to %s: run the same `semel migrate` again to complete it, or with --undo to come back", m.Peer)
 	case MoveGivenUp:
+		if m.Whole {
+			return fmt.Sprintf("a move of %s into this store was undone: remove this one once `semel migrate --undo` says that the other is served again", m.Peer)
+		}
 		return fmt.Sprintf("a move of %s into this store was undone: it is good for nothing, so remove it", m.Peer)
 	}
 	return fmt.Sprintf("%s is being moved into this store, which is not whole yet: run the same `semel migrate` again to complete it, or with --undo to give it up", m.Peer)

@@ -11,12 +11,13 @@ type Parking struct {
 	moving   *Moving
 	shard    message.Shard
 	controls map[string]*controlRow
+	full     map[string]bool // of agents for whom one that bears the token went into the mailbox
 }
 
 // Park begins with all rows of the shard's TableControl, which have their places
 // when it ends.
 func (m *Moving) Park(shard message.Shard, controls []message.Row) (*Parking, error) {
-	p := &Parking{moving: m, shard: shard, controls: make(map[string]*controlRow)}
+	p := &Parking{moving: m, shard: shard, controls: make(map[string]*controlRow), full: make(map[string]bool)}
 	for _, r := range controls {
 		k := message.RowKey{Table: message.TableControl, Key: r.Key}
 		c, err := readControl(k, r.Value)
@@ -33,7 +34,8 @@ func (m *Moving) Park(shard message.Shard, controls []message.Row) (*Parking, er
 
 // Add delivers the next message of a source, in its order. One that bears the
 // token of the hold on its agent must not wait behind what the hold keeps back:
-// it becomes one that is tried again, at once.
+// it becomes one that is tried again, at once. When there is no room for one, no
+// later one passes it.
 func (p *Parking) Add(d message.Delivery, put Placed) error {
 	msg, err := ReadOutbox(p.shard, d)
 	if err != nil {
@@ -47,9 +49,12 @@ func (p *Parking) Add(d message.Delivery, put Placed) error {
 		p.controls[string(key)] = c
 	}
 	again := &retry{msg: msg}
-	if c.passes(msg) && sizeRetries(c.retries)+sizeRetry(again) <= p.moving.limit-smallRows {
-		c.retries = append(c.retries, again)
-		return nil
+	if c.passes(msg) && !p.full[string(key)] {
+		if sizeRetries(c.retries)+sizeRetry(again) <= p.moving.limit-smallRows {
+			c.retries = append(c.retries, again)
+			return nil
+		}
+		p.full[string(key)] = true
 	}
 	k := message.RowKey{Table: message.TableMailbox, Key: append(key, position(c.tail)...)}
 	c.tail++

@@ -84,6 +84,47 @@ func TestUndeliveredMessagesArePutIntoMailboxes(t *testing.T) {
 	}
 }
 
+// Of messages that bear the token, one that does not fit among those that are
+// tried again is not overtaken by a later and smaller one.
+func TestMessagesWithTheTokenKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	m := NewMoving(1, 5, 1<<20)
+	if err := m.Learn(0, nil, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	held := simAgent("x", "held")
+	key := held.AppendKey(nil)
+	p, err := m.Park(0, []message.Row{{Key: key, Value: appendControl(nil, key, &controlRow{token: "t", until: 100})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := make(placedRows)
+	for i, size := range []int{80 << 10, 80 << 10, 10} {
+		k := binary.BigEndian.AppendUint64([]byte{0, 0}, uint64(i+1))
+		d := message.Delivery{Position: uint64(i + 1), Data: appendMessage(nil, k, &message.Message{
+			ID: message.ID{byte(i + 1)}, To: held, Action: "a", Token: "t", Body: make([]byte, size),
+		})}
+		if err := p.Add(d, rows.put); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var again, mail []byte
+	for _, r := range p.controls[string(key)].retries {
+		again = append(again, r.msg.ID[0])
+	}
+	for n := range p.controls[string(key)].tail {
+		k := message.RowKey{Table: message.TableMailbox, Key: append(held.AppendKey(nil), position(n)...)}
+		msg, err := readMessageRow(k, rows[message.ShardOf(held, 5)][k.Table][string(k.Key)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		mail = append(mail, msg.ID[0])
+	}
+	if !slices.Equal(again, []byte{1}) || !slices.Equal(mail, []byte{2, 3}) {
+		t.Errorf("messages %v are tried again, and %v wait in the mailbox", again, mail)
+	}
+}
+
 // An effect is of no session of the other store, and the word of a person about
 // it is where it is; a timer's turn is where the timer is.
 func TestPlacesOfEffectsAndTimers(t *testing.T) {

@@ -83,6 +83,40 @@ func TestSourcesOfShards(t *testing.T) {
 	}
 }
 
+// What a shard may have forgotten, and how far ahead of their time its keys were,
+// counts in the one that gets its agents with those of another.
+func TestMetaOfManyShards(t *testing.T) {
+	t.Parallel()
+	m := NewMoving(2, 1, 1<<20)
+	for shard, of := range []struct {
+		lead   uint64
+		oldest generation
+	}{{64, generation{number: 1, start: 900}}, {0, generation{number: 3, start: 500}}} {
+		meta := []message.Row{
+			{Key: []byte(leadKey), Value: sealedNumber([]byte(leadKey), of.lead)},
+			{Key: []byte(generationsKey), Value: appendGenerations(nil, []byte(generationsKey), []generation{of.oldest})},
+		}
+		if err := m.Learn(message.Shard(shard), meta, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var rows []message.Row
+	if err := m.Meta(0, false, func(_ message.Shard, k message.RowKey, value []byte) error {
+		rows = append(rows, message.Row{Key: k.Key, Value: value})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	d := newSingle(t, Behavior{}, nil)
+	s, err := New(d.cfg, d.b, 1000, Recovered{Meta: rows})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.retention.horizon(s.lead); got != 500+64 {
+		t.Errorf("the horizon is %d, and 564 is wanted", got)
+	}
+}
+
 // Every table has its place in a move: one that is added has to be thought of.
 func TestEveryTableIsMoved(t *testing.T) {
 	t.Parallel()

@@ -29,7 +29,14 @@
 //	    directory from before is refused.
 //	 5. Undo gives the target up for good before it takes the first mark off the
 //	    source, and only if nothing was committed there since it arrived. Whoever
-//	    still moves then finds the target's shards fenced.
+//	    still moves then finds the target's shards fenced. Until the first mark is
+//	    off, the move may be completed instead: a server of the target that came
+//	    between the marks has made undoing impossible.
+//	 6. Of a cluster the mover is a node that holds all shards while it works, so
+//	    that servers wait. That spares them and it the case above, and is not what
+//	    keeps the marks in order: its lease may end, the fences do not.
+//	 7. How the source's last server ended is in the marks, or else the store is
+//	    left as it was found: not closed in order unless it was.
 //
 // A node of a cluster may have let a call of an effect go as late as a lease
 // after it was fenced; the target's machines wait from their own beginning, so

@@ -55,6 +55,13 @@ func (s fusedStore) Open(ctx context.Context, shard message.Shard, owner string)
 	return fusedSession{ss, s.f}, nil
 }
 
+func (s fusedStore) Close() error {
+	if not, unheard := s.f.burn(); not || unheard {
+		return errBlown
+	}
+	return s.Store.Close()
+}
+
 func cmpErr(err error) error {
 	if err != nil {
 		return err
@@ -141,9 +148,9 @@ func attempt(t *testing.T, a, b *mem.Disk, f *fuse, work func(from, to Side) err
 // marks are the states of a disk's shards, zero for no mark.
 func marks(t *testing.T, d *mem.Disk) (states []core.MoveState) {
 	t.Helper()
-	side := opened(t, d, "")
-	s, err := openSide(t.Context(), side, "a look")
-	if err != nil {
+	look := opened(t, d, "")
+	s := &side{Side: look}
+	if err := s.open(t.Context(), "a look"); err != nil {
 		t.Fatal(err)
 	}
 	for _, sh := range s.shards {

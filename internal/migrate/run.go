@@ -13,10 +13,21 @@ import (
 	"github.com/semel-dev/semel/store"
 )
 
-// Side is an open store that is moved, or moved into. Nobody else uses it.
+// Side is an open store that is moved, or moved into. Nobody else uses it. Run
+// and Undo close it, whatever comes of them, as Close does.
 type Side struct {
 	Store store.Store
 	Name  string // what people call it: what a mark in the other store says
+}
+
+// Close is for a store of which nothing was moved. One whose last process did not
+// end in order stays open until this process ends: closed in order, it would
+// hide that from its next server.
+func (s Side) Close() error {
+	if !s.Store.CleanStart() {
+		return nil
+	}
+	return s.Store.Close()
 }
 
 // Options of a move. A zero field means its default.
@@ -73,7 +84,7 @@ func Run(ctx context.Context, from, to Side, opt Options) (*Report, error) {
 		return nil, err
 	}
 	err = m.run(ctx)
-	return &m.report, errors.Join(err, m.close())
+	return &m.report, errors.Join(err, m.close(ctx))
 }
 
 // move is one run of a move.
@@ -90,10 +101,20 @@ type move struct {
 	told     uint64
 }
 
-// begin opens all shards of both, which fences whoever had them.
+// begin opens all shards of both, which fences whoever had them. After an error
+// both are closed.
 func begin(ctx context.Context, from, to Side, opt Options) (*move, error) {
+	m := &move{opt: opt, from: &side{Side: from}, to: &side{Side: to}}
+	if err := m.begin(ctx); err != nil {
+		return nil, errors.Join(err, m.close(ctx))
+	}
+	return m, nil
+}
+
+func (m *move) begin(ctx context.Context) (err error) {
+	from, to, opt := m.from, m.to, &m.opt
 	if from.Store.Incarnation() == to.Store.Incarnation() {
-		return nil, fmt.Errorf("%w: %s and %s are the same store", ErrOther, from.Name, to.Name)
+		return fmt.Errorf("%w: %s and %s are the same store", ErrOther, from.Name, to.Name)
 	}
 	if opt.Owner == "" {
 		opt.Owner = "semel migrate"
@@ -101,23 +122,22 @@ func begin(ctx context.Context, from, to Side, opt Options) (*move, error) {
 	if opt.noteEvery == 0 {
 		opt.noteEvery = noteBytes
 	}
-	m := &move{opt: opt}
-	err := errors.Join(vacant(ctx, from, opt.Owner), vacant(ctx, to, opt.Owner))
-	if err != nil {
-		return nil, err
+	for _, s := range []*side{from, to} {
+		if s.tenure, err = occupy(ctx, s.Side, opt.Owner); err != nil {
+			return err
+		}
 	}
-	if m.from, err = openSide(ctx, from, opt.Owner); err != nil {
-		return nil, err
+	if err := from.open(ctx, opt.Owner); err != nil {
+		return err
 	}
 	m.fenced = time.Now()
-	if m.to, err = openSide(ctx, to, opt.Owner); err != nil {
-		return nil, errors.Join(err, m.from.close())
-	}
 	m.report = Report{FromShards: from.Store.Shards(), ToShards: to.Store.Shards()}
-	return m, nil
+	return to.open(ctx, opt.Owner)
 }
 
-func (m *move) close() error { return errors.Join(m.to.close(), m.from.close()) }
+func (m *move) close(ctx context.Context) error {
+	return errors.Join(m.to.close(ctx), m.from.close(ctx))
+}
 
 func (m *move) run(ctx context.Context) error {
 	arrived, err := m.examine()
@@ -149,7 +169,7 @@ func (m *move) run(ctx context.Context) error {
 // examine finds out where the move stands, and refuses what does not go
 // together. It reports whether all rows are in the target.
 func (m *move) examine() (arrived bool, err error) {
-	m.unclean = !m.from.Store.CleanStart()
+	m.unclean = m.from.unclean()
 	away := false
 	for _, sh := range m.from.shards {
 		mark := sh.mark
@@ -193,21 +213,37 @@ func (m *move) examine() (arrived bool, err error) {
 // resume looks at the target of a move that has begun.
 func (m *move) resume() (arrived bool, err error) {
 	m.unclean = false
+	left := true // by the whole source
 	for _, sh := range m.from.shards {
-		if mark := sh.mark; mark != nil && mark.State != core.MoveArrived {
-			m.unclean = m.unclean || mark.Unclean
+		mark := sh.mark
+		if mark == nil || mark.State == core.MoveArrived { // a server may have had it since the other run
+			left = false
+			m.unclean = m.unclean || m.from.unclean()
 		}
+		m.unclean = m.unclean || mark != nil && mark.Unclean
 	}
+	given := false
 	for _, sh := range m.to.shards {
 		mark := sh.mark
-		switch {
-		case mark == nil || mark.Move != m.id:
+		if mark == nil || mark.Move != m.id {
 			return false, fmt.Errorf("%w: %s is not what %s is being moved into: shard %d bears no mark of that move", ErrOther, m.to.Name, m.from.Name, sh.id)
-		case mark.State == core.MoveGivenUp:
-			return false, fmt.Errorf("%w: the move was being undone: complete that with --undo", ErrOther)
 		}
+		given = given || mark.State == core.MoveGivenUp
 	}
-	return m.to.shards[0].mark.State == core.MoveArrived, nil
+	first := m.to.shards[0].mark
+	// An undoing that has not come to the source is taken back: a server that came
+	// between has made it impossible, maybe. Of a backup of the source nobody can
+	// say to what the undoing has come.
+	if given && !(left && whole(first) && first.Life == m.from.Store.Incarnation()) {
+		return false, fmt.Errorf("%w: the move was being undone: complete that with --undo", ErrOther)
+	}
+	return whole(first), nil
+}
+
+// whole says, by the mark of the target's shard 0, whether the target has all
+// rows, also if it was given up since.
+func whole(first *core.MoveMark) bool {
+	return first.State == core.MoveArrived || first.State == core.MoveGivenUp && first.Whole
 }
 
 // reserve sets the marks that keep servers from both.
@@ -241,10 +277,11 @@ func (m *move) waitForLease(ctx context.Context) error {
 	}
 }
 
-// arrive lets the target be served. In shard 0 it is decided.
+// arrive lets the target be served. In shard 0 it is decided. Shards that were
+// given up are here only if resume has found that they may be.
 func (m *move) arrive(ctx context.Context) error {
 	arrived := core.MoveMark{State: core.MoveArrived, Move: m.id, Peer: m.from.Name, Life: m.from.Store.Incarnation(), Unclean: m.unclean}
-	if err := m.to.markAll(ctx, arrived, func(was core.MoveState) bool { return was == core.MoveInto }); err != nil {
+	if err := m.to.markAll(ctx, arrived, func(was core.MoveState) bool { return was == core.MoveInto || was == core.MoveGivenUp }); err != nil {
 		return err
 	}
 	gone := core.MoveMark{State: core.MoveGone, Move: m.id, Peer: m.to.Name, Life: m.to.Store.Incarnation(), Unclean: m.unclean}

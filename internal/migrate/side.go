@@ -14,6 +14,7 @@ import (
 // side is one of the two stores, with a session of each shard.
 type side struct {
 	Side
+	tenure *tenure
 	shards []*shard
 }
 
@@ -22,6 +23,7 @@ type shard struct {
 	id       message.Shard
 	session  store.Session
 	mark     *core.MoveMark  // nil if there is none
+	bare     bool            // it has rows, and no mark says how their last server ended
 	version  message.Version // of the last unit that was submitted
 	unit     message.Unit
 	bytes    int
@@ -36,34 +38,23 @@ const (
 	unitRows  = 2048
 )
 
-func openSide(ctx context.Context, s Side, owner string) (*side, error) {
-	out := &side{Side: s}
+// open takes all shards.
+func (s *side) open(ctx context.Context, owner string) error {
 	p := s.Store.Profile()
 	for i := range s.Store.Shards() {
 		sh := &shard{id: message.Shard(i), most: min(p.MaxUnitBytes/2, unitBytes), inFlight: p.UnitsInFlight}
 		var err error
 		if sh.session, err = s.Store.Open(ctx, sh.id, owner); err == nil {
-			out.shards = append(out.shards, sh)
 			sh.version = sh.session.Version()
+			sh.bare = sh.version.Seq != 0
+			s.shards = append(s.shards, sh)
 			err = sh.readMark(ctx)
 		}
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: shard %d: %w", s.Name, i, err), out.close())
+			return fmt.Errorf("%s: shard %d: %w", s.Name, i, err)
 		}
 	}
-	return out, nil
-}
-
-// close gives all shards up, with nothing under way.
-func (s *side) close() error {
-	var errs []error
-	for _, sh := range s.shards {
-		for _, p := range sh.pending { // of a move that failed
-			_ = p.Wait()
-		}
-		errs = append(errs, sh.session.Close())
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func (sh *shard) readMark(ctx context.Context) error {
@@ -71,8 +62,38 @@ func (sh *shard) readMark(ctx context.Context) error {
 	if err != nil || values[0] == nil {
 		return err
 	}
-	sh.mark, err = core.ReadMoveMark(values[0])
+	if sh.mark, err = core.ReadMoveMark(values[0]); err == nil {
+		sh.bare = sh.mark.State == core.MoveArrived && sh.mark.Unit != sh.version.Seq
+	}
 	return err
+}
+
+// unclean says whether the store's last process did not end in order.
+func (s *side) unclean() bool { return !s.Store.CleanStart() || s.tenure.unclean() }
+
+// close gives the store up, with nothing under way: in order, unless that would
+// hide from the next server how the last one ended.
+func (s *side) close(ctx context.Context) error {
+	for _, sh := range s.shards {
+		for _, p := range sh.pending { // of a move that failed
+			_ = p.Wait()
+		}
+	}
+	bare := func(sh *shard) bool { return sh.bare }
+	settled := func(n message.Shard) bool { return int(n) < len(s.shards) && !s.shards[n].bare }
+	whole := len(s.shards) == s.Store.Shards() && !slices.ContainsFunc(s.shards, bare)
+	if !whole && !s.Store.CleanStart() {
+		return s.tenure.end(ctx, settled)
+	}
+	errs := make(chan error, len(s.shards))
+	for _, sh := range s.shards { // at once: each may take as long as the store's patience
+		go func() { errs <- sh.session.Close() }()
+	}
+	var err error
+	for range s.shards {
+		err = errors.Join(err, <-errs)
+	}
+	return errors.Join(err, s.tenure.end(ctx, settled), s.Store.Close())
 }
 
 // markAll sets a mark in each shard whose own state, zero for none, is one that
@@ -106,7 +127,11 @@ func (sh *shard) setMark(ctx context.Context, mark core.MoveMark, remove bool) e
 		w.Op, w.Value, sh.mark = message.Delete, nil, nil
 	}
 	sh.unit.Writes = append(sh.unit.Writes, w)
-	return sh.settle(ctx)
+	if err := sh.settle(ctx); err != nil {
+		return err
+	}
+	sh.bare = false
+	return nil
 }
 
 // put adds a row to the open unit, and submits that when it is full.

@@ -17,14 +17,10 @@ func Undo(ctx context.Context, from, to Side, opt Options) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(m.undo(ctx), m.close())
+	return errors.Join(m.undo(ctx), m.close(ctx))
 }
 
 func (m *move) undo(ctx context.Context) error {
-	marked := func(sh *shard) bool { return sh.mark != nil }
-	if !slices.ContainsFunc(m.to.shards, marked) && !slices.ContainsFunc(m.from.shards, marked) {
-		return fmt.Errorf("%w: neither %s nor %s bears the mark of a move", ErrOther, m.from.Name, m.to.Name)
-	}
 	for _, sh := range m.from.shards {
 		switch mark := sh.mark; {
 		case mark == nil || mark.State == core.MoveArrived:
@@ -36,6 +32,10 @@ func (m *move) undo(ctx context.Context) error {
 			m.id = mark.Move
 		}
 	}
+	marked := func(sh *shard) bool { return sh.mark != nil }
+	if m.id.IsZero() && !slices.ContainsFunc(m.to.shards, marked) {
+		return fmt.Errorf("%w: neither %s nor %s bears the mark of a move from the one to the other", ErrOther, m.from.Name, m.to.Name)
+	}
 	for _, sh := range m.to.shards {
 		mark := sh.mark
 		switch {
@@ -43,12 +43,19 @@ func (m *move) undo(ctx context.Context) error {
 		case mark == nil || mark.Life != m.from.Store.Incarnation() || !m.id.IsZero() && mark.Move != m.id:
 			return fmt.Errorf("%w: %s is not what %s was moved into", ErrOther, m.to.Name, m.from.Name)
 		case mark.State == core.MoveArrived && mark.Unit != sh.version.Seq:
-			return fmt.Errorf("%w: %s goes on with what %s had, and there is more by now in shard %d", ErrServed, m.to.Name, m.from.Name, sh.id)
+			err := fmt.Errorf("%w: %s goes on with what %s had, and there is more by now in shard %d", ErrServed, m.to.Name, m.from.Name, sh.id)
+			if slices.ContainsFunc(m.to.shards, func(sh *shard) bool { return sh.mark != nil && sh.mark.State == core.MoveGivenUp }) {
+				err = fmt.Errorf("%w; a server came while it was being undone: run the same without --undo to have it served again", err)
+			}
+			return err
 		case m.id.IsZero() && mark.State != core.MoveReserved && mark.State != core.MoveGivenUp:
 			return fmt.Errorf("%w: %s bears no mark of a move, but %s has rows of it", ErrOther, m.from.Name, m.to.Name)
 		}
 	}
 	given := core.MoveMark{State: core.MoveGivenUp, Move: m.id, Peer: m.from.Name, Life: m.from.Store.Incarnation()}
+	if first := m.to.shards[0].mark; first != nil {
+		given.Whole = whole(first)
+	}
 	if err := m.to.markAll(ctx, given, func(was core.MoveState) bool { return was != core.MoveGivenUp }); err != nil {
 		return err
 	}

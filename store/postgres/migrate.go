@@ -107,6 +107,9 @@ func (st *Store) migrateOnce(ctx context.Context, all []migration) error {
 	if made == len(all) {
 		return nil
 	}
+	if made == 0 && st.opt.Existing {
+		return st.noStore()
+	}
 	if made == 0 {
 		err := st.patiently(ctx, func(ctx context.Context, c *pgx.Conn) error {
 			_, err := c.PgConn().Exec(ctx, bootstrap(st.opt.Schema)).ReadAll()

@@ -52,6 +52,9 @@ func (st *Store) begin(ctx context.Context) error {
 	if err := st.load(ctx); err != nil {
 		return err
 	}
+	if st.shards == 0 && st.opt.Existing {
+		return st.noStore()
+	}
 	if st.shards == 0 {
 		if err := st.create(ctx); err != nil {
 			return err
@@ -67,6 +70,10 @@ func (st *Store) begin(ctx context.Context) error {
 		return fmt.Errorf("the store in schema %s has %d shards, and the options ask for %d: leave the number out", st.opt.Schema, st.shards, st.opt.Shards)
 	}
 	return nil
+}
+
+func (st *Store) noStore() error {
+	return fmt.Errorf("%w in schema %s", ErrNoStore, st.opt.Schema)
 }
 
 // load reads what the store is; st.shards stays 0 if there is none.

@@ -55,6 +55,36 @@ func TestStandbyIsRefused(t *testing.T) {
 	}
 }
 
+// Who wants what exists makes nothing: no schema, no tables, no store in those
+// that a person made.
+func TestOpenedOnlyIfItExists(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Shared(t).Database(t)
+	absent := func() {
+		t.Helper()
+		if _, err := At(dsn, Options{Schema: "mine", Existing: true}).OpenStore(background); !errors.Is(err, ErrNoStore) || !strings.Contains(err.Error(), "mine") {
+			t.Errorf("OpenStore: %v, want ErrNoStore", err)
+		}
+	}
+	absent()
+	if n := pgtest.Value(t, dsn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'mine'"); n != "0" {
+		t.Error("the schema was made")
+	}
+	script, err := MigrationSQL("mine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, dsn, script)
+	absent()
+	if n := pgtest.Value(t, dsn, "SELECT count(*) FROM mine.semel_store"); n != "0" {
+		t.Error("a store was made")
+	}
+	openStore(t, dsn, Options{Schema: "mine", Shards: 3})
+	if st := openStore(t, dsn, Options{Schema: "mine", Existing: true}); st.Shards() != 3 {
+		t.Errorf("the store has %d shards", st.Shards())
+	}
+}
+
 // Several nodes make the store at once: it is one store.
 func TestOpenedAtOnce(t *testing.T) {
 	t.Parallel()

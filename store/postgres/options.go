@@ -31,6 +31,8 @@ type Options struct {
 	// When an existing store is opened, zero takes what it has and any other
 	// number than that is an error.
 	Shards int
+	// Existing makes nothing: where there is no store, the error wraps ErrNoStore.
+	Existing bool
 	// Lease is how long a former owner of a shard may go on believing that it
 	// is; 10 s. All nodes should have the same.
 	Lease time.Duration
@@ -47,6 +49,9 @@ type Options struct {
 	// dial is for tests.
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
+
+// ErrNoStore: there is no store in the schema, and Options.Existing asks for one.
+var ErrNoStore = errors.New("there is no store")
 
 // schemas need no quotes: what the schema is called in SQL is what it is
 // called in the catalog.
