@@ -50,6 +50,9 @@ const maxConnections = 2*(4*16+mostConnections) + 10
 // caller knows them.
 func (p Postgres) Compare(ctx context.Context) (*Sheet, error) {
 	return p.run(ctx, "Semel on PostgreSQL, beside what one would write by hand", func(r *pgRun) error {
+		if err := r.room(); err != nil {
+			return err
+		}
 		r.sheet.note("every contender's client runs in this process, beside the server; three nodes ask each other over HTTP on the loopback address, and each group of calls asks any of them")
 		r.sheet.note("keys carry their time (UUIDv7), and those of now are known to be new without a look; those without a time (UUIDv4) are looked up once a shard's node is younger than its log")
 		groups := []struct {
@@ -212,7 +215,7 @@ func (r *pgRun) machine() Machine {
 	return m
 }
 
-// look asks the server what it is, and refuses one with too few connections.
+// look asks the server what it is.
 func (r *pgRun) look() error {
 	for _, name := range []string{
 		"server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "max_connections",
@@ -226,6 +229,11 @@ func (r *pgRun) look() error {
 			r.sheet.Server = append(r.sheet.Server, Setting{name, value})
 		}
 	}
+	return nil
+}
+
+// room refuses a server with too few connections for all contenders.
+func (r *pgRun) room() error {
 	var room int
 	if err := r.server.QueryRow(r.ctx, "SELECT current_setting('max_connections')::int").Scan(&room); err != nil {
 		return err
