@@ -129,7 +129,7 @@ func TestServersShareADatabase(t *testing.T) {
 	for i := range 8 {
 		callers.Go(func() { l.run(ctx, t, i) })
 	}
-	rounds := 3
+	rounds := 2
 	if testing.Short() {
 		rounds = 1
 	}

@@ -91,7 +91,7 @@ func TestMoveAfterEveryCrash(t *testing.T) {
 	t.Parallel()
 	disk, h := crashfs.New(), newHistory()
 	var session atomic.Int64
-	every := sample(12)
+	every := sample(30)
 	moments := make(chan *moment, runtime.GOMAXPROCS(0))
 	var checkers sync.WaitGroup
 	var checked atomic.Int64
