@@ -1,6 +1,7 @@
 // Package postgres is the store for many nodes: PostgreSQL 15 or newer, through
-// github.com/jackc/pgx/v5, in a subset of SQL that CockroachDB and YugabyteDB
-// speak as well. Nothing of it lives in a connection (no session settings, no
+// github.com/jackc/pgx/v5. The statements of units and reads keep to a subset of SQL
+// that CockroachDB and YugabyteDB document too; neither was tried, and a part of a
+// divided store (Grant) does not keep to it. Nothing of it lives in a connection (no session settings, no
 // advisory locks, no LISTEN), so that it works behind PgBouncer in transaction
 // mode; there, the DSN has default_query_exec_mode=exec.
 //
