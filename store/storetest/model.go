@@ -28,6 +28,7 @@ type model struct {
 	rows  [modelShards]map[row]string
 	last  [modelShards][modelShards]uint64 // positions sent, by source and destination
 	used  [modelShards][modelShards]uint64 // positions purged
+	given [modelShards][modelShards]uint64 // positions that a reader was given
 	floor [modelShards]message.Generation  // generations below are dropped, and written no more
 }
 
@@ -174,7 +175,9 @@ func (m *model) send(rt *rapid.T) {
 	m.wait = append(m.wait, m.own[from].submit(writes...))
 }
 
-// pull reads an inbox from random cursors and sometimes purges what was read.
+// pull reads an inbox from random cursors and sometimes purges what was read. No
+// cursor is beyond what its reader was given before: a store may take one for a
+// sign that it was set back.
 func (m *model) pull(rt *rapid.T) {
 	if m.late {
 		m.settle(rt)
@@ -185,11 +188,10 @@ func (m *model) pull(rt *rapid.T) {
 	at := map[message.Shard]uint64{}
 	there := 0
 	for source := range message.Shard(modelShards) {
-		purged, last := m.used[source][to], m.last[source][to]
-		position := rapid.Uint64Range(purged, last).Draw(rt, "position")
+		position := rapid.Uint64Range(m.used[source][to], m.given[source][to]).Draw(rt, "position")
 		from = append(from, message.Cursor{Source: source, Position: position})
 		at[source] = position
-		there += int(last - position)
+		there += int(m.last[source][to] - position)
 	}
 	got, err := m.own[to].Inbox(background, from, limit)
 	if err != nil || len(got) != min(limit, there) {
@@ -202,6 +204,7 @@ func (m *model) pull(rt *rapid.T) {
 		if d.Position != at[d.Source] || string(d.Data) != want {
 			rt.Fatalf("message %d of %d is %q, want %q at %d", d.Position, d.Source, d.Data, want, at[d.Source])
 		}
+		m.given[d.Source][to] = max(m.given[d.Source][to], d.Position)
 	}
 	if rapid.Bool().Draw(rt, "purge") {
 		m.maintain(rt, store.Retention{Shard: to, Consumed: from})
