@@ -46,6 +46,7 @@ type Message struct {
 	Sent    Time
 	ReplyTo *ReplyTo
 	Answer  *Answer // set when this message is the answer to something the agent asked
+	Branch  *Branch // set when this message is a phase of a transaction
 
 	// Trace is the W3C traceparent of what caused the message; empty if nobody
 	// traces. What a step sends and asks for inherits it. It is no part of what

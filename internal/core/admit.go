@@ -103,15 +103,23 @@ func (s *Shard) removeAgent(env *envelope) {
 		s.refuseAll(env, c.dirtyIn, message.CodeUnknownAgent, "there is no agent "+c.agent.String())
 		return
 	}
-	st, err := c.typ.Load(c.typ.Schema, nil)
-	if err != nil {
+	if err := s.end(c); err != nil {
 		s.refuseAll(env, 0, message.CodeHandlerFailed, err.Error())
 		return
 	}
-	c.state, c.version, c.exists, c.changed = st, 0, false, true
-	s.countState(c, 0, 0)
 	s.removeTimers(c)
 	s.answerAll(env, s.openSeq(), Answer{Outcome: o})
 	s.finish(env)
 	s.drain(c)
+}
+
+// end leaves nothing of an agent's state.
+func (s *Shard) end(c *cell) error {
+	st, err := c.typ.Load(c.typ.Schema, nil)
+	if err != nil {
+		return err
+	}
+	c.state, c.version, c.exists, c.changed = st, 0, false, true
+	s.countState(c, 0, 0)
+	return nil
 }

@@ -17,6 +17,7 @@ type cell struct {
 	loading bool
 	broken  error // the stored state cannot be read; every message fails with it
 	state   State
+	promise []byte // what it keeps aside for a transaction, encoded (prepared.go)
 	version uint64
 	size    int // of the encoded state
 	exists  bool
@@ -67,7 +68,14 @@ func (s *Shard) install(c *cell, value []byte) {
 			s.breakCell(c, err)
 			return
 		}
-		c.exists = true
+		// A row of version 0 is of an agent that has taken no step, but promised one.
+		c.exists, c.promise = row.version > 0, clone(row.prepared)
+		if c.promise != nil {
+			if _, err := readPromise(c.promise); err != nil {
+				s.breakCell(c, &CorruptError{rowName(stateKey(c)), err.Error()})
+				return
+			}
+		}
 	}
 	st, err := c.typ.Load(row.schema, row.data)
 	if err != nil {
@@ -105,7 +113,7 @@ func (s *Shard) writeCell(c *cell) {
 	if c.changed {
 		c.changed = false
 		key := s.key([]byte(c.key))
-		if !c.exists {
+		if !c.exists && c.promise == nil {
 			s.writeCounted(message.TableState, 0, message.Delete, key, nil)
 		} else {
 			s.writeState(c, key)
@@ -139,7 +147,7 @@ func (s *Shard) writeState(c *cell, key []byte) {
 	c.size = len(data)
 	a := s.open.arena
 	start := len(a)
-	row := stateRow{version: c.version, schema: c.typ.Schema, data: data}
+	row := stateRow{version: c.version, schema: c.typ.Schema, data: data, prepared: c.promise}
 	s.writeCounted(message.TableState, 0, message.Put, key, s.value(appendState(a, key, row), start))
 }
 

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
 	"strings"
@@ -18,6 +19,7 @@ func fullMessage() *message.Message {
 		Fingerprint: message.Fingerprint{9}, Source: "s", Position: 7, Token: "tok", Sent: 12,
 		ReplyTo: &message.ReplyTo{Agent: simAgent("t", "y"), Action: "then", Link: link},
 		Answer:  &message.Answer{Status: message.StatusRejected, Code: "c", Detail: "d", Link: link},
+		Branch:  &message.Branch{Tx: "tx", Phase: message.Abort},
 		Trace:   "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
 }
@@ -29,7 +31,7 @@ var codecs = map[string]struct {
 	decode func(k message.RowKey, value []byte) (any, error)
 }{
 	"state": {
-		stateRow{3, 4, []byte("data")},
+		stateRow{3, 4, []byte("data"), appendPromise(nil, fullPromise())},
 		func(v any) []byte { return appendState(nil, testKey.Key, v.(stateRow)) },
 		func(k message.RowKey, b []byte) (any, error) { return readState(k, b) },
 	},
@@ -55,13 +57,12 @@ var codecs = map[string]struct {
 		func(k message.RowKey, b []byte) (any, error) { return ReadDead(k, b) },
 	},
 	"control": {
-		&controlRow{token: "t", until: 1, head: 2, tail: 9, taken: []uint64{8, 3}, retries: []*retry{{msg: fullMessage(), attempts: 1, until: 2, reason: "r"}}},
+		&controlRow{token: "t", until: 1, head: 2, tail: 9, taken: []uint64{8, 3}, void: []string{"tx"}, retries: []*retry{{msg: fullMessage(), attempts: 1, until: 2, reason: "r"}}},
 		func(v any) []byte { return appendControl(nil, testKey.Key, v.(*controlRow)) },
 		func(k message.RowKey, b []byte) (any, error) { return readControl(k, b) },
 	},
 	"effect": {
-		&effectRecord{id: message.ID{1}, name: "n", agent: simAgent("t", "x"), cause: message.ID{2}, principal: "p", body: []byte("b"), then: "then",
-			link: fullMessage().ReplyTo.Link, status: effectDoubt, attempts: 2, asked: 3, started: 4, timeout: 6, epoch: 5, resolved: true, reason: "r", trace: "trace", unrecorded: keyedUnrecorded},
+		fullEffect(),
 		func(v any) []byte { return appendEffect(nil, testKey.Key, v.(*effectRecord)) },
 		func(k message.RowKey, b []byte) (any, error) { return readEffect(k, b) },
 	},
@@ -236,4 +237,33 @@ func TestBrokenAgent(t *testing.T) {
 	if len(d.alarms) == 0 || d.alarms[0].Kind != AlarmCorrupt {
 		t.Errorf("alarms %+v", d.alarms)
 	}
+}
+
+// fullPromise is one with every field set.
+func fullPromise() *promise {
+	return &promise{
+		tx: "tx", changed: true, state: []byte("after"), schema: 2, sends: []*message.Message{fullMessage()},
+		timers:  []timerChange{{name: "n", due: 3, msg: fullMessage()}, {name: "gone"}},
+		effects: []*effectRecord{fullEffect()}, undone: []message.ID{{7}},
+		hold: holdChange{set: true, token: "t", until: 5}, ends: true,
+	}
+}
+
+func TestPromiseIsReadAsItWasMade(t *testing.T) {
+	t.Parallel()
+	for _, p := range []*promise{fullPromise(), {tx: "tx"}, {tx: "tx", changed: true}, {tx: "tx", hold: holdChange{release: true}}} {
+		b := appendPromise(nil, p)
+		got, err := readPromise(b)
+		if err != nil || !reflect.DeepEqual(got, p) && !bytes.Equal(appendPromise(nil, got), b) {
+			t.Errorf("%+v is read as %+v, %v", p, got, err)
+		}
+		if got.changed != p.changed || got.hold != p.hold {
+			t.Errorf("%+v is read as %+v", p, got)
+		}
+	}
+}
+
+func fullEffect() *effectRecord {
+	return &effectRecord{id: message.ID{1}, name: "n", agent: simAgent("t", "x"), cause: message.ID{2}, principal: "p", body: []byte("b"), then: "then",
+		link: fullMessage().ReplyTo.Link, status: effectDoubt, attempts: 2, asked: 3, started: 4, timeout: 6, epoch: 5, resolved: true, withdrawn: true, reason: "r", trace: "trace", unrecorded: keyedUnrecorded}
 }

@@ -55,6 +55,7 @@ func (s *Shard) Gauges() Gauges {
 
 // recoverTotals adds up what the rows of outboxes and inboxes say.
 func (s *Shard) recoverTotals() {
+	s.sent = 0 // recovery may have sent
 	for _, end := range s.outEnds {
 		s.sent += end
 	}

@@ -184,6 +184,13 @@ func (s *Shard) effectDone(r EffectResult) {
 // up after a bounded number of attempts.
 func (s *Shard) calledNotDone(e *effectRecord, r EffectResult) {
 	e.reason = truncate(r.Detail)
+	if e.withdrawn {
+		if !e.mem.maybe {
+			e.status = effectAsked
+		}
+		s.endWithdrawn(e)
+		return
+	}
 	if p := s.policy(e); e.attempts >= p.MaxAttempts {
 		if e.mem.maybe { // this call was not done, but one before it may have been
 			s.doubt(e)
@@ -202,6 +209,11 @@ func (s *Shard) calledNotDone(e *effectRecord, r EffectResult) {
 // calledUnknown: the call may have had its effect. The policy decides.
 func (s *Shard) calledUnknown(e *effectRecord, r EffectResult) {
 	e.reason = truncate(r.Detail)
+	if e.withdrawn {
+		e.mem.maybe = s.policy(e).Policy != ReadOnly
+		s.endWithdrawn(e)
+		return
+	}
 	switch p := s.policy(e); p.Policy {
 	case ReadOnly, Keyed:
 		e.mem.maybe = e.mem.maybe || p.Policy == Keyed
@@ -233,6 +245,10 @@ func (s *Shard) probedNotDone(e *effectRecord) {
 	closed := s.policy(e).ProbeCloses
 	if settled := s.settleTime(e); e.mem.probed < settled && !closed {
 		s.effectLater(e, time.Duration(max(settled-s.now, 0)))
+		return
+	}
+	if e.withdrawn {
+		s.settleEffect(e, EffectResult{ID: e.id, Status: message.StatusNotDone, Code: CodeWithdrawn, Detail: "not done, as a probe found, and withdrawn"})
 		return
 	}
 	if e.attempts >= s.policy(e).MaxAttempts {

@@ -26,6 +26,10 @@ func (s *Shard) recoverEffect(r message.Row, rec *Recovered) error {
 	switch {
 	case e.status == effectDoubt && e.resolved:
 		s.recoverResolution(e)
+	case e.withdrawn:
+		if !s.cfg.Guest {
+			s.recoverWithdrawn(e)
+		}
 	case e.status == effectDoubt:
 		if s.policy(e).Policy == Probe {
 			s.enqueue(e)

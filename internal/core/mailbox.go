@@ -26,8 +26,14 @@ type parked struct {
 
 func position(p uint64) []byte { return binary.BigEndian.AppendUint64(nil, p) }
 
-// passes says whether the message bears the token of the hold that is set.
+// passes says whether the message need not wait: it bears the token of the hold
+// that is set, or it decides a transaction. That one must not wait even when it is
+// not what the agent is held for: its prepare may run later than it comes, with any
+// number of messages in between.
 func (k *controlRow) passes(m *message.Message) bool {
+	if m.Branch != nil && m.Branch.Phase != message.Prepare {
+		return true
+	}
 	return k.until != 0 && m.Token != "" && m.Token == k.token
 }
 

@@ -10,9 +10,10 @@ import (
 
 // stateRow is TableState's value.
 type stateRow struct {
-	version uint64
-	schema  uint32
-	data    []byte
+	version  uint64
+	schema   uint32
+	data     []byte
+	prepared []byte // see prepared.go; empty unless the agent is prepared
 }
 
 func appendState(b, key []byte, r stateRow) []byte {
@@ -20,6 +21,7 @@ func appendState(b, key []byte, r stateRow) []byte {
 	b = putUint(begin(b), 1, r.version)
 	b = putUint(b, 2, uint64(r.schema))
 	b = putBytes(b, 3, r.data)
+	b = putBytes(b, 4, r.prepared)
 	return seal(b, start, key)
 }
 
@@ -32,6 +34,8 @@ func readState(k message.RowKey, value []byte) (r stateRow, err error) {
 			r.schema = uint32(f.val)
 		case 3:
 			r.data = f.bytes
+		case 4:
+			r.prepared = f.bytes
 		}
 		return nil
 	})
@@ -194,6 +198,7 @@ type controlRow struct {
 	retries    []*retry
 	head, tail uint64   // the mailbox holds positions head ≤ p < tail
 	taken      []uint64 // ... but these, which passed a hold; fewer than mailWindow
+	void       []string // transactions that were aborted while their prepare may wait here
 }
 
 func (c *controlRow) empty() bool {
@@ -216,6 +221,9 @@ func appendControl(b, key []byte, c *controlRow) []byte {
 	}
 	for _, p := range c.taken {
 		b = putUint(b, 6, p)
+	}
+	for _, tx := range c.void {
+		b = putBytes(b, 7, tx)
 	}
 	return seal(b, start, key)
 }
@@ -250,6 +258,8 @@ func readControl(k message.RowKey, value []byte) (*controlRow, error) {
 			})
 		case 6:
 			c.taken = append(c.taken, f.val)
+		case 7:
+			c.void = append(c.void, string(f.bytes))
 		}
 		return nil
 	})

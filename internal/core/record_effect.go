@@ -56,6 +56,7 @@ type effectRecord struct {
 	epoch     message.Epoch // in which the last call was begun
 	reason    string        // of the last failure
 	resolved  bool          // a person settled it; the agent has not heard yet
+	withdrawn bool          // its agent wants it called no more
 	trace     string        // of the step that asked
 
 	unrecorded unrecorded
@@ -65,7 +66,11 @@ type effectRecord struct {
 
 func appendEffect(b, key []byte, e *effectRecord) []byte {
 	start := len(b)
-	b = putBytes(begin(b), 1, e.id[:])
+	return seal(putEffect(begin(b), e), start, key)
+}
+
+func putEffect(b []byte, e *effectRecord) []byte {
+	b = putBytes(b, 1, e.id[:])
 	b = putBytes(b, 2, e.name)
 	b = putNested(b, 3, func(b []byte) []byte { return putAgent(b, e.agent) })
 	b = putBytes(b, 4, e.cause[:])
@@ -85,12 +90,27 @@ func appendEffect(b, key []byte, e *effectRecord) []byte {
 	b = putUint(b, 17, uint64(e.unrecorded))
 	b = putBytes(b, 18, e.trace)
 	b = putUint(b, 19, uint64(e.timeout))
-	return seal(b, start, key)
+	if e.withdrawn {
+		b = putUint(b, 20, 1)
+	}
+	return b
 }
 
 func readEffect(k message.RowKey, value []byte) (*effectRecord, error) {
+	b, err := unseal(k, value)
+	if err != nil {
+		return nil, err
+	}
+	e, err := readEffectFields(b)
+	if err != nil {
+		err = &CorruptError{rowName(k), err.Error()}
+	}
+	return e, err
+}
+
+func readEffectFields(b []byte) (*effectRecord, error) {
 	e := new(effectRecord)
-	err := decode(k, value, func(f field) (err error) {
+	err := readFields(b, func(f field) (err error) {
 		switch f.num {
 		case 1:
 			e.id, err = idOf(f.bytes)
@@ -132,11 +152,13 @@ func readEffect(k message.RowKey, value []byte) (*effectRecord, error) {
 			e.trace = string(f.bytes)
 		case 19:
 			e.timeout = time.Duration(f.val)
+		case 20:
+			e.withdrawn = f.val == 1
 		}
 		return err
 	})
 	if err == nil && (e.status < effectAsked || e.status > effectDoubt) {
-		err = &CorruptError{rowName(k), fmt.Sprintf("status %d of an effect is not known to this version", e.status)}
+		err = fmt.Errorf("status %d of an effect is not known to this version", e.status)
 	}
 	return e, err
 }

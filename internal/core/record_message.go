@@ -1,6 +1,8 @@
 package core
 
 import (
+	"fmt"
+
 	"github.com/semel-dev/semel/message"
 )
 
@@ -109,7 +111,33 @@ func putMessage(b []byte, m *message.Message) []byte {
 	if m.Answer != nil {
 		b = putNested(b, 13, func(b []byte) []byte { return putAnswer(b, m.Answer) })
 	}
-	return putBytes(b, 14, m.Trace)
+	b = putBytes(b, 14, m.Trace)
+	if m.Branch != nil {
+		b = putNested(b, 15, func(b []byte) []byte { return putBranch(b, m.Branch) })
+	}
+	return b
+}
+
+func putBranch(b []byte, r *message.Branch) []byte {
+	b = putBytes(b, 1, r.Tx)
+	return putUint(b, 2, uint64(r.Phase))
+}
+
+func readBranch(b []byte) (*message.Branch, error) {
+	r := new(message.Branch)
+	err := readFields(b, func(f field) error {
+		switch f.num {
+		case 1:
+			r.Tx = string(f.bytes)
+		case 2:
+			r.Phase = message.Phase(f.val)
+		}
+		return nil
+	})
+	if err == nil && (r.Phase < message.Prepare || r.Phase > message.Abort) {
+		err = fmt.Errorf("phase %d of a transaction is not known to this version", r.Phase)
+	}
+	return r, err
 }
 
 func readMessage(b []byte) (*message.Message, error) {
@@ -144,6 +172,8 @@ func readMessage(b []byte) (*message.Message, error) {
 			m.Answer, err = readAnswer(f.bytes)
 		case 14:
 			m.Trace = string(f.bytes)
+		case 15:
+			m.Branch, err = readBranch(f.bytes)
 		}
 		return err
 	})

@@ -62,7 +62,7 @@ func (s *Shard) resolve(c *Caller, id message.ID, r Resolution) {
 	}
 	s.putResolution(id, &r)
 	s.answer(c, s.openSeq(), Answer{Outcome: resolvedOutcome(&r), Value: r.By})
-	if r.Status != message.StatusNotDone {
+	if r.Status != message.StatusNotDone || e.withdrawn {
 		// The word is durable before the agent hears it: no other may be taken.
 		e.resolved = true
 		s.putEffect(e)

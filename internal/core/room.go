@@ -102,6 +102,9 @@ func (s *Shard) countState(c *cell, size, likely int) {
 // countControl counts the row that Seal will write of the cell's control row.
 func (s *Shard) countControl(c *cell) {
 	row := len(c.key) + controlBytes + len(c.control.token) + sizeRetries(c.control.retries) + maxUint*mailWindow
+	for _, tx := range c.control.void {
+		row += sizeBytes(len(tx))
+	}
 	if n := &c.counted; row > n.control {
 		s.open.bytes += row - n.control
 		n.control = row
@@ -147,6 +150,11 @@ func (s *Shard) checkSize(env *envelope, res Result) error {
 		}
 		for _, e := range s.step.effects {
 			one(len(e.id)+sizeEffect(e), "the effect", e.name)
+		}
+		for _, id := range s.step.withdrawn {
+			if e := s.effects[id]; e != nil {
+				one(s.sizeResult(e, 2*1024), "the answer to the withdrawn effect", e.name)
+			}
 		}
 		if n := len(s.step.hold.token); n > message.MaxNameBytes {
 			return fmt.Errorf("the hold's token has %d bytes; at most %d are allowed", n, message.MaxNameBytes)

@@ -25,6 +25,10 @@ var (
 
 // run executes one step and puts all of its consequences into the open unit.
 func (s *Shard) run(env *envelope) {
+	if env.msg.Branch != nil {
+		s.runBranch(env)
+		return
+	}
 	c, m := env.cell, env.msg
 	awaited := m.Answer != nil || m.Key != "" || m.ReplyTo != nil || len(env.callers) > 0
 	s.step.reset(s.now, m, awaited, c.version)
@@ -96,6 +100,11 @@ func (s *Shard) checkStep(env *envelope, res Result) Result {
 	if res.Verdict == Deferred && env.msg.Answer == nil && !s.step.asks() {
 		return fail(errDeferNothing)
 	}
+	if s.step.ends {
+		if _, err := env.cell.typ.Load(env.cell.typ.Schema, nil); err != nil {
+			return fail(err)
+		}
+	}
 	for _, e := range s.step.effects {
 		if s.behavior.Effects[e.name] == nil {
 			return fail(fmt.Errorf("no effect %q is registered", e.name))
@@ -140,7 +149,12 @@ func (s *Step) asks() bool {
 
 // commitStep writes what the step changed and asked for.
 func (s *Shard) commitStep(env *envelope) {
-	c := env.cell
+	s.apply(env.cell, len(s.scratch)) // as checkStep encoded it, unless it is flat
+}
+
+// apply makes what is in s.step take effect. The state, of so many bytes if it is
+// not flat, is changed already.
+func (s *Shard) apply(c *cell, size int) {
 	c.version++
 	c.exists, c.changed = true, true
 	if s.flat(c) {
@@ -150,7 +164,7 @@ func (s *Shard) commitStep(env *envelope) {
 		}
 		s.countState(c, flatBound, likely)
 	} else {
-		s.countState(c, len(s.scratch), len(s.scratch)) // as checkStep encoded it
+		s.countState(c, size, size)
 	}
 	for _, m := range s.step.sends {
 		s.send(m)
@@ -160,6 +174,14 @@ func (s *Shard) commitStep(env *envelope) {
 	}
 	for _, e := range s.step.effects {
 		s.addEffect(e)
+	}
+	for _, id := range s.step.withdrawn {
+		s.withdraw(c.agent, id)
+	}
+	if s.step.ends {
+		if err := s.end(c); err != nil {
+			panic(fmt.Sprintf("semel: a new state of %s could be made before, and now cannot be: %v", c.agent, err)) // see checkStep
+		}
 	}
 	switch h := s.step.hold; {
 	case h.set:

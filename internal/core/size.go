@@ -68,6 +68,9 @@ func sizeMessage(m *message.Message) int {
 	if m.Answer != nil {
 		n += sizeNested(sizeAnswer(m.Answer))
 	}
+	if m.Branch != nil {
+		n += sizeNested(sizeBytes(len(m.Branch.Tx)) + sizeUint(uint64(m.Branch.Phase)))
+	}
 	return n
 }
 

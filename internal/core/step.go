@@ -22,7 +22,10 @@ type Step struct {
 	effects []*effectRecord
 	timers  []timerChange
 	hold    holdChange
-	err     error
+	ends    bool // the agent ends with the step
+
+	withdrawn []message.ID // effects that shall be called no more
+	err       error
 }
 
 // endOfTime is the latest time that anything is planned for, in the year 2116.
@@ -52,7 +55,7 @@ type holdChange struct {
 
 func (s *Step) reset(now message.Time, m *message.Message, awaited bool, version uint64) {
 	*s = Step{now: now, msg: m, awaited: awaited, version: version, trace: m.Trace,
-		sends: s.sends[:0], effects: s.effects[:0], timers: s.timers[:0]}
+		sends: s.sends[:0], effects: s.effects[:0], timers: s.timers[:0], withdrawn: s.withdrawn[:0]}
 }
 
 // Now is the step's time: the same for everything that the step does.
@@ -91,6 +94,7 @@ type Outgoing struct {
 	// nobody needs it. Context is handed to it.
 	Then    string
 	Context []byte
+	Branch  *message.Branch // a phase of a transaction
 }
 
 // Send appends a message to the outbox; with a delay, it waits durably first.
@@ -109,7 +113,7 @@ func (s *Step) Send(o Outgoing) {
 	}
 	m := &message.Message{
 		ID: s.NewID(), To: o.To, Action: o.Action, Principal: s.msg.Principal,
-		Body: o.Body, Token: o.Token, Sent: s.now, Trace: s.trace,
+		Body: o.Body, Token: o.Token, Sent: s.now, Trace: s.trace, Branch: o.Branch,
 	}
 	if o.Then != "" {
 		m.ReplyTo = &message.ReplyTo{Agent: s.msg.To, Action: o.Then, Link: s.link(o.Context)}
@@ -171,6 +175,12 @@ func (s *Step) Hold(token string, d time.Duration) {
 
 // Release ends the agent's hold.
 func (s *Step) Release() { s.hold = holdChange{release: true} }
+
+// Forget ends the agent with this step: nothing of its state stays. Its timers do.
+func (s *Step) Forget() { s.ends = true }
+
+// Withdraw has an effect that the agent asked for called no more; see withdraw.go.
+func (s *Step) Withdraw(id message.ID) { s.withdrawn = append(s.withdrawn, id) }
 
 // link ties an answer to this step. An asker that nobody waits for passes on
 // what it inherited: the answer of an answer still settles the first message.

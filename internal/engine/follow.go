@@ -384,5 +384,8 @@ func (f *follower) change(key, value []byte) (c Change, err error) {
 		return c, nil
 	}
 	c.State, c.Version, err = core.StateOf(f.typ, message.Row{Key: key, Value: value})
+	if err == nil && c.Version == 0 { // it has promised its first step, and taken none
+		c.State, c.Deleted = nil, true
+	}
 	return c, err
 }

@@ -83,7 +83,7 @@ type AgentEntry struct {
 func (e *Engine) Agents(ctx context.Context, tenant, typ string, after Place) iter.Seq2[AgentEntry, error] {
 	prefix := message.Agent{Tenant: tenant, Type: typ}.AppendKey(nil)
 	prefix = prefix[:len(prefix)-1] // without the end of the empty id
-	return rows(e, ctx, store.Range{Table: message.TableState, From: prefix, To: store.PrefixEnd(prefix)}, after,
+	all := rows(e, ctx, store.Range{Table: message.TableState, From: prefix, To: store.PrefixEnd(prefix)}, after,
 		nil, func(row message.Row, at Place) (entry AgentEntry, err error) {
 			entry.Place = at
 			if entry.Agent, _, err = message.ParseAgentKey(row.Key); err != nil {
@@ -92,6 +92,16 @@ func (e *Engine) Agents(ctx context.Context, tenant, typ string, after Place) it
 			entry.Version, err = core.ReadStateVersion(message.RowKey{Table: message.TableState, Key: row.Key}, row.Value)
 			return entry, err
 		})
+	return func(yield func(AgentEntry, error) bool) {
+		for entry, err := range all {
+			if err == nil && entry.Version == 0 {
+				continue // it has promised its first step, and taken none
+			}
+			if !yield(entry, err) {
+				return
+			}
+		}
+	}
 }
 
 // EffectEntry is an effect that is not settled.
