@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // verdict says how something that was asked for ended.
@@ -133,12 +134,25 @@ func (f *refusal) bounded() *refusal {
 	return f
 }
 
-// text makes what somebody else said something that a state can hold.
+// text makes what somebody else said something that a state can hold: short,
+// also as JSON, where a character may need six bytes.
 func text(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText]
+	s = strings.ToValidUTF8(s[:min(len(s), maxText)], "?")
+	size := 0
+	for i, c := range s {
+		switch {
+		case c < ' ', c == '<', c == '>', c == '&', c == '\u2028', c == '\u2029':
+			size += 6
+		case c == '"', c == '\\':
+			size += 2
+		default:
+			size += utf8.RuneLen(c)
+		}
+		if size > maxText {
+			return s[:i]
+		}
 	}
-	return strings.ToValidUTF8(s, "?")
+	return s
 }
 
 func cmpText(a, b string) string {
