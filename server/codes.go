@@ -17,6 +17,9 @@ const (
 	codeMisdirected      message.Code = "misdirected_request"
 	codeIncomplete       message.Code = "incomplete_request"
 	codeInternal         message.Code = "internal"
+
+	codeUnknownTransaction message.Code = "unknown_transaction"
+	codeUnknownSaga        message.Code = "unknown_saga"
 )
 
 // answer is how a code is told over HTTP.
@@ -48,6 +51,8 @@ var answers = map[message.Code]answer{
 	message.CodeUnknownEffect:    {http.StatusNotFound, "Unknown effect", false, ""},
 	message.CodeUnknownDoubt:     {http.StatusNotFound, "Unknown doubt", false, ""},
 	message.CodeUnknownDead:      {http.StatusNotFound, "Unknown dead letter", false, ""},
+	codeUnknownTransaction:       {http.StatusNotFound, "Unknown transaction", true, ""},
+	codeUnknownSaga:              {http.StatusNotFound, "Unknown saga", true, ""},
 	codeMethodNotAllowed:         {http.StatusMethodNotAllowed, "Method not allowed", false, ""},
 	message.CodeInFlight:         {http.StatusConflict, "Still in flight", true, "1"},
 	message.CodeInDoubt:          {http.StatusConflict, "In doubt", true, ""},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/twopc"
 )
 
 // Options tune a handler. A zero field means its default.
@@ -33,6 +34,9 @@ type Options struct {
 	// Effects are the names of the effects that may be called by
 	// /v1/effects/{name}. They are registered with the App as webeffect does.
 	Effects []string
+	// Transactions runs those of /v1/transactions; nil for none. It is of the same
+	// App.
+	Transactions *twopc.Coordinator
 	// Followers bounds the change feeds that are followed at once, 256: each
 	// holds a connection and, while its reader is slow, some states.
 	Followers int

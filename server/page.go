@@ -57,3 +57,14 @@ func collect[T, Doc any](list iter.Seq2[T, error], limit int, doc func(T) Doc, p
 	}
 	return page, "", nil
 }
+
+// chosen is the entries of a listing that are asked for.
+func chosen[T any](list iter.Seq2[T, error], is func(T) bool) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for entry, err := range list {
+			if (err != nil || is(entry)) && !yield(entry, err) {
+				return
+			}
+		}
+	}
+}

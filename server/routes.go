@@ -2,8 +2,10 @@ package server
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/twopc"
 )
 
 // The path of an action, and of a list that is below it.
@@ -68,7 +70,7 @@ func codes(lists ...[]message.Code) (all []message.Code) {
 
 // routes is the table.
 func (s *api) routes() []route {
-	return append(s.callRoutes(), append(s.readRoutes(), append(s.operatorRoutes(), s.openRoutes()...)...)...)
+	return slices.Concat(s.callRoutes(), s.readRoutes(), s.transactionRoutes(), s.operatorRoutes(), s.openRoutes())
 }
 
 func (s *api) callRoutes() []route {
@@ -159,6 +161,38 @@ func (s *api) operatorRoutes() []route {
 		{method: http.MethodPost, path: "/v1/backups", roles: RoleOperator, whole: true, handle: s.backup,
 			id: "backup", about: "Copy the store while it is in use", body: backupDoc{}, reply: backupMadeDoc{}, status: http.StatusCreated,
 			codes: codes(bodyCodes, readCodes, []message.Code{codeNotFound, codeExists})},
+	}
+}
+
+// transactionRoutes are there if the server has a coordinator.
+func (s *api) transactionRoutes() []route {
+	if s.Transactions == nil {
+		return nil
+	}
+	const one = "/v1/transactions/{tx}"
+	unknown := []message.Code{codeUnknownTransaction}
+	return []route{
+		{method: http.MethodPost, path: "/v1/transactions", roles: RoleCall, handle: s.transact,
+			id: "transact", about: "Have agents and participants outside do something, all of them or none, exactly once per key",
+			query: []param{neededKey, waitParam}, body: transactionDoc{}, status: http.StatusOK, reply: twopc.Result{},
+			codes: codes(nameCodes, bodyCodes, callCodes, readCodes)},
+		{method: http.MethodGet, path: "/v1/transactions", roles: RoleRead, handle: s.transactions,
+			id: "transactions", about: "List the transactions that are known",
+			query: append([]param{{"state", "undecided, committed, aborted, unclear or in_doubt: decided, and not acknowledged by all", false, ""}}, pageParams...),
+			reply: transactionsDoc{}, status: http.StatusOK, codes: codes([]message.Code{message.CodeInvalidRequest}, readCodes)},
+		{method: http.MethodGet, path: one, roles: RoleCall | RoleRead, handle: s.transaction,
+			id: "transaction", about: "Read a transaction: its branches, their votes, and who has acknowledged the decision",
+			reply: twopc.Info{}, status: http.StatusOK, codes: codes(readCodes, unknown)},
+		{method: http.MethodGet, path: one + "/decision", roles: RoleCall, handle: s.decision,
+			id: "decision", about: "Ask what is to become of something that a participant has prepared",
+			query: []param{{"branch", "the branch's name", false, ""}, {"handle", "of the prepared work, if it has one", false, ""}},
+			reply: decisionDoc{}, status: http.StatusOK, codes: codes(readCodes, callCodes, unknown)},
+		{method: http.MethodPost, path: "/v1/transactions/sweep", roles: RoleOperator, whole: true, handle: s.sweep,
+			id: "sweep", about: "Ask the participants what they have prepared, and resolve what is decided",
+			query: []param{waitParam}, status: http.StatusOK, reply: sweepDoc{}, codes: readCodes},
+		{method: http.MethodPost, path: one + "/resolve", roles: RoleOperator, handle: s.settleBranch,
+			id: "resolve-branch", about: "Take note that a branch was dealt with by hand, which will never acknowledge the decision",
+			body: settlementDoc{}, status: http.StatusNoContent, codes: codes(bodyCodes, callCodes, readCodes, unknown)},
 	}
 }
 

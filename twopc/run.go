@@ -173,35 +173,11 @@ func optionsOf(opts []Option) options {
 // When ctx ends first, the transaction goes on (semel.ErrInFlight): ask again
 // with the same key.
 func (c *Coordinator) Run(ctx context.Context, key string, parts []Part, opts ...Option) (Result, error) {
-	o := optionsOf(opts)
-	if err := message.CheckKey(key); err != nil {
-		return Result{}, notDone(message.CodeKeyInvalid, "%v", err)
-	}
-	in := request{TimeoutMS: int64((o.timeout + time.Millisecond - 1) / time.Millisecond)}
-	for _, p := range parts {
-		if p.err != nil {
-			return Result{}, notDone(message.CodeInvalidRequest, "%v", p.err)
-		}
-		if !p.branch.outside() {
-			if _, err := c.app.Action(p.branch.Type, p.branch.Action); err != nil {
-				return Result{}, err
-			}
-		}
-		in.Branches = append(in.Branches, p.branch)
-	}
-	if err := c.check(&in); err != nil {
-		return Result{}, notDone(message.CodeInvalidRequest, "%v", err)
-	}
-	if err := c.tenants.know(ctx, o.tenant); err != nil {
+	req, err := c.Request(ctx, key, parts, opts...)
+	if err != nil {
 		return Result{}, err
 	}
-	body, err := json.Marshal(in)
-	if err != nil {
-		return Result{}, notDone(message.CodeInvalidRequest, "a body is not JSON: %v", err)
-	}
-	out, err := c.app.Do(ctx, semel.Request{
-		Tenant: o.tenant, Principal: o.principal, Type: Type, ID: agentID(o.tenant, o.principal, key), Action: "run", Key: key, Body: body,
-	})
+	out, err := c.app.Do(ctx, req)
 	if err != nil {
 		return Result{}, err
 	}
@@ -210,6 +186,40 @@ func (c *Coordinator) Run(ctx context.Context, key string, parts []Part, opts ..
 		return r, &semel.UnknownError{Action: "run", Code: message.CodeReplyMisfit, Detail: "the recorded outcome of the transaction cannot be read: " + err.Error()}
 	}
 	return r, nil
+}
+
+// Request is the call that Run makes, for App.Do, App.Submit and App.CallAll. Its
+// reply is a Result, as JSON. It is checked as Run checks it, and nothing is done.
+func (c *Coordinator) Request(ctx context.Context, key string, parts []Part, opts ...Option) (semel.Request, error) {
+	o := optionsOf(opts)
+	if err := message.CheckKey(key); err != nil {
+		return semel.Request{}, notDone(message.CodeKeyInvalid, "%v", err)
+	}
+	in := request{TimeoutMS: int64((o.timeout + time.Millisecond - 1) / time.Millisecond)}
+	for _, p := range parts {
+		if p.err != nil {
+			return semel.Request{}, notDone(message.CodeInvalidRequest, "%v", p.err)
+		}
+		if !p.branch.outside() {
+			if _, err := c.app.Action(p.branch.Type, p.branch.Action); err != nil {
+				return semel.Request{}, err
+			}
+		}
+		in.Branches = append(in.Branches, p.branch)
+	}
+	if err := c.check(&in); err != nil {
+		return semel.Request{}, notDone(message.CodeInvalidRequest, "%v", err)
+	}
+	if err := c.tenants.know(ctx, o.tenant); err != nil {
+		return semel.Request{}, err
+	}
+	body, err := json.Marshal(in)
+	if err != nil {
+		return semel.Request{}, notDone(message.CodeInvalidRequest, "a body is not JSON: %v", err)
+	}
+	return semel.Request{
+		Tenant: o.tenant, Principal: o.principal, Type: Type, ID: agentID(o.tenant, o.principal, key), Action: "run", Key: key, Body: body,
+	}, nil
 }
 
 func notDone(code message.Code, form string, args ...any) error {

@@ -32,7 +32,7 @@ const (
 func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		callCommand(), getCommand(), listCommand(), keysCommand(), explainCommand(), effectsCommand(), doubtsCommand(),
-		deadCommand(), retentionCommand(), nodesCommand(), shardsCommand(), deleteCommand(), changesCommand(), backupCommand(), restoreCommand(),
+		deadCommand(), transactionsCommand(), retentionCommand(), nodesCommand(), shardsCommand(), deleteCommand(), changesCommand(), backupCommand(), restoreCommand(),
 	}
 }
 
@@ -96,9 +96,11 @@ func (o *remote) work(ctx context.Context, p *printer, args []string, work func(
 			return usageError{errors.New("--server and --data exclude each other: a directory that a server has open is the server's")}
 		}
 		var u *usable
-		if s.app, u, err = openData(ctx, o.data); err != nil {
+		var app *opened
+		if app, u, err = openData(ctx, o.data); err != nil {
 			return err
 		}
+		s.app = app.App
 		defer func() {
 			ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 			defer cancel()
@@ -108,7 +110,7 @@ func (o *remote) work(ctx context.Context, p *printer, args []string, work func(
 		}()
 		log := slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelError}))
 		s.what, base = o.data, "http://localhost"
-		opts.HTTP = &http.Client{Transport: inProcess{server.Handler(s.app, u.handlerOptions(log))}}
+		opts.HTTP = &http.Client{Transport: inProcess{server.Handler(s.app, u.handlerOptions(app, log))}}
 	}
 	if s.Client, err = client.New(base, &opts); err != nil {
 		return usageError{err}
@@ -117,7 +119,7 @@ func (o *remote) work(ctx context.Context, p *printer, args []string, work func(
 }
 
 // openData opens a directory that exists. A typing error must not make one.
-func openData(ctx context.Context, dir string) (*semel.App, *usable, error) {
+func openData(ctx context.Context, dir string) (*opened, *usable, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, nil, err

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
@@ -25,6 +26,7 @@ import (
 	"github.com/semel-dev/semel/server"
 	"github.com/semel-dev/semel/store"
 	"github.com/semel-dev/semel/store/pebble"
+	"github.com/semel-dev/semel/twopc"
 	"github.com/semel-dev/semel/webeffect"
 )
 
@@ -110,13 +112,14 @@ func serve(ctx context.Context, s source, asJSON bool, stdout, stderr io.Writer)
 	}
 	live := newLive(s, u, log)
 	stopping := make(chan struct{})
-	opts := u.handlerOptions(log)
+	opts := u.handlerOptions(app, log)
 	opts.Hosts, opts.Auth, opts.Stopping = u.Hosts, live.auth, stopping
-	srv := newServer(server.Handler(app, opts), u.Wait, log)
+	srv := newServer(server.Handler(app.App, opts), u.Wait, log)
 
 	failed := make(chan error, 1)
 	go func() { failed <- live.serve(srv, listener) }()
 	go live.run(ctx, hangup)
+	go app.watch(ctx)
 	log.Info("serving", "data", u.place(dir), "address", listener.Addr().String(), "tls", live.certs != nil, "principals", len(u.Auth.Principals))
 	if err := printAddress(stdout, baseURL(listener, live.certs != nil), dir, asJSON); err != nil {
 		log.Warn("the address could not be printed", "error", err)
@@ -130,14 +133,15 @@ func serve(ctx context.Context, s source, asJSON bool, stdout, stderr io.Writer)
 		err = nil
 	}
 	close(stopping)
-	return errors.Join(err, drain(srv, app, log))
+	return errors.Join(err, drain(srv, app.App, log))
 }
 
 // handlerOptions are those that a server and a directory opened without one
 // have in common.
-func (u *usable) handlerOptions(log *slog.Logger) server.Options {
+func (u *usable) handlerOptions(app *opened, log *slog.Logger) server.Options {
 	return server.Options{
-		Wait: u.Wait, MaxBody: int64(u.MaxBody), Backups: u.Backups, Effects: slices.Sorted(maps.Keys(u.Effects)),
+		Transactions: app.transactions,
+		Wait:         u.Wait, MaxBody: int64(u.MaxBody), Backups: u.Backups, Effects: slices.Sorted(maps.Keys(u.Effects)),
 		Version: readBuildInfo().Version, Logger: log, NodeSecret: string(u.Node.Secret),
 	}
 }
@@ -151,13 +155,27 @@ func (v *live) serve(srv *http.Server, l net.Listener) error {
 	return srv.ServeTLS(l, "", "")
 }
 
+// opened is an App with what is built in.
+type opened struct {
+	*semel.App
+	transactions *twopc.Coordinator
+}
+
+// sweepEvery is how often participants are asked what they have prepared.
+const sweepEvery = time.Minute
+
+// watch resolves, until ctx ends, what was prepared outside and forgotten.
+func (o *opened) watch(ctx context.Context) {
+	_ = o.transactions.Watch(ctx, sweepEvery) // what fails is logged
+}
+
 // open opens and starts the App with the agents that are built in. A guest
 // looks into a directory without the server's file: it knows neither its
 // effects nor its retention, and must not make doubts of what waits for the
 // ones, nor forget by another.
 //
 // With a cluster it opens the database instead.
-func open(ctx context.Context, dir string, c *config, cluster *semel.Cluster, guest bool, traces trace.TracerProvider, log *slog.Logger) (*semel.App, error) {
+func open(ctx context.Context, dir string, c *config, cluster *semel.Cluster, guest bool, traces trace.TracerProvider, log *slog.Logger) (*opened, error) {
 	st := pebble.At(dir, pebble.Options{Logger: log, MemTableBytes: uint64(c.MemtableBytes)})
 	owner := ""
 	if cluster != nil {
@@ -177,6 +195,7 @@ func open(ctx context.Context, dir string, c *config, cluster *semel.Cluster, gu
 	}
 	allocation.Register(app)
 	ledger.Register(app)
+	transactions := twopc.New(app, &twopc.Config{Logger: log})
 	// Also without effects: what is left of those that there were can be settled.
 	err = webeffect.Register(app, c.specs(), nil)
 	if err == nil {
@@ -189,5 +208,5 @@ func open(ctx context.Context, dir string, c *config, cluster *semel.Cluster, gu
 		defer cancel()
 		return nil, errors.Join(err, app.Close(ctx))
 	}
-	return app, nil
+	return &opened{app, transactions}, nil
 }
