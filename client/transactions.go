@@ -107,7 +107,7 @@ type Orphan struct {
 // one, also if some participant could not be asked.
 func (c *Client) Sweep(ctx context.Context) iter.Seq2[Orphan, error] {
 	return func(yield func(Orphan, error) bool) {
-		x := &exchange{method: http.MethodPost, path: "/v1/transactions/sweep", nature: repeats, long: true, action: "sweep"}
+		x := &exchange{method: http.MethodPost, path: "/v1/participants/sweep", nature: repeats, long: true, action: "sweep"}
 		found, err := get[struct {
 			Prepared []Orphan `json:"prepared"`
 			Failed   string   `json:"failed"`

@@ -187,7 +187,7 @@ func (s *api) transactionRoutes() []route {
 			id: "decision", about: "Ask what is to become of something that a participant has prepared",
 			query: []param{{"branch", "the branch's name", false, ""}, {"handle", "of the prepared work, if it has one", false, ""}},
 			reply: decisionDoc{}, status: http.StatusOK, codes: codes(readCodes, callCodes, unknown)},
-		{method: http.MethodPost, path: "/v1/transactions/sweep", roles: RoleOperator, whole: true, handle: s.sweep,
+		{method: http.MethodPost, path: "/v1/participants/sweep", roles: RoleOperator, whole: true, handle: s.sweep,
 			id: "sweep", about: "Ask the participants what they have prepared, and resolve what is decided",
 			query: []param{waitParam}, status: http.StatusOK, reply: sweepDoc{}, codes: readCodes},
 		{method: http.MethodPost, path: one + "/resolve", roles: RoleOperator, handle: s.settleBranch,

@@ -192,7 +192,7 @@ type sweepDoc struct {
 	Failed   string        `json:"failed,omitempty" doc:"which participants could not be asked, and why"`
 }
 
-// sweep is POST /v1/transactions/sweep.
+// sweep is POST /v1/participants/sweep.
 func (s *api) sweep(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := s.patience(w, r, preferenceOf(r.Header))
 	defer cancel()

@@ -71,6 +71,12 @@ func (a *Account) Debit(_ *semel.Step, in Amount) (Balance, error) {
 	return Balance{Cents: a.Cents}, nil
 }
 
+// Balance tells the balance. As a part of a transaction it is a read that is
+// consistent with the others of the transaction; alone, reading the state does as well.
+func (a *Account) Balance(*semel.Step, struct{}) (Balance, error) {
+	return Balance{Cents: a.Cents}, nil
+}
+
 // room is how much can be added: what is pending may come back.
 func (a *Account) room() int64 { return math.MaxInt64 - a.Cents - max(a.Pending, 0) }
 

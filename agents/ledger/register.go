@@ -13,6 +13,7 @@ type Accounts struct {
 	Open     *semel.Action[Open, Balance]
 	Credit   *semel.Action[Amount, Balance]
 	Debit    *semel.Action[Amount, Balance]
+	Balance  *semel.Action[struct{}, Balance]
 	Transfer *semel.Action[Transfer, Transferred]
 }
 
@@ -24,6 +25,7 @@ func Register(app *semel.App) *Accounts {
 		Open:     semel.On(agent, "open", (*Account).Open),
 		Credit:   semel.On(agent, "credit", (*Account).Credit),
 		Debit:    semel.On(agent, "debit", (*Account).Debit),
+		Balance:  semel.On(agent, "balance", (*Account).Balance),
 		Transfer: semel.On(agent, "transfer", (*Account).Transfer),
 	}
 	semel.Then(agent, "transferred", (*Account).Transferred)
