@@ -82,10 +82,14 @@ func heardAgent(r semel.Result[json.RawMessage]) heard {
 	return heard{verdict: wasFailed, detail: cmpText(r.Detail, r.Code)}
 }
 
-// heardAck reads an agent's acknowledgement.
+// heardAck reads an agent's acknowledgement. A no is one of a commit: somebody
+// has taken its promise away.
 func heardAck(r semel.Result[json.RawMessage]) heard {
-	if r.Done() {
+	switch {
+	case r.Done():
 		return heard{verdict: wasDone}
+	case r.Rejected():
+		return heard{verdict: wasNo, refusal: refusal{Code: r.Code, Detail: r.Detail}}
 	}
 	return heard{verdict: wasFailed, detail: cmpText(r.Detail, r.Code)}
 }
