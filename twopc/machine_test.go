@@ -99,6 +99,17 @@ func TestOneAgentIsOnePhase(t *testing.T) {
 	wants(t, "it voted", tx.voted(0, yes("h"), epoch), "commit 1 h")
 }
 
+// Replies that cannot all be kept are a no of the coordinator itself.
+func TestRepliesAreTooLarge(t *testing.T) {
+	t.Parallel()
+	tx, _ := begun(t, agentPart("a"), outsidePart("x"))
+	tx.voted(0, heard{reply: make(json.RawMessage, maxReplies)}, epoch)
+	wants(t, "one byte more", tx.voted(1, heard{handle: "h", reply: make(json.RawMessage, 1)}, epoch), "abort 1, abort 2 h")
+	if tx.Refusal.Code != CodeTooLarge || tx.Refusal.Branch != 2 {
+		t.Errorf("%+v", tx.Refusal)
+	}
+}
+
 // A no aborts: who has prepared, or may have, is told, and nobody else.
 func TestNoAborts(t *testing.T) {
 	t.Parallel()
