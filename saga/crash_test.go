@@ -16,7 +16,7 @@ func TestEveryCrash(t *testing.T) {
 		for _, fail := range []string{"", "flight", "hotel", "pay"} {
 			t.Run(policy+"/"+fail, func(t *testing.T) {
 				w := func(r *semeltest.Run) {
-					outside(r.App, r.World, policy)
+					outside(r.App, r.World, policy, nil)
 					trips := saga.New(saga.Register(r.App, nil), "trip", version(1))
 					req, _ := trips.Request("k1", Trip{Fail: fail})
 					r.Call(req)

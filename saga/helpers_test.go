@@ -49,22 +49,64 @@ var policies = map[string]func(*semeltest.Service) semel.EffectOption{
 	"once": func(*semeltest.Service) semel.EffectOption { return semel.AtMostOnce },
 }
 
-// outside registers the effects of the services.
-func outside(app *semel.App, w *semeltest.World, policy string) {
-	for _, name := range services {
-		var opts []semeltest.ServiceOption
-		if policy == "keyed" {
-			opts = append(opts, semeltest.Deduplicates)
+// weather is what goes wrong outside, by service.
+type weather struct {
+	faults map[string]func(semeltest.Record) semeltest.Fault
+	gates  map[string]chan struct{} // a call waits for it before it takes effect
+	undo   func(refund) error       // what compensations say
+}
+
+func (wt *weather) fault(service string) func(semeltest.Record) semeltest.Fault {
+	return func(r semeltest.Record) semeltest.Fault {
+		if f := wt.faults[service]; f != nil {
+			return f(r)
 		}
-		s := w.Service(name, opts...)
-		semel.NewEffect(app, "book-"+name, semeltest.Effect(s, func(b booking) (string, error) {
+		return semeltest.NoFault
+	}
+}
+
+// always is a service at which every call goes wrong.
+func always(f semeltest.Fault) func(semeltest.Record) semeltest.Fault {
+	return func(semeltest.Record) semeltest.Fault { return f }
+}
+
+// outside registers the effects of the services.
+func outside(app *semel.App, w *semeltest.World, policy string, wt *weather) {
+	if wt == nil {
+		wt = new(weather)
+	}
+	for _, name := range services {
+		var serves []semeltest.ServiceOption
+		if policy == "keyed" {
+			serves = append(serves, semeltest.Deduplicates)
+		}
+		s := w.Service(name, serves...)
+		s.Faults(wt.fault(name))
+		call := semeltest.Effect(s, func(b booking) (string, error) {
 			if b.Fail {
 				return "", semel.Reject("no_"+name, "there is no %s", name)
 			}
 			return "receipt of " + name, nil
-		}), policies[policy](s))
+		})
+		semel.NewEffect(app, "book-"+name, func(ctx context.Context, c semel.EffectCall, b booking) (string, error) {
+			if gate := wt.gates[name]; gate != nil {
+				select {
+				case <-gate:
+				case <-ctx.Done():
+				}
+			}
+			return call(ctx, c, b)
+		}, policies[policy](s))
 		u := w.Service("undo-"+name, semeltest.Deduplicates)
-		semel.NewEffect(app, "undo-"+name, semeltest.Effect(u, func(r refund) (string, error) { return string(r.Fact), nil }), semel.Keyed)
+		u.Faults(wt.fault("undo-" + name))
+		semel.NewEffect(app, "undo-"+name, semeltest.Effect(u, func(r refund) (string, error) {
+			if wt.undo != nil {
+				if err := wt.undo(r); err != nil {
+					return "", err
+				}
+			}
+			return string(r.Fact), nil
+		}), semel.Keyed)
 	}
 }
 
