@@ -67,10 +67,15 @@ func (b *bed) close() {
 	}
 }
 
-// reopen ends the program and starts it again, perhaps as another one.
+// reopen ends the program, whatever it is at, and starts it again, perhaps as
+// another one. Calls of services wait no more.
 func (b *bed) reopen(register func(*bed)) {
 	b.Helper()
-	b.close()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = b.app.Close(ctx) // it says what still ran
+	synctest.Wait()
+	clear(b.gates)
 	b.open(register)
 }
 
