@@ -79,8 +79,5 @@ func (r Ref[In, Out]) outgoing(s *Step, id string, in In, opts []SendOption) (co
 	}, true
 }
 
-// Names are the agent type and the action.
-func (r Ref[In, Out]) Names() (agentType, action string) { return r.typ, r.action }
-
 // String is the action as people write it.
 func (r Ref[In, Out]) String() string { return fmt.Sprintf("%s of %s", r.action, r.typ) }

@@ -13,6 +13,9 @@ const (
 	Cancelled    Phase = "cancelled"    // as Compensated, because somebody asked for it
 )
 
+// Phases are all of them.
+var Phases = []Phase{Running, Compensating, Parked, Completed, Compensated, Cancelled}
+
 // Ended says whether the phase is an end.
 func (p Phase) Ended() bool { return p == Completed || p == Compensated || p == Cancelled }
 

@@ -77,23 +77,11 @@ func New[S any](g *Registry, name string, versions ...Version[S]) *Definition[S]
 // configuration's: it returns what is wrong with them. It still panics if the App
 // was started.
 func Define[S any](g *Registry, name string, versions ...Version[S]) (*Definition[S], error) {
-	d := &definition{registry: g, name: name, typ: typeOf(name), plans: make(map[int]*plan), begin: beginner[S]()}
-	if !isName(name) {
-		return nil, fmt.Errorf("saga: the name %q: a name has 1 to 64 of the characters a-z, A-Z, 0-9, _ and -", name)
+	plans, latest, err := compileAll(name, versions)
+	if err != nil {
+		return nil, err
 	}
-	if len(versions) == 0 {
-		return nil, fmt.Errorf("saga: %q has no version", name)
-	}
-	for _, v := range versions {
-		p, err := compile(v)
-		if err == nil && d.plans[v.Number] != nil {
-			err = fmt.Errorf("version %d is there twice", v.Number)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("saga: %q: %w", name, err)
-		}
-		d.plans[v.Number], d.latest = p, max(d.latest, v.Number)
-	}
+	d := &definition{registry: g, name: name, typ: typeOf(name), plans: plans, latest: latest, begin: beginner[S]()}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.definitions[name] != nil {
@@ -102,6 +90,34 @@ func Define[S any](g *Registry, name string, versions ...Version[S]) (*Definitio
 	d.register(g.app)
 	g.definitions[name] = d
 	return &Definition[S]{d: d}, nil
+}
+
+// Check says what is wrong with a definition, as Define does, and registers
+// nothing.
+func Check[S any](name string, versions ...Version[S]) error {
+	_, _, err := compileAll(name, versions)
+	return err
+}
+
+func compileAll[S any](name string, versions []Version[S]) (plans map[int]*plan, latest int, err error) {
+	if !isName(name) {
+		return nil, 0, fmt.Errorf("saga: the name %q: a name has 1 to 64 of the characters a-z, A-Z, 0-9, _ and -", name)
+	}
+	if len(versions) == 0 {
+		return nil, 0, fmt.Errorf("saga: %q has no version", name)
+	}
+	plans = make(map[int]*plan)
+	for _, v := range versions {
+		p, err := compile(v)
+		if err == nil && plans[v.Number] != nil {
+			err = fmt.Errorf("version %d is there twice", v.Number)
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("saga: %q: %w", name, err)
+		}
+		plans[v.Number], latest = p, max(latest, v.Number)
+	}
+	return plans, latest, nil
 }
 
 // Info is what is registered of a definition.

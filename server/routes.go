@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/saga"
 	"github.com/semel-dev/semel/twopc"
 )
 
@@ -70,7 +71,7 @@ func codes(lists ...[]message.Code) (all []message.Code) {
 
 // routes is the table.
 func (s *api) routes() []route {
-	return slices.Concat(s.callRoutes(), s.readRoutes(), s.transactionRoutes(), s.operatorRoutes(), s.openRoutes())
+	return slices.Concat(s.callRoutes(), s.readRoutes(), s.transactionRoutes(), s.sagaRoutes(), s.operatorRoutes(), s.openRoutes())
 }
 
 func (s *api) callRoutes() []route {
@@ -193,6 +194,35 @@ func (s *api) transactionRoutes() []route {
 		{method: http.MethodPost, path: one + "/resolve", roles: RoleOperator, handle: s.settleBranch,
 			id: "resolve-branch", about: "Take note that a branch was dealt with by hand, which will never acknowledge the decision",
 			body: settlementDoc{}, status: http.StatusNoContent, codes: codes(bodyCodes, callCodes, readCodes, unknown)},
+	}
+}
+
+// sagaRoutes are there if the server has sagas.
+func (s *api) sagaRoutes() []route {
+	if s.Sagas == nil {
+		return nil
+	}
+	const one = "/v1/sagas/{saga}" // the name of a definition, to start one; else the id of a saga
+	order := codes(bodyCodes, callCodes, readCodes, []message.Code{codeUnknownSaga})
+	return []route{
+		{method: http.MethodPost, path: one, roles: RoleCall, handle: s.startSaga,
+			id: "start-saga", about: "Start a saga by the name of its definition, exactly once per key, and wait for its end; the header Semel-Saga says its id",
+			query: []param{neededKey, waitParam}, body: raw{}, status: http.StatusOK, reply: raw{},
+			codes: codes(bodyCodes, callCodes, readCodes, []message.Code{codeUnknownSaga})},
+		{method: http.MethodGet, path: "/v1/sagas", roles: RoleRead, handle: s.sagas,
+			id: "sagas", about: "List the sagas of a definition, or the definitions",
+			query: append([]param{{"name", "of the definition; without it the definitions are listed", false, ""},
+				{"phase", "one that they are in; may come more than once", false, ""}}, pageParams...),
+			reply: sagasDoc{}, status: http.StatusOK, codes: codes([]message.Code{message.CodeInvalidRequest, codeUnknownSaga}, readCodes)},
+		{method: http.MethodGet, path: one, roles: RoleCall | RoleRead, handle: s.saga,
+			id: "saga", about: "Read a saga: its phase, its steps with their attempts and times, its state",
+			reply: saga.View{}, status: http.StatusOK, codes: codes(readCodes, []message.Code{codeUnknownSaga})},
+		{method: http.MethodPost, path: one + "/cancel", roles: RoleCall, handle: s.cancelSaga,
+			id: "cancel-saga", about: "Have a saga undone, if it is not past its pivot", body: whyDoc{}, status: http.StatusOK, reply: phaseDoc{}, codes: order},
+		{method: http.MethodPost, path: one + "/resume", roles: RoleOperator, handle: s.resumeSaga,
+			id: "resume-saga", about: "Have a parked saga try again", status: http.StatusOK, reply: phaseDoc{}, codes: order},
+		{method: http.MethodPost, path: one + "/settle", roles: RoleOperator, handle: s.settleStep,
+			id: "settle-step", about: "Say what is the case with a step at which a saga is parked", body: stepDoc{}, status: http.StatusOK, reply: phaseDoc{}, codes: order},
 	}
 }
 

@@ -22,6 +22,7 @@ type config struct {
 	Auth           authConfig    `koanf:"auth"`
 
 	Effects map[string]effectConfig `koanf:"effects"`
+	Sagas   map[string]sagaConfig   `koanf:"sagas"`
 
 	Retention      time.Duration `koanf:"retention"`
 	Skew           time.Duration `koanf:"skew"`
