@@ -28,7 +28,8 @@ func TestSuite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cutter, dir := partytest.NewCutter(t, cfg.Net, cfg.Addr, "s")
+		l, dir := partytest.Socket(t, "s")
+		cutter := partytest.NewCutter(t, l, cfg.Net, cfg.Addr)
 		cfg.Net, cfg.Addr = "unix", filepath.Join(dir, "s")
 		words := map[string]string{"prepare": "XA PREPARE", "commit": "XA COMMIT", "abort": "XA ROLLBACK"}
 		direct := connect(t, dsn)

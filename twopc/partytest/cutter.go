@@ -18,21 +18,24 @@ type Cutter struct {
 	reach           bool
 }
 
-// NewCutter listens before a server, under the name of a file in a directory of its
-// own, which is returned. It ends with the test.
-func NewCutter(t testing.TB, network, server, file string) (c *Cutter, dir string) {
+// Socket listens on a socket in a directory of its own, until the test ends.
+func Socket(t testing.TB, file string) (l net.Listener, dir string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cut-") // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l, err := net.Listen("unix", filepath.Join(dir, file))
-	if err != nil {
+	if l, err = net.Listen("unix", filepath.Join(dir, file)); err != nil {
 		t.Fatal(err)
 	}
+	return l, dir
+}
+
+// NewCutter stands before a server, until the test ends.
+func NewCutter(t testing.TB, l net.Listener, network, server string) *Cutter {
 	t.Cleanup(func() { _ = l.Close() })
-	c = &Cutter{network: network, server: server}
+	c := &Cutter{network: network, server: server}
 	go func() {
 		for {
 			client, err := l.Accept()
@@ -42,7 +45,7 @@ func NewCutter(t testing.TB, network, server, file string) (c *Cutter, dir strin
 			go c.serve(client)
 		}
 	}()
-	return c, dir
+	return c
 }
 
 // Cut has the next request with the word in it lost, or, if it shall reach the

@@ -24,7 +24,8 @@ func TestSuite(t *testing.T) {
 	database := s.Database(t)
 	partytest.Run(t, func(t *testing.T) *partytest.Subject {
 		dsn := place(t, database)
-		cutter, dir := partytest.NewCutter(t, "unix", s.Socket(t), ".s.PGSQL.5432")
+		l, dir := partytest.Socket(t, ".s.PGSQL.5432")
+		cutter := partytest.NewCutter(t, l, "unix", s.Socket(t))
 		words := map[string]string{"prepare": "PREPARE TRANSACTION", "commit": "COMMIT PREPARED", "abort": "ROLLBACK PREPARED"}
 		return &partytest.Subject{
 			Participant: open(t, pgtest.With(dsn, "host", dir), add, nil),
