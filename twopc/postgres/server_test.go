@@ -51,7 +51,7 @@ func TestServer(t *testing.T) {
 	if got := sum(t, dsn); got != 7 {
 		t.Errorf("the sum is %d", got)
 	}
-	failover(t, s, dsn, p, mine) // the server is killed
+	s, p = failover(t, s, dsn, p, mine)
 	s.Configure(t, pgtest.Set("max_prepared_transactions", "0"))
 	s.Restart(t)
 	if err := partytest.Until(t, func(ctx context.Context) error {
@@ -67,7 +67,7 @@ func TestServer(t *testing.T) {
 
 // After a failover a promise is kept where it survived. What is gone is not judged
 // by a number that the new primary may have given to somebody else.
-func failover(t *testing.T, s *pgtest.Server, dsn string, p *postgres.Participant, done twopc.Prepared) {
+func failover(t *testing.T, s *pgtest.Server, dsn string, p *postgres.Participant, done twopc.Prepared) (*pgtest.Server, *postgres.Participant) {
 	standby := s.Standby(t)
 	one := partytest.Yes(t, p, partytest.Branch(t, partytest.Ask{Write: 7}))
 	two := partytest.Yes(t, p, partytest.Branch(t, partytest.Ask{Write: 20}))
@@ -100,6 +100,7 @@ func failover(t *testing.T, s *pgtest.Server, dsn string, p *postgres.Participan
 	if err := q.Abort(t.Context(), lost); err != nil {
 		t.Error(err)
 	}
+	return standby, q
 }
 
 // FAULTS 41: PgBouncer in transaction mode.

@@ -59,6 +59,7 @@ func newCaller(c Config) (*caller, error) {
 			return nil, fmt.Errorf("web: the header %s is set by Semel; remove it", own)
 		}
 	}
+	u.Path = cmp.Or(u.Path, "/") // or JoinPath makes a path that does not begin with one
 	c.Timeout, c.MaxReply = cmp.Or(c.Timeout, 30*time.Second), cmp.Or(c.MaxReply, maxMessage)
 	c.Header = c.Header.Clone()
 	return &caller{Config: c, url: u, transport: outbound.NewTransport(c.AllowPrivate, c.TLS)}, nil
