@@ -121,7 +121,8 @@ func TestHeld(t *testing.T) {
 		}
 		call := map[string]func(context.Context, twopc.Prepared) error{"commit": p.Commit, "abort": p.Abort}[verb]
 		soon, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		if err := call(soon, mine); semel.KindOf(err) != semel.KindNotDone {
+		// A slow server may not even say so much in that time: then it is unknown.
+		if err := call(soon, mine); err == nil || semel.KindOf(err) == semel.KindRejected {
 			t.Errorf("%s: while it is held it says %v", verb, err)
 		}
 		cancel()
