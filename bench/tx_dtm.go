@@ -59,7 +59,7 @@ type dtm struct {
 	home     *testserver.Home
 	process  *testserver.Process
 	address  string
-	database int    // the process whose family its database is; 0 for a store of its own
+	database int // the process whose family its database is; 0 for a store of its own
 }
 
 // dtmIdle is how many connections to the branches it keeps: enough, where its own

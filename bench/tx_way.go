@@ -35,8 +35,7 @@ func (u usage) plus(o usage) usage  { return usage{u.manager + o.manager, u.data
 // nobody has a share of its own in the processor time.
 func nobody() usage { return usage{} }
 
-// settleWithin bounds how long calls may come after the transactions have ended
-// for their callers.
+// settleWithin is the patience with calls of transactions that have ended.
 const settleWithin = 30 * time.Second
 
 // measured is a way that takes turns, and what it used meanwhile.
@@ -44,6 +43,7 @@ type measured struct {
 	contender
 	way      way
 	branches *branches
+	patience time.Duration // for calls that come after their transactions have ended for the callers
 	used     usage
 	ops      int
 	again    int           // calls of branches that came more than once
@@ -52,7 +52,7 @@ type measured struct {
 }
 
 func newMeasured(w way, b *branches, callers int) *measured {
-	m := &measured{way: w, branches: b}
+	m := &measured{way: w, branches: b, patience: settleWithin}
 	m.contender = contender{name: w.name, load: Load{Callers: callers, Group: 1}, run: m.offer}
 	return m
 }
@@ -99,7 +99,7 @@ func (m *measured) offer(l Load) (r Result, err error) {
 }
 
 func (m *measured) settle(ended [][]string) error {
-	ctx, stop := context.WithTimeoutCause(context.Background(), settleWithin, errors.New("it took too long"))
+	ctx, stop := context.WithTimeoutCause(context.Background(), m.patience, errors.New("it took too long"))
 	defer stop()
 	var all []string
 	for _, some := range ended {
