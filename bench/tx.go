@@ -38,9 +38,6 @@ type txRun struct {
 	costs    Grid
 }
 
-// sagaGoal is for a saga of two branches beside DTM's.
-var sagaGoal = goal{3}
-
 // Compare measures. The sheet has no command and no time of its start: the
 // caller knows them.
 func (t Transactions) Compare(ctx context.Context) (sheet *Sheet, err error) {
