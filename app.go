@@ -2,6 +2,7 @@ package semel
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -110,6 +111,14 @@ func (app *App) use(ctx context.Context) error {
 
 // Retention is how long a settled outcome is kept, at least.
 func (app *App) Retention() time.Duration { return app.cfg.Retention }
+
+// Incarnation tells this life of the store from any other, also from that of a
+// backup of it: 32 hexadecimal digits, for names that are given away and come
+// back, such as those of transactions.
+func (app *App) Incarnation() string {
+	inc := app.engine.Incarnation()
+	return hex.EncodeToString(inc[:])
+}
 
 // Ready says whether calls are taken, and if not, why not.
 func (app *App) Ready() error {
