@@ -62,7 +62,7 @@ func (s *Step) branch(b message.Branch, to AgentName, action string, body json.R
 	if !then.check(s) {
 		return
 	}
-	s.core.Send(core.Outgoing{To: to, Action: action, Body: body, Then: then.name, Context: then.context, Branch: &b})
+	s.core.Send(core.Outgoing{To: to, Action: action, Body: body, Then: then.name, Context: then.context, For: then.waiting, Branch: &b})
 }
 
 // Withdraw has an effect that this agent asked for, by the key that Ask returned,

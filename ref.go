@@ -40,7 +40,7 @@ func (r Ref[In, Out]) Ask(s *Step, id string, in In, then Bound[Out], opts ...Se
 	if !ok || !then.check(s) {
 		return
 	}
-	o.Then, o.Context = then.name, then.context
+	o.Then, o.Context, o.For = then.name, then.context, then.waiting
 	s.core.Send(o)
 }
 
@@ -78,6 +78,9 @@ func (r Ref[In, Out]) outgoing(s *Step, id string, in In, opts []SendOption) (co
 		To: AgentName{Type: r.typ, ID: id}, Action: r.action, Body: body, Token: opt.token, Delay: opt.delay,
 	}, true
 }
+
+// Names are the agent type and the action.
+func (r Ref[In, Out]) Names() (agentType, action string) { return r.typ, r.action }
 
 // String is the action as people write it.
 func (r Ref[In, Out]) String() string { return fmt.Sprintf("%s of %s", r.action, r.typ) }

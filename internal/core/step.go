@@ -95,6 +95,9 @@ type Outgoing struct {
 	Then    string
 	Context []byte
 	Branch  *message.Branch // a phase of a transaction
+	// For, if set, is the Origin of another message of this agent: what the
+	// answer's step returns settles that one.
+	For []byte
 }
 
 // Send appends a message to the outbox; with a delay, it waits durably first.
@@ -116,7 +119,7 @@ func (s *Step) Send(o Outgoing) {
 		Body: o.Body, Token: o.Token, Sent: s.now, Trace: s.trace, Branch: o.Branch,
 	}
 	if o.Then != "" {
-		m.ReplyTo = &message.ReplyTo{Agent: s.msg.To, Action: o.Then, Link: s.link(o.Context)}
+		m.ReplyTo = &message.ReplyTo{Agent: s.msg.To, Action: o.Then, Link: s.link(o.Context, o.For)}
 	}
 	if o.Delay > 0 {
 		s.timers = append(s.timers, timerChange{name: "\x01" + string(m.ID[:]), due: later(s.now, o.Delay), msg: m})
@@ -131,6 +134,7 @@ type Call struct {
 	Body    []byte
 	Then    string
 	Context []byte
+	For     []byte // as of Outgoing
 }
 
 // Ask appends an effect, and returns the key under which the outside world
@@ -139,7 +143,7 @@ func (s *Step) Ask(c Call) message.ID {
 	id := s.NewID()
 	e := &effectRecord{
 		id: id, name: c.Effect, agent: s.msg.To, cause: s.msg.ID, principal: s.msg.Principal,
-		body: c.Body, then: c.Then, link: s.link(c.Context), asked: s.now, status: effectAsked, trace: s.trace,
+		body: c.Body, then: c.Then, link: s.link(c.Context, c.For), asked: s.now, status: effectAsked, trace: s.trace,
 	}
 	s.effects = append(s.effects, e)
 	return e.id
@@ -184,12 +188,21 @@ func (s *Step) Withdraw(id message.ID) { s.withdrawn = append(s.withdrawn, id) }
 
 // link ties an answer to this step. An asker that nobody waits for passes on
 // what it inherited: the answer of an answer still settles the first message.
-func (s *Step) link(context []byte) message.Link {
-	l := message.Link{Context: context}
-	if s.awaited {
-		l.Origin = outcomeOf(s.msg)
+func (s *Step) link(context, other []byte) message.Link {
+	l := message.Link{Context: context, Origin: other}
+	if len(other) == 0 {
+		l.Origin = s.Origin()
 	}
 	return l
+}
+
+// Origin is the identity of the message that this step settles, or would if it
+// did not defer; nil if nobody waits for it.
+func (s *Step) Origin() []byte {
+	if !s.awaited {
+		return nil
+	}
+	return outcomeOf(s.msg)
 }
 
 // fail makes the step fail whatever the handler returns.
