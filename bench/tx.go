@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/semel-dev/semel/store/pebble"
+	"github.com/semel-dev/semel/store/postgres"
 )
 
 // Transactions measures transactions of two participants, sagas and two-phase
@@ -35,6 +40,7 @@ type txRun struct {
 	build    dtmBuild
 	branches *branches
 	sheet    *Sheet
+	dir      string
 	costs    Grid
 }
 
@@ -47,7 +53,7 @@ func (t Transactions) Compare(ctx context.Context) (sheet *Sheet, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r := &txRun{Transactions: t, ctx: ctx, sheet: &Sheet{Title: "Transactions of two participants, beside DTM"}}
+	r := &txRun{Transactions: t, dir: dir, ctx: ctx, sheet: &Sheet{Title: "Transactions of two participants, beside DTM"}}
 	r.turns = turns{ctx: ctx, progress: t.Progress}
 	r.costs = Grid{
 		Title: "Where the processors' time goes, for each transaction; and how much of it that was",
@@ -123,6 +129,15 @@ func (r *txRun) onStore(schema, name string) (err error) {
 	if schema != "" {
 		dsn = r.Postgres
 	}
+	on := pebble.At(filepath.Join(r.dir, "embedded"), pebble.Options{Logger: slog.New(slog.DiscardHandler)})
+	if schema != "" {
+		on = postgres.At(dsn, postgres.Options{Schema: schema + "_semel"})
+	}
+	own, err := openTx(r.ctx, on, r.branches)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, own.close()) }()
 	d, err := startDTM(r.ctx, r.build, dsn, schema)
 	if err != nil {
 		return err
@@ -135,10 +150,10 @@ func (r *txRun) onStore(schema, name string) (err error) {
 	}
 	for _, n := range r.Callers {
 		at := name + ", " + Point{Callers: n, Batch: 1}.Load()
-		if err := r.sagas(d, at, n); err != nil {
+		if err := r.sagas(own, d, at, n); err != nil {
 			return fmt.Errorf("%s: %w", at, err)
 		}
-		if err := r.commits(d, at, n); err != nil {
+		if err := r.commits(own, d, at, n); err != nil {
 			return fmt.Errorf("%s: %w", at, err)
 		}
 	}
@@ -146,7 +161,7 @@ func (r *txRun) onStore(schema, name string) (err error) {
 }
 
 // sagas compares those of two branches over HTTP.
-func (r *txRun) sagas(d *dtm, at string, callers int) error {
+func (r *txRun) sagas(own *txSemel, d *dtm, at string, callers int) error {
 	if !strings.Contains(at+", sagas", r.Only) {
 		return nil
 	}
@@ -159,16 +174,16 @@ func (r *txRun) sagas(d *dtm, at string, callers int) error {
 	if top == &once.contender {
 		in = once
 	}
-	return r.compare(at, goal{}, newMeasured(in.way, r.branches, callers), newMeasured(callsAlone(r.branches), r.branches, callers))
+	return r.compare(at, goal{3}, newMeasured(own.saga(), r.branches, callers), newMeasured(in.way, r.branches, callers), newMeasured(callsAlone(r.branches), r.branches, callers))
 }
 
 // commits compares transactions in which both participants promise before either
 // acts.
-func (r *txRun) commits(d *dtm, at string, callers int) error {
+func (r *txRun) commits(own *txSemel, d *dtm, at string, callers int) error {
 	if !strings.Contains(at+", two-phase commits", r.Only) {
 		return nil
 	}
-	return r.compare(at, goal{}, newMeasured(d.tcc(r.branches, false), r.branches, callers), newMeasured(d.tcc(r.branches, true), r.branches, callers))
+	return r.compare(at, goal{}, newMeasured(own.agents(), r.branches, callers), newMeasured(d.tcc(r.branches, false), r.branches, callers), newMeasured(d.tcc(r.branches, true), r.branches, callers))
 }
 
 // compare measures ways in turns, and puts the first beside the others.
