@@ -59,7 +59,7 @@ type dtm struct {
 	home     *testserver.Home
 	process  *testserver.Process
 	address  string
-	database int // the process whose family its database is; 0 for a store of its own
+	database *txDatabase // nil for a store of its own
 }
 
 // dtmIdle is how many connections to the branches it keeps: enough, where its own
@@ -68,9 +68,9 @@ const dtmIdle = 128
 
 // startDTM starts a server on an empty store of its own (bbolt, which syncs each
 // commit), or on an empty schema of PostgreSQL, and returns when it answers.
-func startDTM(ctx context.Context, b dtmBuild, dsn, schema string) (d *dtm, err error) {
+func startDTM(ctx context.Context, b dtmBuild, database *txDatabase, schema string) (d *dtm, err error) {
 	// As PostgreSQL's user it may use a socket that is only for that one.
-	d = &dtm{}
+	d = &dtm{database: database}
 	if d.home, err = testserver.Place("DTM", "semel-dtm-", "postgres"); err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func startDTM(ctx context.Context, b dtmBuild, dsn, schema string) (d *dtm, err 
 	if err = os.WriteFile(d.home.Path("sqls/dtmsvr.storage.postgres.sql"), b.schema, 0o644); err != nil {
 		return nil, err
 	}
-	config, port, err := dtmConfig(dsn, schema)
+	config, port, err := dtmConfig(database.url(), schema)
 	if err != nil {
 		return nil, err
 	}
@@ -165,12 +165,10 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, program, 0o755)
 }
 
-// used is the processor time of it and of its database.
-func (d *dtm) used() (u usage) {
+// used is what it and its database have used.
+func (d *dtm) used() usage {
+	u := d.database.used()
 	u.manager = familyTime(d.process.Pid())
-	if d.database != 0 {
-		u.database = familyTime(d.database)
-	}
 	return u
 }
 

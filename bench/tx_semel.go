@@ -28,6 +28,7 @@ type txSemel struct {
 	app         *semel.App
 	sagas       *saga.Registry
 	coordinator *twopc.Coordinator
+	database    *txDatabase // nil for a store of its own
 }
 
 // openTx opens it on an empty store, with effects that call the branches.
@@ -88,9 +89,19 @@ func (s *txSemel) agents() way {
 
 func (s *txSemel) way(name string, calls []string, run func(context.Context, string) error) way {
 	return way{
-		name: name, calls: calls, used: nobody,
+		name: name, calls: calls, used: s.used,
 		dial: func() (caller, error) {
 			return caller{transact: func(tx string) error { return run(context.Background(), tx) }, close: func() {}}, nil
 		},
 	}
+}
+
+// used is what its database has used; the rest is this process's. The commits of
+// a store of its own are units.
+func (s *txSemel) used() usage {
+	u := s.database.used()
+	if s.database == nil {
+		u.commits = int64(s.app.Stats().UnitBytes.Count)
+	}
+	return u
 }

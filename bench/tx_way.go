@@ -14,7 +14,7 @@ type way struct {
 	name  string
 	calls []string               // what every transaction calls at the branches; nothing, if its participants are none
 	dial  func() (caller, error) // what one of the load's callers needs
-	used  func() usage           // so far, by others than this process
+	used  func() usage           // so far
 }
 
 // caller runs one transaction after the other.
@@ -25,12 +25,21 @@ type caller struct {
 	close    func()
 }
 
-// usage is processor time of what serves transactions: of its manager, and of
-// its database.
-type usage struct{ manager, database time.Duration }
+// usage is what serving transactions takes, of others than this process:
+// processor time of the manager's and of its database's; and what the database
+// did for it, or the manager's own store.
+type usage struct {
+	manager, database time.Duration
+	commits, syncs    int64
+}
 
-func (u usage) minus(o usage) usage { return usage{u.manager - o.manager, u.database - o.database} }
-func (u usage) plus(o usage) usage  { return usage{u.manager + o.manager, u.database + o.database} }
+func (u usage) minus(o usage) usage {
+	return usage{u.manager - o.manager, u.database - o.database, u.commits - o.commits, u.syncs - o.syncs}
+}
+
+func (u usage) plus(o usage) usage {
+	return usage{u.manager + o.manager, u.database + o.database, u.commits + o.commits, u.syncs + o.syncs}
+}
 
 // nobody has a share of its own in the processor time.
 func nobody() usage { return usage{} }

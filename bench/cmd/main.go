@@ -63,7 +63,7 @@ func measure() error {
 			p.Round = 10 * time.Second
 		}
 		return measureTransactions(tx, pg, p.Dir, *html, *asJSON, bench.Transactions{
-			Dir: p.Dir, Round: p.Round, Rounds: p.Rounds, Only: *only, Progress: p.Progress,
+			Dir: p.Dir, Round: p.Round, Rounds: p.Rounds, Shards: p.Store.Shards, Alone: p.Alone, Only: *only, Progress: p.Progress,
 		})
 	case pg.chosen:
 		if !given("round") {
