@@ -53,7 +53,7 @@ func (t Transactions) Compare(ctx context.Context) (sheet *Sheet, err error) {
 	r.turns = turns{ctx: ctx, progress: t.Progress}
 	r.costs = Grid{
 		Title: "Where the processors' time goes, for each transaction; and how much of it that was",
-		Head:  []string{"workload", "this process: callers, branches, and a manager in process", "DTM", "its database", "processors busy with it", "commits", "of them synced"},
+		Head:  []string{"workload", "this process: callers, branches, and a manager in process", "DTM", "its database", "processors busy with it", "units of Semel", "transactions in the database", "syncs of its log"},
 	}
 	r.sheet.Machine = thisMachine(dir)
 	if !t.Alone {

@@ -160,7 +160,7 @@ func (r *txRun) cost(m *measured) {
 	for _, d := range []time.Duration{m.own, m.used.manager, m.used.database} {
 		cells = append(cells, short(d/time.Duration(ops)))
 	}
-	cells = append(cells, percent(float64(all)/float64(m.elapsed)/float64(r.sheet.Machine.Cores)), count(m.used.commits), count(m.used.syncs))
+	cells = append(cells, percent(float64(all)/float64(m.elapsed)/float64(r.sheet.Machine.Cores)), count(m.used.units), count(m.used.commits), count(m.used.syncs))
 	r.costs.Cells = append(r.costs.Cells, cells)
 	if m.again > 0 {
 		r.sheet.note("%s: %d calls of branches came more than once", m.contender.name, m.again)

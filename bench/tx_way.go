@@ -27,18 +27,19 @@ type caller struct {
 
 // usage is what serving transactions takes, of others than this process:
 // processor time of the manager's and of its database's; and what the database
-// did for it, or the manager's own store.
+// did for it; and how many units Semel committed, wherever.
 type usage struct {
 	manager, database time.Duration
-	commits, syncs    int64
+	commits, syncs    int64 // of the database, those of single statements that only read among them
+	units             int64
 }
 
 func (u usage) minus(o usage) usage {
-	return usage{u.manager - o.manager, u.database - o.database, u.commits - o.commits, u.syncs - o.syncs}
+	return usage{u.manager - o.manager, u.database - o.database, u.commits - o.commits, u.syncs - o.syncs, u.units - o.units}
 }
 
 func (u usage) plus(o usage) usage {
-	return usage{u.manager + o.manager, u.database + o.database, u.commits + o.commits, u.syncs + o.syncs}
+	return usage{u.manager + o.manager, u.database + o.database, u.commits + o.commits, u.syncs + o.syncs, u.units + o.units}
 }
 
 // nobody has a share of its own in the processor time.
