@@ -51,6 +51,11 @@ func (r *txRun) onStore(on txStore) (err error) {
 	}
 	own.database = on.database
 	defer func() { err = errors.Join(err, own.close()) }()
+	served, err := own.serve()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, served.server.close()) }()
 	var d *dtm
 	if !r.Alone {
 		if d, err = startDTM(r.ctx, r.build, on.database, on.dtmSchema); err != nil {
@@ -62,12 +67,12 @@ func (r *txRun) onStore(on txStore) (err error) {
 		at := on.name + ", " + Point{Callers: n, Batch: 1}.Load()
 		for _, kind := range []struct {
 			name    string
-			measure func(*txSemel, *dtm, string, int) error
+			measure func(*txHTTP, *dtm, string, int) error
 		}{{"sagas", r.sagas}, {"two-phase commits", r.commits}} {
 			if !strings.Contains(at+", "+kind.name, r.Only) {
 				continue
 			}
-			if err := kind.measure(own, d, at, n); err != nil {
+			if err := kind.measure(served, d, at, n); err != nil {
 				return fmt.Errorf("%s, %s: %w", at, kind.name, err)
 			}
 		}
@@ -79,10 +84,10 @@ func (r *txRun) onStore(on txStore) (err error) {
 var sagaGoal = goal{3}
 
 // sagas compares those of two branches over HTTP.
-func (r *txRun) sagas(own *txSemel, d *dtm, at string, callers int) error {
+func (r *txRun) sagas(own *txHTTP, d *dtm, at string, callers int) error {
 	alone := r.measured(callers, callsAlone(r.branches))
 	if r.Alone {
-		return r.compare(at, sagaGoal, r.measured(callers, own.saga()), nil, alone)
+		return r.compare(at, sagaGoal, r.measured(callers, own.saga(), own.txSemel.saga()), nil, alone)
 	}
 	ways := r.measured(callers, d.saga(r.branches, false), d.saga(r.branches, true))
 	top, tried, err := r.turns.best(at+", sagas of DTM", r.Round/2, contendersOf(ways)...)
@@ -94,17 +99,17 @@ func (r *txRun) sagas(own *txSemel, d *dtm, at string, callers int) error {
 	if top == &ways[1].contender {
 		better = ways[1].way
 	}
-	return r.compare(at, sagaGoal, r.measured(callers, own.saga()), r.measured(callers, better), alone)
+	return r.compare(at, sagaGoal, r.measured(callers, own.saga(), own.txSemel.saga()), r.measured(callers, better), alone)
 }
 
 // commits compares transactions in which both participants promise before either
 // acts.
-func (r *txRun) commits(own *txSemel, d *dtm, at string, callers int) error {
+func (r *txRun) commits(own *txHTTP, d *dtm, at string, callers int) error {
 	var theirs []*measured
 	if !r.Alone {
 		theirs = r.measured(callers, d.tcc(r.branches, false), d.tcc(r.branches, true))
 	}
-	return r.compare(at, goal{}, r.measured(callers, own.agents()), theirs, nil)
+	return r.compare(at, goal{}, r.measured(callers, own.agents(), own.txSemel.agents()), theirs, nil)
 }
 
 func (r *txRun) measured(callers int, ways ...way) (all []*measured) {

@@ -102,14 +102,19 @@ func (s *txSemel) saga() way {
 // agents is a two-phase commit of two of its agents, until it is decided.
 func (s *txSemel) agents() way {
 	return s.way("Semel, 2PC of two agents, in process, until decided", nil, func(ctx context.Context, tx string) error {
-		from := rand.IntN(txAgents)
-		to := (from + 1 + rand.IntN(txAgents-1)) % txAgents
-		move := func(agent, cents int) twopc.Part {
-			return twopc.Act("account", accountID(agent), "credit", json.RawMessage(fmt.Sprintf(`{"cents":%d,"memo":%q}`, cents, memo)))
-		}
-		_, err := s.coordinator.Run(ctx, tx, []twopc.Part{move(from, -30), move(to, 30)})
+		_, err := s.coordinator.Run(ctx, tx, randomTransfer())
 		return err
 	})
+}
+
+// randomTransfer moves money between two accounts.
+func randomTransfer() []twopc.Part {
+	from := rand.IntN(txAgents)
+	to := (from + 1 + rand.IntN(txAgents-1)) % txAgents
+	move := func(agent, cents int) twopc.Part {
+		return twopc.Act("account", accountID(agent), "credit", json.RawMessage(fmt.Sprintf(`{"cents":%d,"memo":%q}`, cents, memo)))
+	}
+	return []twopc.Part{move(from, -30), move(to, 30)}
 }
 
 func (s *txSemel) way(name string, calls []string, run func(context.Context, string) error) way {

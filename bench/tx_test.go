@@ -147,5 +147,5 @@ func TestTransactions(t *testing.T) {
 			t.Errorf("%s: a row without figures: %+v", r.Name, r)
 		}
 	}
-	written(t, sheet, "embedded store, 1 caller: Semel, saga, in process", "DTM, TCC, until decided", "DTM, TCC, to the end", "fsync on", "processors busy with it")
+	written(t, sheet, "embedded store, 1 caller: Semel, saga, over HTTP", "Semel, 2PC of two agents, in process", "DTM, TCC, until decided", "DTM, TCC, to the end", "fsync on", "processors busy with it")
 }
