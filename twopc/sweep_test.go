@@ -88,7 +88,7 @@ func TestDecision(t *testing.T) {
 			}
 			return v, err
 		}
-		s.shelf.commit = func(context.Context, Prepared) error { return errors.New("not yet") }
+		s.shelf.commits(errors.New("not yet"))
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if _, err := s.co.Run(t.Context(), "k", []Part{s.put("lamp"), s.put("cup")}); err != nil {
@@ -96,6 +96,7 @@ func TestDecision(t *testing.T) {
 			}
 		})
 		<-asked
+		synctest.Wait() // the other one is prepared too, and its vote is known
 		decision := func(name, handle string) Decision {
 			d, err := s.co.Decision(t.Context(), Prepared{Tx: tx, Name: name, Handle: handle})
 			if err != nil {
@@ -103,8 +104,10 @@ func TestDecision(t *testing.T) {
 			}
 			return d
 		}
-		if d := decision("1", "h1"); d != Wait {
-			t.Error(d)
+		for _, h := range []string{"h1", "h2"} {
+			if d := decision("1", h); d != Wait {
+				t.Error(d)
+			}
 		}
 		found, err := s.co.Sweep(t.Context())
 		if err != nil || len(found) != 2 || found[0].Resolved || found[0].Decision != Wait {
@@ -121,7 +124,7 @@ func TestDecision(t *testing.T) {
 				t.Errorf("another one than %+v: %s", p, d)
 			}
 		}
-		s.shelf.commit = nil
+		s.shelf.commits(nil)
 		if found, err := s.co.Sweep(t.Context()); err != nil || len(found) != 2 || !found[0].Resolved || !found[1].Resolved {
 			t.Errorf("%+v, %v", found, err)
 		}
