@@ -281,7 +281,10 @@ func TestTimeoutOfRun(t *testing.T) {
 			t.Errorf("a has %d, after %v", n, time.Since(began))
 		}
 
-		s.shelf.prepare = func(_ context.Context, b Branch) (Vote, error) {
+		s.shelf.prepare = func(ctx context.Context, b Branch) (Vote, error) {
+			if d, ok := ctx.Deadline(); !ok || time.Until(d) > 3*time.Second {
+				t.Errorf("a call of Prepare has until %v", d)
+			}
 			time.Sleep(20 * time.Second) // and it does not care for its context
 			return s.shelf.shelf.Prepare(context.Background(), b)
 		}
