@@ -207,7 +207,8 @@ func (c *Coordinator) carry(t *transaction, s *semel.Step, o order) []order {
 		}
 		b.Body = nil // nobody asks it twice
 	case askOutside:
-		t.begun(o.branch, effect.Ask(s, ask{Op: opPrepare, Tx: t.Tx, Name: name, Body: b.Body}, replied.With(a)))
+		left := max(t.Deadline.Sub(s.Now()).Milliseconds(), 1)
+		t.begun(o.branch, effect.Ask(s, ask{Op: opPrepare, Tx: t.Tx, Name: name, Body: b.Body, WithinMS: left}, replied.With(a)))
 	case tellAgent:
 		semel.Decide(s, t.Tx, agent, o.commit, settled.With(a))
 	case tellOutside:

@@ -27,26 +27,40 @@ type shop struct {
 	alarms []Alarm
 }
 
-// unruly is a shelf of which each method can be made to do something else first.
+// unruly is a shelf of which methods can be made to do something else.
 type unruly struct {
 	*shelf
+	change  sync.Mutex
 	prepare func(context.Context, Branch) (Vote, error)
 	commit  func(context.Context, Prepared) error
 	recover func() ([]Prepared, error)
 }
 
+// be changes what it does; nil is what a shelf does.
+func (u *unruly) be(change func(*unruly)) {
+	u.change.Lock()
+	defer u.change.Unlock()
+	change(u)
+}
+
 func (u *unruly) Prepare(ctx context.Context, b Branch) (Vote, error) {
-	if u.prepare != nil {
-		return u.prepare(ctx, b)
-	}
-	return u.shelf.Prepare(ctx, b)
+	f := u.shelf.Prepare
+	u.be(func(u *unruly) {
+		if u.prepare != nil {
+			f = u.prepare
+		}
+	})
+	return f(ctx, b)
 }
 
 func (u *unruly) Commit(ctx context.Context, p Prepared) error {
-	if u.commit != nil {
-		return u.commit(ctx, p)
-	}
-	return u.shelf.Commit(ctx, p)
+	f := u.shelf.Commit
+	u.be(func(u *unruly) {
+		if u.commit != nil {
+			f = u.commit
+		}
+	})
+	return f(ctx, p)
 }
 
 func (u *unruly) Recover(ctx context.Context) ([]Prepared, error) {
@@ -54,6 +68,16 @@ func (u *unruly) Recover(ctx context.Context) ([]Prepared, error) {
 		return u.recover()
 	}
 	return u.shelf.Recover(ctx)
+}
+
+// commits says what every Commit from now on comes to; nil is that it commits.
+func (u *unruly) commits(err error) {
+	u.be(func(u *unruly) {
+		u.commit = nil
+		if err != nil {
+			u.commit = func(context.Context, Prepared) error { return err }
+		}
+	})
 }
 
 // inBubble runs a test in a bubble, whose clock goes on when all wait.
@@ -257,7 +281,10 @@ func TestTimeoutOfRun(t *testing.T) {
 			t.Errorf("a has %d, after %v", n, time.Since(began))
 		}
 
-		s.shelf.prepare = func(_ context.Context, b Branch) (Vote, error) {
+		s.shelf.prepare = func(ctx context.Context, b Branch) (Vote, error) {
+			if d, ok := ctx.Deadline(); !ok || time.Until(d) > 3*time.Second {
+				t.Errorf("a call of Prepare has until %v", d)
+			}
 			time.Sleep(20 * time.Second) // and it does not care for its context
 			return s.shelf.shelf.Prepare(context.Background(), b)
 		}
@@ -319,7 +346,7 @@ func TestNoDeadlockAmongAgents(t *testing.T) {
 // people hear of it.
 func TestInDoubt(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, s *shop) {
-		s.shelf.commit = func(context.Context, Prepared) error { return errors.New("no route to host") }
+		s.shelf.commits(errors.New("no route to host"))
 		r, err := s.co.Run(t.Context(), "k", []Part{Do(s.add.Ref, "a", 1), s.put("lamp")})
 		if err != nil {
 			t.Fatal(err)
@@ -335,7 +362,7 @@ func TestInDoubt(t *testing.T) {
 		if a := s.heard(); len(a) != 10 || a[0].Kind != AlarmInDoubt || a[0].Branch != "2" || a[0].At != "shelf" || !strings.Contains(a[0].Detail, "no route") {
 			t.Errorf("%d alarms: %+v", len(a), a)
 		}
-		s.shelf.commit = nil
+		s.shelf.commits(nil)
 		time.Sleep(time.Minute + time.Second)
 		if i, err = s.co.Get(t.Context(), r.Tx); err != nil || i.InDoubt() {
 			t.Errorf("%+v, %v", i, err)
@@ -349,7 +376,7 @@ func TestInDoubt(t *testing.T) {
 // An operator ends what cannot end by itself.
 func TestResolveByAnOperator(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, s *shop) {
-		s.shelf.commit = func(context.Context, Prepared) error { return errors.New("it burned") }
+		s.shelf.commits(errors.New("it burned"))
 		r, err := s.co.Run(t.Context(), "k", []Part{Do(s.add.Ref, "a", 1), s.put("lamp")})
 		if err != nil {
 			t.Fatal(err)
@@ -380,7 +407,7 @@ func TestResolveByAnOperator(t *testing.T) {
 		}
 
 		// Somebody rolled it back by hand.
-		s.shelf.commit = func(context.Context, Prepared) error { return semel.Reject("resolved_otherwise", "rolled back") }
+		s.shelf.commits(semel.Reject("resolved_otherwise", "rolled back"))
 		r, err = s.co.Run(t.Context(), "k2", []Part{Do(s.add.Ref, "a", 1), s.put("lamp")})
 		if err != nil {
 			t.Fatal(err)
@@ -424,7 +451,7 @@ func TestParticipantOfAnotherProgram(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		at.commit = func(context.Context, Prepared) error { return errors.New("not now") }
+		at.commits(errors.New("not now"))
 		var tx string
 		live(true, func(co *Coordinator) {
 			r, err := co.Run(t.Context(), "k", []Part{co.With("shelf", put{What: "lamp"}), co.With("web", put{What: "cup"})})
@@ -434,7 +461,7 @@ func TestParticipantOfAnotherProgram(t *testing.T) {
 			tx = r.Tx
 			time.Sleep(3 * time.Second)
 		})
-		at.commit = nil
+		at.commits(nil)
 		live(false, func(co *Coordinator) {
 			if err := co.app.Start(t.Context()); err != nil {
 				t.Fatal(err)

@@ -103,8 +103,12 @@ func TestAcrossAgentsAndOutside(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			plain := func(r *semeltest.Run) { w(r, newProgram(r, quick)) }
-			semeltest.EveryCrash(t, plain, volatile)
-			semeltest.Duplicate(t, plain, volatile)
+			opts := []semeltest.Option{volatile}
+			if testing.Short() {
+				opts = append(opts, semeltest.Limit(5))
+			}
+			semeltest.EveryCrash(t, plain, opts...)
+			semeltest.Duplicate(t, plain, opts...)
 		})
 	}
 }
@@ -150,7 +154,10 @@ var workloads = map[string]func(*semeltest.Run, *program){
 func TestMatrix(t *testing.T) {
 	t.Parallel()
 	opts := []semeltest.Option{volatile, semeltest.Settle(2 * time.Minute)}
-	if os.Getenv("SEMEL_SOAK") == "" {
+	switch {
+	case testing.Short():
+		opts = append(opts, semeltest.Limit(1))
+	case os.Getenv("SEMEL_SOAK") == "":
 		opts = append(opts, semeltest.Limit(4))
 	}
 	for _, who := range []string{"two agents and one outside", "three outside", "one outside says no"} {

@@ -3,6 +3,7 @@ package twopc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/store/mem"
 )
 
 // What a dead process left is found, and resolved as was decided.
@@ -88,7 +90,7 @@ func TestDecision(t *testing.T) {
 			}
 			return v, err
 		}
-		s.shelf.commit = func(context.Context, Prepared) error { return errors.New("not yet") }
+		s.shelf.commits(errors.New("not yet"))
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if _, err := s.co.Run(t.Context(), "k", []Part{s.put("lamp"), s.put("cup")}); err != nil {
@@ -96,6 +98,7 @@ func TestDecision(t *testing.T) {
 			}
 		})
 		<-asked
+		synctest.Wait() // the other one is prepared too, and its vote is known
 		decision := func(name, handle string) Decision {
 			d, err := s.co.Decision(t.Context(), Prepared{Tx: tx, Name: name, Handle: handle})
 			if err != nil {
@@ -103,8 +106,10 @@ func TestDecision(t *testing.T) {
 			}
 			return d
 		}
-		if d := decision("1", "h1"); d != Wait {
-			t.Error(d)
+		for _, h := range []string{"h1", "h2"} {
+			if d := decision("1", h); d != Wait {
+				t.Error(d)
+			}
 		}
 		found, err := s.co.Sweep(t.Context())
 		if err != nil || len(found) != 2 || found[0].Resolved || found[0].Decision != Wait {
@@ -121,7 +126,7 @@ func TestDecision(t *testing.T) {
 				t.Errorf("another one than %+v: %s", p, d)
 			}
 		}
-		s.shelf.commit = nil
+		s.shelf.commits(nil)
 		if found, err := s.co.Sweep(t.Context()); err != nil || len(found) != 2 || !found[0].Resolved || !found[1].Resolved {
 			t.Errorf("%+v, %v", found, err)
 		}
@@ -235,6 +240,74 @@ func TestWatch(t *testing.T) {
 		cancel()
 		wg.Wait()
 		if err := s.co.Watch(ctx, 0); err == nil || errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// cramped is a participant with three connections, and one thing that can be
+// locked: a Prepare waits for it, with a connection in its hands.
+type cramped struct {
+	*shelf
+	conns, lock chan struct{}
+}
+
+func (c cramped) MaxPrepares() int { return cap(c.conns) - 1 }
+
+func (c cramped) with(ctx context.Context, do func() error) error {
+	select {
+	case c.conns <- struct{}{}:
+		defer func() { <-c.conns }()
+		return do()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c cramped) Prepare(ctx context.Context, b Branch) (v Vote, err error) {
+	err = c.with(ctx, func() error {
+		select {
+		case c.lock <- struct{}{}:
+			v, err = c.shelf.Prepare(ctx, b)
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	return v, err
+}
+
+func (c cramped) Commit(ctx context.Context, p Prepared) error {
+	return c.with(ctx, func() error {
+		<-c.lock
+		return c.shelf.Commit(ctx, p)
+	})
+}
+
+// Those that wait for a lock do not take the last connection from who has it.
+func TestCommitsHaveRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		app, err := semel.Open(t.Context(), mem.New(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		co := New(app, nil)
+		co.Register("cramped", cramped{newShelf(), make(chan struct{}, 3), make(chan struct{}, 1)})
+		began := time.Now()
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				if _, err := co.Run(t.Context(), fmt.Sprint(i), []Part{co.With("cramped", put{What: "x"})}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("it took %v", d)
+		}
+		if err := app.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
