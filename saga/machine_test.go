@@ -323,3 +323,25 @@ func (m *model) plan() *plan {
 	p.shape = shapeOf(p)
 	return p
 }
+
+// Answers that come twice, late, or to a saga that was forgotten change nothing.
+func TestLateAnswers(t *testing.T) {
+	t.Parallel()
+	for _, a := range []about{
+		{Instance: "now", Step: "a", Serial: 1},             // of the first try
+		{Instance: "now", Step: "a", Serial: 2},             // answered already
+		{Instance: "before", Step: "b", Serial: 1},          // of a former saga
+		{Instance: "now", Step: "c", Serial: 1},             // there is no such step
+		{Instance: "now", Step: "b", Serial: 1, Undo: true}, // never asked for
+	} {
+		m := &machine{r: &record{Instance: "now", Phase: Running, Steps: []stepRecord{
+			{Name: "a", Do: side{State: Done, Serial: 2}}, {Name: "b", Do: side{State: Asked, Serial: 1}},
+		}}}
+		was, _ := json.Marshal(m.r)
+		m.answered(a, semel.Result[json.RawMessage]{})
+		m.ticked(a)
+		if is, _ := json.Marshal(m.r); string(is) != string(was) || len(m.orders) > 0 {
+			t.Errorf("%+v: %s", a, is)
+		}
+	}
+}
