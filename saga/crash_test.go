@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,19 +160,19 @@ func TestExploreParked(t *testing.T) {
 	hotel := step("hotel")
 	hotel.UndoRetry = saga.Retry{Attempts: 2, Base: 100 * time.Millisecond}
 	var trips *saga.Definition[Trip]
-	var closed bool
+	var closed atomic.Bool
 	explore(t, three(&trips, "keyed", steps(step("flight"), hotel, step("pay"))), weather{undo: func(r refund) error {
-		if closed && r.Receipt == "receipt of hotel" {
+		if closed.Load() && r.Receipt == "receipt of hotel" {
 			return semel.Reject("closed", "the desk is closed")
 		}
 		return nil
 	}}, func(b *bed) error {
-		closed = true
+		closed.Store(true)
 		err := trip(&trips, Trip{Fail: "pay"}, nil)(b)
 		if err != nil {
 			return err
 		}
-		closed = false
+		closed.Store(false)
 		v, err := b.g.Get(b.ctx, trips.ID("k"))
 		if err != nil || v.Phase.Ended() {
 			return err
