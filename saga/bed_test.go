@@ -25,6 +25,8 @@ type bed struct {
 	app *semel.App
 	g   *saga.Registry
 
+	retention time.Duration
+
 	mu     sync.Mutex
 	alarms []saga.Alarm
 }
@@ -44,7 +46,7 @@ func trial(t *testing.T, register func(*bed), test func(*bed)) {
 
 func (b *bed) open(register func(*bed)) {
 	b.Helper()
-	app, err := semel.Open(b.ctx, b.disk, &semel.Config{BackoffBase: time.Millisecond, BackoffMax: time.Second, Fatal: func(error) {}})
+	app, err := semel.Open(b.ctx, b.disk, &semel.Config{BackoffBase: time.Millisecond, BackoffMax: time.Second, Retention: b.retention, Fatal: func(error) {}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -89,6 +89,37 @@ func TestEveryCrashOfOthers(t *testing.T) {
 	}
 }
 
+// The same with a step that is an agent's action, and its compensation another.
+func TestEveryCrashOfActions(t *testing.T) {
+	for _, fail := range []string{"", "seat", "hotel"} {
+		everywhere(t, func(r *semeltest.Run) {
+			var trips *saga.Definition[Trip]
+			b := &bed{app: r.App, w: r.World, g: saga.Register(r.App, nil)}
+			withSeats(&trips, 0)(b)
+			req, id := trips.Request("k1", Trip{Fail: fail})
+			r.Call(req)
+			r.Check(func(ctx context.Context) error {
+				v, err := b.g.Get(ctx, id)
+				if err != nil || v.Phase != endOf(fail) {
+					return fmt.Errorf("it is %s, %w", v.Phase, err)
+				}
+				seats, _, err := r.App.State(ctx, semel.AgentName{Type: "seats", ID: "aisle"})
+				want := `{"taken":0}`
+				if fail == "" {
+					want = `{"taken":1}`
+				}
+				if fail == "seat" {
+					return nil // which was refused, so there may be none
+				}
+				if string(seats) != want {
+					err = errors.Join(err, fmt.Errorf("the seats are %s", seats))
+				}
+				return err
+			})
+		})
+	}
+}
+
 // A step whose end nobody knows: undone, and never called again.
 func TestEveryCrashOfUnknown(t *testing.T) {
 	for _, f := range []semeltest.Fault{semeltest.LoseReply, semeltest.LoseCall} {
