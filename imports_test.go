@@ -24,7 +24,7 @@ var levels = map[string]int{
 	".":         3,
 	"webeffect": 4, "saga": 4, "twopc": 4, "replica": 4, "agents": 4, "outbox": 4, "bridge": 4,
 	"server": 5, "client": 5, "gateway": 5,
-	"cmd": 6,
+	"cmd": 6, "examples": 6,
 	// For tests and measurements only: they import anything, and nothing
 	// but their like imports them.
 	"semeltest": testLevel, "torture": testLevel, "internal/sim": testLevel, "bench": testLevel, "store/storetest": testLevel, "twopc/partytest": testLevel,

@@ -22,6 +22,9 @@ func RefTo[In, Out any](agentType, action string) Ref[In, Out] {
 	return Ref[In, Out]{typ: agentType, action: action, plain: plainEncoderOf(reflect.TypeFor[In]())}
 }
 
+// Names is the agent type and the action that it refers to.
+func (r Ref[In, Out]) Names() (agentType, action string) { return r.typ, r.action }
+
 // Send sends a message to an agent of the step's tenant, if the step stands.
 // It arrives once. Nobody hears of its outcome; Ask for it if it matters.
 func (r Ref[In, Out]) Send(s *Step, id string, in In, opts ...SendOption) {

@@ -25,6 +25,8 @@ type bed struct {
 	app *semel.App
 	g   *saga.Registry
 
+	retention time.Duration
+
 	mu     sync.Mutex
 	alarms []saga.Alarm
 }
@@ -44,7 +46,7 @@ func trial(t *testing.T, register func(*bed), test func(*bed)) {
 
 func (b *bed) open(register func(*bed)) {
 	b.Helper()
-	app, err := semel.Open(b.ctx, b.disk, &semel.Config{BackoffBase: time.Millisecond, BackoffMax: time.Second})
+	app, err := semel.Open(b.ctx, b.disk, &semel.Config{BackoffBase: time.Millisecond, BackoffMax: time.Second, Retention: b.retention, Fatal: func(error) {}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -55,9 +57,7 @@ func (b *bed) open(register func(*bed)) {
 		b.alarms = append(b.alarms, a)
 	}})
 	register(b)
-	if err := app.Start(b.ctx); err != nil {
-		b.Fatal(err)
-	}
+	_ = app.Start(b.ctx) // or the first call says why not
 }
 
 func (b *bed) close() {
@@ -71,12 +71,16 @@ func (b *bed) close() {
 // another one. Calls of services wait no more.
 func (b *bed) reopen(register func(*bed)) {
 	b.Helper()
+	b.shut()
+	clear(b.gates)
+	b.open(register)
+}
+
+func (b *bed) shut() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = b.app.Close(ctx) // it says what still ran
 	synctest.Wait()
-	clear(b.gates)
-	b.open(register)
 }
 
 // start starts a trip and waits until it is at its end or parked.

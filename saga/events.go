@@ -11,6 +11,10 @@ import (
 // now and cannot be withdrawn: an agent's action, or a compensation.
 const CodeOverdue = "overdue"
 
+// maxData bounds the data of a rejection that is recorded, in bytes: it stands in
+// the record twice, and a record that is too large could not be written at all.
+const maxData = 64 << 10
+
 // about is the context of everything that a saga asks for, and the body of its
 // timers: what an answer is about.
 type about struct {
@@ -61,7 +65,9 @@ func (m *machine) answered(a about, res semel.Result[json.RawMessage]) {
 		x.Code, x.Detail = "", ""
 	case res.Rejected():
 		x.State = Rejected
-		x.Data = compact(res.Data)
+		if len(res.Data) <= maxData {
+			x.Data = compact(res.Data)
+		}
 	case res.NotDone():
 		x.State = NotDone
 	default:

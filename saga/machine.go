@@ -197,7 +197,10 @@ func (m *machine) kept(i int, undo bool) bool {
 }
 
 func failureOf(step string, no *semel.Rejection) Failure {
-	f := Failure{Step: step, Code: no.Code, Detail: no.Detail, Data: compact(no.Data)}
+	f := Failure{Step: step, Code: no.Code, Detail: no.Detail}
+	if len(no.Data) <= maxData {
+		f.Data = compact(no.Data)
+	}
 	if f.Code == "" {
 		f.Code = "rejected"
 	}

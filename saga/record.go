@@ -75,7 +75,7 @@ type Failure struct {
 	Step   string          `json:"step,omitempty"` // empty if none failed: it was cancelled, or its time was over
 	Code   string          `json:"code"`
 	Detail string          `json:"detail,omitempty"`
-	Data   json.RawMessage `json:"data,omitempty"` // of the step's rejection
+	Data   json.RawMessage `json:"data,omitempty"` // of the step's rejection, if it has at most 64 KiB
 	By     string          `json:"by,omitempty"`   // who cancelled it
 	At     time.Time       `json:"at"`
 }

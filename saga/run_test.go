@@ -145,3 +145,32 @@ func TestDeletedUnderWay(t *testing.T) {
 		}
 	})
 }
+
+// A saga that is kept longer than its outcome answers who starts it again.
+func TestOutcomeForgotten(t *testing.T) {
+	var trips *saga.Definition[Trip]
+	register := three(&trips, "keyed", version(1))
+	trial(t, func(b *bed) {
+		if b.retention == 0 {
+			b.retention = time.Hour
+		}
+		register(b)
+	}, func(b *bed) {
+		b.reopen(register) // with the retention
+		b.start(trips, "done", Trip{})
+		b.start(trips, "undone", Trip{Fail: "pay"})
+		time.Sleep(5 * time.Hour)
+		if _, err := b.app.Outcome(b.ctx, semel.AgentName{Type: "saga.trip", ID: strings.TrimPrefix(trips.ID("done"), "trip-")}, "done"); !errors.Is(err, semel.ErrUnknownKey) {
+			b.Fatalf("it is not forgotten: %v", err)
+		}
+		if v, err := trips.Run(b.ctx, "done", Trip{}); err != nil || len(v.Booked) != 3 {
+			b.Errorf("%+v, %v", v, err)
+		}
+		_, err := trips.Run(b.ctx, "undone", Trip{Fail: "pay"})
+		b.rejected(err, "no_pay")
+		time.Sleep(5 * time.Hour)
+		_, err = trips.Run(b.ctx, "undone", Trip{Fail: "hotel"})
+		b.rejected(err, saga.CodeConflict)
+		b.books([3]int{2, 2, 1}, [3]int{1, 1, 0})
+	})
+}

@@ -78,7 +78,8 @@ func (g *Registry) Get(ctx context.Context, id string, opts ...semel.CallOption)
 // Cancel has a saga undone, if its pivot was not asked for: before that it is
 // compensated and ends as Cancelled, from then on the order is rejected
 // (CodePastPivot), and at its end too (CodeEnded). It returns when that is
-// decided; the compensations follow. To repeat it changes nothing.
+// decided; the compensations follow. A saga that is being undone, or was, is left as
+// it is; so to repeat the order changes nothing.
 func (g *Registry) Cancel(ctx context.Context, id, who, why string, opts ...semel.CallOption) (Phase, error) {
 	d, agent, err := g.find(id)
 	if err != nil {

@@ -69,7 +69,7 @@ func TestTombstone(t *testing.T) {
 					b.Fatal(err)
 				}
 			}
-			time.Sleep(24 * time.Hour / 2)
+			time.Sleep(2 * time.Hour)
 			if got := b.w.Service("hotel").Count(); got != n {
 				b.Errorf("it happened %d times, and %d before its doubt was settled", got, n)
 			}
