@@ -51,6 +51,10 @@ func parties() Behavior {
 			return Result{Verdict: Deferred}
 		},
 		"end": func(s *Step, n *numbers) Result { s.Forget(); return replied(body{}) },
+		"pass on": func(s *Step, n *numbers) Result {
+			s.Send(Outgoing{To: alice, Action: bodyOf(s.Message().Body).Op})
+			return replied(body{})
+		},
 	})
 }
 
