@@ -85,18 +85,18 @@ func (s *Shard) answerWithdrawn(e *effectRecord, status message.Status, detail s
 }
 
 // recoverWithdrawn takes up an effect that was withdrawn before the last session
-// ended. A call that was under way then may have happened.
+// ended. A call that was under way then may have happened. Only one that is in doubt
+// and of which nobody waits to hear has been ended before.
 func (s *Shard) recoverWithdrawn(e *effectRecord) {
-	switch {
-	case e.then != "":
-		s.whenRoom(func() {
-			if s.effects[e.id] == e && e.mem.settling == nil {
-				s.endWithdrawn(e)
-			}
-		})
-	case s.policy(e).Policy == Probe:
-		s.enqueue(e)
-	case e.status != effectDoubt:
-		s.doubt(e)
+	if e.then == "" && e.status == effectDoubt {
+		if s.policy(e).Policy == Probe {
+			s.enqueue(e)
+		}
+		return
 	}
+	s.whenRoom(func() {
+		if s.effects[e.id] == e && e.mem.settling == nil {
+			s.endWithdrawn(e)
+		}
+	})
 }

@@ -159,3 +159,34 @@ func TestWithdrawnEffectsFitAUnit(t *testing.T) {
 		t.Errorf("%d bytes, counted %d", u.Bytes(), counted)
 	}
 }
+
+// An effect that nobody waits for is not called again either, whatever the next
+// program declares it to be.
+func TestWithdrawnEffectThatNobodyWaitsFor(t *testing.T) {
+	t.Parallel()
+	for _, policy := range policies {
+		for _, next := range []Policy{Ask, ReadOnly, Keyed, Probe, AtMostOnce} {
+			var id message.ID
+			b := testBehavior(map[string]func(*Step, *numbers) Result{
+				"ask":      func(s *Step, _ *numbers) Result { id = s.Ask(Call{Effect: policy}); return replied(body{}) },
+				"withdraw": func(s *Step, _ *numbers) Result { s.Withdraw(id); return replied(body{}) },
+			})
+			d := newSingle(t, b, nil)
+			d.asked()
+			d.withdraw()
+			b.Effects[policy].Policy = next
+			for range 2 {
+				d.crash()
+				d.advance(3 * time.Second)
+				for _, c := range d.calls {
+					if !c.Probe {
+						t.Errorf("%s, now %s: it is called again", policy, next)
+					}
+				}
+				if n, kept := d.rows(message.TableEffect), policy != "ro" && (next == Ask || next == Probe); (n == 1) != kept {
+					t.Errorf("%s, now %s: %d effects", policy, next, n)
+				}
+			}
+		}
+	}
+}
