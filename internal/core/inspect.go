@@ -79,10 +79,12 @@ func (s *Shard) Probing(id message.ID) bool {
 	return e != nil && e.mem.running && e.mem.probing
 }
 
-// Calling says whether a call of an effect is under way.
-func (s *Shard) Calling(id message.ID) bool {
-	e := s.effects[id]
-	return e != nil && e.mem.running && !e.mem.probing
+// Calling is the attempt of an effect's call that is under way, zero if none is.
+func (s *Shard) Calling(id message.ID) int {
+	if e := s.effects[id]; e != nil && e.mem.running && !e.mem.probing {
+		return e.attempts
+	}
+	return 0
 }
 
 // ReadPromised reads, from a row of TableState, what the agent promised: the

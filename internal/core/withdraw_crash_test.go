@@ -190,3 +190,32 @@ func TestWithdrawnEffectThatNobodyWaitsFor(t *testing.T) {
 		}
 	}
 }
+
+// Whoever waits is not left with a doubt that is over, however the session ends that
+// withdrew it.
+func TestWaitingForAWithdrawnDoubt(t *testing.T) {
+	t.Parallel()
+	b := withdrawer("ask")
+	b.Types["t"].Actions["heard"] = &Action{Run: func(*Step, State) Result { return Result{Verdict: Deferred} }}
+	d := newSingle(t, b, nil)
+	id := d.asked()
+	d.done(id, false, message.StatusUnknown)
+	d.keep = true // so that the row which says "in doubt" cannot be changed
+	d.submit(new(Caller), keyed("withdraw", "w", "1"))
+	d.work()
+	if err := d.store.commit(copyUnit(0, d.m.Seal())); err != nil {
+		t.Fatal(err)
+	}
+	d.store.sync(len(d.store.log))
+	d.keep = false
+	d.crash()
+	d.settle()
+	for k, v := range d.store.visible[0].tables[message.TableOpen] {
+		if o, err := ReadOutcome(message.RowKey{Table: message.TableOpen, Key: []byte(k)}, v); err != nil || o.Status != message.StatusInFlight {
+			t.Errorf("%+v, %v", o, err)
+		}
+	}
+	if n := d.rows(message.TableOpen); n != 1 {
+		t.Errorf("%d wait", n)
+	}
+}

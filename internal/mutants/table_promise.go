@@ -218,4 +218,20 @@ var corePromises = []Mutant{
 		Old:   "	return e.status != effectAsked || ",
 		New:   "	return ",
 	},
+	{
+		Name:  "withdrawn-doubt-shown-for-ever",
+		Fault: "who waits is shown a doubt for ever that is over, because the session that withdrew ended too early",
+		File:  "internal/core/consume.go",
+		Old:   "a.Code == CodeWithdrawn && len(env.rows) > 0 {\n",
+		New:   "a.Code == CodeWithdrawn && false {\n",
+		By:    by("./internal/core", "TestWaitingForAWithdrawnDoubt"),
+	},
+	{
+		Name:  "withdrawn-probed-no-more",
+		Fault: "nobody probes an effect that is in doubt when it was withdrawn",
+		File:  "internal/core/withdraw.go",
+		Old:   "		s.enqueue(e) // the probe goes on\n",
+		New:   "",
+		By:    by("./internal/core", "TestProbeOfAWithdrawnEffectGoesOn"),
+	},
 }

@@ -49,14 +49,7 @@ func (s *Sim) checkUnit(e *entry) {
 		s.checkWrite(e, w, before, moved)
 	}
 	s.checkFold(e, before)
-	for _, st := range e.steps {
-		if st.undone {
-			continue
-		}
-		for _, o := range st.withdraws {
-			o.withdrawn.shard, o.withdrawn.seq = e.shard, e.version.Seq
-		}
-	}
+	e.noteWithdrawals()
 	s.checkChanges(e)
 }
 
@@ -145,13 +138,7 @@ func (s *Sim) lostUnits(lost []*entry) {
 			delete(s.owed[e.shard], seq)
 		}
 		f.seq, f.epoch = r.seq, 0
-		for _, st := range e.steps {
-			for _, o := range st.withdraws {
-				if o.withdrawn.seq > r.seq {
-					o.withdrawn.seq = 0
-				}
-			}
-		}
+		e.loseWithdrawals(r.seq)
 		s.lostDecisions(e.shard, r.seq)
 		for dst := range f.outEnd {
 			k := message.RowKey{Table: message.TableMeta, Key: binary.BigEndian.AppendUint16([]byte("o"), uint16(dst))}

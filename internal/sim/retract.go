@@ -45,9 +45,11 @@ func (s *Sim) withdraw(st *core.Step, _ *ledger, b body) core.Result {
 // withdrawal is what is known of one.
 type withdrawal struct {
 	shard   message.Shard
-	seq     message.Seq // the unit that has it; zero if none was accepted
-	calling *session    // that had a call under way then, which tells
-	told    message.Status
+	seq     message.Seq    // the unit that has it; zero if none was accepted
+	calling *session       // that had a call under way then, which tells
+	attempt int            // of that call
+	told    message.Status // in an accepted unit
+	toldIn  message.Seq
 }
 
 // withdraws notes that a step withdraws an effect; the step may yet be lost.
@@ -61,9 +63,9 @@ func (w *world) withdraws(x *session, id message.ID) {
 		e.withdrawn = &withdrawal{shard: x.id}
 	}
 	e.withdrawn.calling = nil
-	if x.m.Calling(id) {
+	if n := x.m.Calling(id); n > 0 {
 		w.s.reach(WithdrawnCalling)
-		e.withdrawn.calling = x
+		e.withdrawn.calling, e.withdrawn.attempt = x, n
 	}
 	w.s.asides.withdraws = append(w.s.asides.withdraws, e)
 }
@@ -72,7 +74,7 @@ func (w *world) withdraws(x *session, id message.ID) {
 // former owner lets go, and one that was under way.
 func (w *world) checkWithdrawn(x *session, e *outside, job core.EffectJob) {
 	d := e.withdrawn
-	if d == nil || d.seq == 0 || d.seq > w.s.acked(d.shard).seq || e.excused || d.calling == x || x.successor() != nil {
+	if d == nil || d.seq == 0 || d.seq > w.s.acked(d.shard).seq || e.excused || d.calling == x && d.attempt == job.Attempt || x.successor() != nil {
 		return
 	}
 	w.s.failf("effect %s (%s), attempt %d, is called after unit %d of shard %d withdrew it", e.id, e.policy(), job.Attempt, d.seq, d.shard)
@@ -88,7 +90,7 @@ func (w *world) heardWithdrawn(e *outside, a *message.Answer) bool {
 		w.s.failf("effect %s is reported withdrawn, which nobody did", e.id)
 		return true
 	}
-	e.withdrawn.told = a.Status
+	w.s.asides.told, w.s.asides.as = e, a.Status
 	switch a.Status {
 	case message.StatusNotDone:
 		w.s.reach(WithdrawnNotDone)
@@ -96,4 +98,33 @@ func (w *world) heardWithdrawn(e *outside, a *message.Answer) bool {
 		w.s.reach(WithdrawnUnknown)
 	}
 	return true
+}
+
+// noteWithdrawals remembers what an accepted unit withdraws and tells.
+func (e *entry) noteWithdrawals() {
+	for _, st := range e.steps {
+		if st.undone {
+			continue
+		}
+		for _, o := range st.withdraws {
+			o.withdrawn.shard, o.withdrawn.seq = e.shard, e.version.Seq
+		}
+		if st.told != nil {
+			st.told.withdrawn.told, st.told.withdrawn.toldIn = st.as, e.version.Seq
+		}
+	}
+}
+
+// loseWithdrawals forgets what a lost unit withdrew and told.
+func (e *entry) loseWithdrawals(kept message.Seq) {
+	for _, st := range e.steps {
+		for _, o := range st.withdraws {
+			if o.withdrawn.seq > kept {
+				o.withdrawn.seq = 0
+			}
+		}
+		if st.told != nil && st.told.withdrawn.toldIn > kept {
+			st.told.withdrawn.told = 0
+		}
+	}
 }

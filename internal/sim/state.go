@@ -85,6 +85,8 @@ type doneStep struct {
 type asides struct {
 	ends      bool // nothing of the agent stays
 	withdraws []*outside
+	told      *outside // that was withdrawn
+	as        message.Status
 }
 
 // done remembers the last step of a state.
