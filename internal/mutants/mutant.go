@@ -43,9 +43,5 @@ func shortly(pkg string, tests ...string) []Detector {
 
 // All is every mutant, in the order of the tables.
 func All() []Mutant {
-<<<<<<< HEAD
-	return slices.Concat(coreMessages, coreEffects, coreTime, engineMutants, storeMutants, apiMutants, serverMutants, webMutants, twopcMutants)
-=======
-	return slices.Concat(coreMessages, coreEffects, coreTime, engineMutants, storeMutants, apiMutants, serverMutants, webMutants, sagaMutants)
->>>>>>> saga
+	return slices.Concat(coreMessages, coreEffects, coreTime, corePromises, engineMutants, storeMutants, apiMutants, serverMutants, webMutants, twopcMutants, sagaMutants)
 }
