@@ -8,7 +8,9 @@ import (
 )
 
 // typeOf is the agent type of a definition's sagas.
-func typeOf(name string) string { return "saga." + name }
+func typeOf(name string) string { return typePrefix + name }
+
+const typePrefix = "saga."
 
 // agentID is the id of the agent that is the saga: the same for every retry of
 // whoever starts it, by which it is found again, and of no other.

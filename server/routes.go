@@ -27,6 +27,7 @@ type route struct {
 	id, about string
 	query     []param // and headers
 	body      any     // of this type; nil for none
+	sends     []param // headers of a success
 	status    int     // of success
 	reply     any     // of this type; nil for none
 	media     string  // of the reply, if not JSON
@@ -59,6 +60,7 @@ var (
 	}
 	keyParam  = param{keyHeader, `the idempotency key, as "K" (RFC 8941) or bare; needed unless the action takes effect at least once`, false, ""}
 	neededKey = param{keyHeader, `the idempotency key, as "K" (RFC 8941) or bare`, true, ""}
+	ofKey     = []param{{"key", "only the one of this idempotency key", false, ""}, {"principal", "whose key it is, if not the caller's own", false, ""}}
 	waitParam = param{"Prefer", "wait=SECONDS bounds the wait for the outcome; respond-async answers when the call is accepted", false, ""}
 )
 
@@ -177,10 +179,10 @@ func (s *api) transactionRoutes() []route {
 			id: "transact", about: "Have agents and participants outside do something, all of them or none, exactly once per key",
 			query: []param{neededKey, waitParam}, body: transactionDoc{}, status: http.StatusOK, reply: twopc.Result{},
 			codes: codes(nameCodes, bodyCodes, callCodes, readCodes)},
-		{method: http.MethodGet, path: "/v1/transactions", roles: RoleRead, handle: s.transactions,
-			id: "transactions", about: "List the transactions that are known",
-			query: append([]param{{"state", "undecided, committed, aborted, unclear or in_doubt: decided, and not acknowledged by all", false, ""}}, pageParams...),
-			reply: transactionsDoc{}, status: http.StatusOK, codes: codes([]message.Code{message.CodeInvalidRequest}, readCodes)},
+		{method: http.MethodGet, path: "/v1/transactions", roles: RoleCall | RoleRead, handle: s.transactions,
+			id: "transactions", about: "List the transactions that are known, which needs the role read, or find that of a key",
+			query: slices.Concat([]param{{"state", "in_doubt are those that are decided, and not acknowledged by all", false, ""}}, ofKey, pageParams),
+			reply: transactionsDoc{}, status: http.StatusOK, codes: codes([]message.Code{message.CodeInvalidRequest, message.CodeKeyInvalid}, unknown, readCodes)},
 		{method: http.MethodGet, path: one, roles: RoleCall | RoleRead, handle: s.transaction,
 			id: "transaction", about: "Read a transaction: its branches, their votes, and who has acknowledged the decision",
 			reply: twopc.Info{}, status: http.StatusOK, codes: codes(readCodes, unknown)},
@@ -207,13 +209,13 @@ func (s *api) sagaRoutes() []route {
 	return []route{
 		{method: http.MethodPost, path: one, roles: RoleCall, handle: s.startSaga,
 			id: "start-saga", about: "Start a saga by the name of its definition, exactly once per key, and wait for its end; the header Semel-Saga says its id",
-			query: []param{neededKey, waitParam}, body: raw{}, status: http.StatusOK, reply: raw{},
-			codes: codes(bodyCodes, callCodes, readCodes, []message.Code{codeUnknownSaga})},
-		{method: http.MethodGet, path: "/v1/sagas", roles: RoleRead, handle: s.sagas,
-			id: "sagas", about: "List the sagas of a definition, or the definitions",
-			query: append([]param{{"name", "of the definition; without it the definitions are listed", false, ""},
-				{"phase", "one that they are in; may come more than once", false, ""}}, pageParams...),
-			reply: sagasDoc{}, status: http.StatusOK, codes: codes([]message.Code{message.CodeInvalidRequest, codeUnknownSaga}, readCodes)},
+			query: []param{neededKey, waitParam}, sends: []param{{sagaHeader, "the saga's id; beside a refusal, the one that the key has or would have", false, ""}},
+			body: raw{}, status: http.StatusOK, reply: raw{}, codes: codes(bodyCodes, callCodes, readCodes, []message.Code{codeUnknownSaga})},
+		{method: http.MethodGet, path: "/v1/sagas", roles: RoleCall | RoleRead, handle: s.sagas,
+			id: "sagas", about: "List the sagas of a definition, which needs the role read, or find that of a key; without a name, the definitions",
+			query: slices.Concat([]param{{"name", "of the definition; without it the definitions are listed", false, ""},
+				{"phase", "one that they are in; may come more than once", false, ""}}, ofKey, pageParams),
+			reply: sagasDoc{}, status: http.StatusOK, codes: codes([]message.Code{message.CodeInvalidRequest, message.CodeKeyInvalid, codeUnknownSaga}, readCodes)},
 		{method: http.MethodGet, path: one, roles: RoleCall | RoleRead, handle: s.saga,
 			id: "saga", about: "Read a saga: its phase, its steps with their attempts and times, its state",
 			reply: saga.View{}, status: http.StatusOK, codes: codes(readCodes, []message.Code{codeUnknownSaga})},

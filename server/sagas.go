@@ -66,8 +66,15 @@ func (s *api) sagas(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	name := r.URL.Query().Get("name")
-	if name == "" {
+	q, who := r.URL.Query(), s.who(r)
+	name := q.Get("name")
+	switch {
+	case name == "" && (q.Has("key") || q.Has("principal")):
+		if _, _, ok := s.keyOfQuery(w, r); ok {
+			s.refuse(w, message.CodeInvalidRequest, "a key is of a definition: ?name=NAME&key=K")
+		}
+		return
+	case name == "":
 		doc := sagasDoc{Sagas: []saga.View{}}
 		for _, d := range s.Sagas.Definitions() {
 			doc.Definitions = append(doc.Definitions, definitionDoc{d.Name, d.Versions, d.Steps})
@@ -76,7 +83,7 @@ func (s *api) sagas(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var phases []saga.Phase
-	for _, p := range r.URL.Query()["phase"] {
+	for _, p := range q["phase"] {
 		if !slices.Contains(saga.Phases, saga.Phase(p)) {
 			s.refuse(w, message.CodeInvalidRequest, fmt.Sprintf("phase is %q; the phases are %v", p, saga.Phases))
 			return
@@ -85,13 +92,40 @@ func (s *api) sagas(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
 	defer cancel()
-	page, next, err := collect(s.Sagas.List(ctx, name, phases, semel.Tenant(s.who(r).Tenant), after), limit,
+	switch {
+	case q.Has("key") || q.Has("principal"):
+		s.sagaOfKey(ctx, w, r, name)
+		return
+	case !who.Roles.Has(RoleRead):
+		s.refuse(w, codeForbidden, "to list sagas needs the role read; ?name=NAME&key=K finds one of the caller's own")
+		return
+	}
+	page, next, err := collect(s.Sagas.List(ctx, name, phases, semel.Tenant(who.Tenant), after), limit,
 		func(e saga.Entry) saga.View { return e.View }, func(e saga.Entry) semel.Place { return e.Place })
 	if err != nil {
 		s.failSaga(w, r, err)
 		return
 	}
 	writeStatus(w, http.StatusOK, sagasDoc{Sagas: page, Next: next})
+}
+
+// sagaOfKey answers with the saga of a definition that was started with a key.
+func (s *api) sagaOfKey(ctx context.Context, w http.ResponseWriter, r *http.Request, name string) {
+	key, principal, ok := s.keyOfQuery(w, r)
+	if !ok {
+		return
+	}
+	of := semel.Tenant(s.who(r).Tenant)
+	var v saga.View
+	_, id, err := s.Sagas.Request(name, key, nil, of, semel.As(principal))
+	if err == nil {
+		v, err = s.Sagas.Get(ctx, id, of)
+	}
+	if err != nil {
+		s.failSaga(w, r, err)
+		return
+	}
+	writeStatus(w, http.StatusOK, sagasDoc{Sagas: []saga.View{v}})
 }
 
 // saga is GET /v1/sagas/{saga}: the id of a saga.
