@@ -24,6 +24,8 @@ type config struct {
 	Effects map[string]effectConfig `koanf:"effects"`
 	Sagas   map[string]sagaConfig   `koanf:"sagas"`
 
+	Participants map[string]participantConfig `koanf:"participants"`
+
 	Retention      time.Duration `koanf:"retention"`
 	Skew           time.Duration `koanf:"skew"`
 	MaxBody        size          `koanf:"max_body"`

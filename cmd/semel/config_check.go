@@ -47,6 +47,7 @@ func (l *loaded) check(ctx context.Context, bad *problems) *usable {
 	l.checkEffects(bad)
 	l.checkHeaders(l.expandHeaders(bad), bad)
 	l.checkSagas(bad)
+	l.checkParticipants(bad)
 	before := len(*bad)
 	u.auth = l.principals(bad)
 	u.cert = l.certificate(bad)
@@ -67,10 +68,10 @@ func consequences(form, meaning problems) problems {
 	})
 }
 
-// partOf is the principal, the effect or the saga that a key is about, else the
+// partOf is the principal, the effect, the saga or the participant that a key is about, else the
 // key without the index of a list.
 func partOf(key string) string {
-	for _, table := range []string{"effects.", "sagas."} {
+	for _, table := range []string{"effects.", "sagas.", "participants."} {
 		if rest, ok := strings.CutPrefix(key, table); ok {
 			name, _, _ := strings.Cut(rest, ".")
 			return table + name

@@ -200,7 +200,7 @@ func open(ctx context.Context, dir string, c *config, cluster *semel.Cluster, gu
 	transactions := twopc.New(app, &twopc.Config{Logger: log})
 	sagas := saga.Register(app, &saga.Config{Logger: log})
 	// Also without effects: what is left of those that there were can be settled.
-	err = errors.Join(webeffect.Register(app, c.specs(), nil), c.defineSagas(sagas))
+	err = errors.Join(webeffect.Register(app, c.specs(), nil), c.defineSagas(sagas), c.registerParticipants(transactions))
 	if err == nil {
 		err = app.Start(ctx)
 	}
