@@ -59,32 +59,16 @@ func registerOutside(app *semel.App, name string, p Participant, timeout time.Du
 	if strings.ContainsAny(name, "/:") || effectName(name) == alarmEffect {
 		panic(fmt.Sprintf("twopc: a participant cannot be named %q", name))
 	}
-	var room chan struct{}
-	if b, ok := p.(Bounded); ok {
-		if n := b.MaxPrepares(); n > 0 {
-			room = make(chan struct{}, n)
-		}
-	}
 	semel.NewEffect(app, effectName(name), func(ctx context.Context, call semel.EffectCall, a ask) (said, error) {
-		answer, err := reach(ctx, p, a, room)
+		answer, err := reach(ctx, p, a)
 		answer.Calls = call.Attempt
 		return answer, err
 	}, semel.ReadOnly, semel.Timeout(timeout), semel.Attempts(effectAttempts))
 }
 
-// Bounded is a participant whose calls share something scarce, such as a pool of
-// connections. A Prepare may wait for the locks of another transaction, and if all
-// connections do, there is none left for the Commit that would free them. So no
-// more than MaxPrepares calls of Prepare are made at once by one process: one less
-// than there are connections. 0 means that there is no bound. It is asked once, by
-// Coordinator.Register.
-type Bounded interface {
-	MaxPrepares() int
-}
-
 // reach makes one call of a participant. An error says that nothing certain is
-// known. room, if it is not nil, bounds the calls of Prepare at once.
-func reach(ctx context.Context, p Participant, a ask, room chan struct{}) (answer said, err error) {
+// known.
+func reach(ctx context.Context, p Participant, a ask) (answer said, err error) {
 	at := Prepared{Tx: a.Tx, Name: a.Name, Handle: a.Handle}
 	switch a.Op {
 	case opPrepare:
@@ -92,14 +76,6 @@ func reach(ctx context.Context, p Participant, a ask, room chan struct{}) (answe
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, time.Duration(a.WithinMS)*time.Millisecond)
 			defer cancel()
-		}
-		if room != nil {
-			select {
-			case room <- struct{}{}:
-				defer func() { <-room }()
-			case <-ctx.Done():
-				return said{}, semel.NotDone(fmt.Errorf("%d calls of Prepare are under way at the participant, and none ended in time: %w", cap(room), ctx.Err()))
-			}
 		}
 		var v Vote
 		if v, err = p.Prepare(ctx, Branch{Tx: a.Tx, Name: a.Name, Body: a.Body}); err == nil {

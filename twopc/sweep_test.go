@@ -3,7 +3,6 @@ package twopc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/semel-dev/semel"
-	"github.com/semel-dev/semel/store/mem"
 )
 
 // What a dead process left is found, and resolved as was decided.
@@ -240,74 +238,6 @@ func TestWatch(t *testing.T) {
 		cancel()
 		wg.Wait()
 		if err := s.co.Watch(ctx, 0); err == nil || errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-	})
-}
-
-// cramped is a participant with three connections, and one thing that can be
-// locked: a Prepare waits for it, with a connection in its hands.
-type cramped struct {
-	*shelf
-	conns, lock chan struct{}
-}
-
-func (c cramped) MaxPrepares() int { return cap(c.conns) - 1 }
-
-func (c cramped) with(ctx context.Context, do func() error) error {
-	select {
-	case c.conns <- struct{}{}:
-		defer func() { <-c.conns }()
-		return do()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (c cramped) Prepare(ctx context.Context, b Branch) (v Vote, err error) {
-	err = c.with(ctx, func() error {
-		select {
-		case c.lock <- struct{}{}:
-			v, err = c.shelf.Prepare(ctx, b)
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
-	return v, err
-}
-
-func (c cramped) Commit(ctx context.Context, p Prepared) error {
-	return c.with(ctx, func() error {
-		<-c.lock
-		return c.shelf.Commit(ctx, p)
-	})
-}
-
-// Those that wait for a lock do not take the last connection from who has it.
-func TestCommitsHaveRoom(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		app, err := semel.Open(t.Context(), mem.New(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		co := New(app, nil)
-		co.Register("cramped", cramped{newShelf(), make(chan struct{}, 3), make(chan struct{}, 1)})
-		began := time.Now()
-		var wg sync.WaitGroup
-		for i := range 20 {
-			wg.Go(func() {
-				if _, err := co.Run(t.Context(), fmt.Sprint(i), []Part{co.With("cramped", put{What: "x"})}); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if d := time.Since(began); d > time.Second {
-			t.Errorf("it took %v", d)
-		}
-		if err := app.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})

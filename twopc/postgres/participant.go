@@ -40,15 +40,18 @@ type Participant struct {
 	pool *pgxpool.Pool
 	work Work
 	o    Options
+	room chan struct{} // of connections for work; one is left for what must not wait
 }
 
 var _ twopc.Participant = (*Participant)(nil)
 
-// New makes a participant of a database. The pool stays the caller's to close. Its
+// New makes a participant of a database. The pool stays the caller's to close. It
+// needs two connections at least: work may wait for the locks of other branches, and
+// one connection is kept from it, for the decisions that free them. Its
 // user needs the right to do the work; resolving what another user prepared needs a
 // superuser.
 func New(pool *pgxpool.Pool, work Work, o *Options) *Participant {
-	p := &Participant{pool: pool, work: work}
+	p := &Participant{pool: pool, work: work, room: make(chan struct{}, max(1, int(pool.Config().MaxConns)-1))}
 	if o != nil {
 		p.o = *o
 	}

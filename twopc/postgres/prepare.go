@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,6 +24,10 @@ func (p *Participant) Prepare(ctx context.Context, b twopc.Branch) (twopc.Vote, 
 	}
 	ctx, cancel, left := p.within(ctx)
 	defer cancel()
+	if v, found, err := p.enter(ctx, b); found || err != nil {
+		return v, err
+	}
+	defer func() { <-p.room }()
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return twopc.Vote{}, semel.NotDone(fmt.Errorf("no connection to the database: %w", err))
@@ -44,6 +49,35 @@ func (p *Participant) Prepare(ctx context.Context, b twopc.Branch) (twopc.Vote, 
 		return twopc.Vote{}, semel.NotDone(err)
 	}
 	return p.inside(ctx, conn, tx, b)
+}
+
+// enter waits for one of the connections for work. All of them may wait for what this
+// very branch has locked, if the answer of the call that prepared it was lost: so
+// it is looked for first, by the connection that is kept from work.
+func (p *Participant) enter(ctx context.Context, b twopc.Branch) (v twopc.Vote, found bool, err error) {
+	select {
+	case p.room <- struct{}{}:
+		return v, false, nil
+	default:
+	}
+	again := time.NewTicker(time.Second) // that call may be under way still
+	defer again.Stop()
+	for {
+		all, err := list(ctx, p.pool, branchOf(b.Tx, b.Name))
+		if len(all) > 0 {
+			return twopc.Vote{Handle: all[0].Handle}, true, nil
+		}
+		if err != nil {
+			return v, false, semel.NotDone(err)
+		}
+		select {
+		case p.room <- struct{}{}:
+			return v, false, nil
+		case <-again.C:
+		case <-ctx.Done():
+			return v, false, semel.NotDone(fmt.Errorf("all connections are at work, and no work ended in time: %w", ctx.Err()))
+		}
+	}
 }
 
 // inside is Prepare within the transaction.
