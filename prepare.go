@@ -14,7 +14,7 @@ const (
 	ReadOnlyVote = core.CodeReadOnly
 	// CodeNotPrepared is the code of a no of an agent whose handler said neither yes
 	// nor no: it failed, it deferred, there is no such action, or the transaction was
-	// aborted before its turn came.
+	// decided before its turn came.
 	CodeNotPrepared = core.CodeNotPrepared
 	// CodeWithdrawn is the code of the answer of an effect that was withdrawn, unless
 	// its call told; see Step.Withdraw.

@@ -189,3 +189,48 @@ func TestVotesOfAnySize(t *testing.T) {
 	d.tell("prepare", "tx3", "move", 1)
 	d.heard("move rejected not_prepared", 1)
 }
+
+// A withdrawal that is only promised withdraws nothing before the commit.
+func TestPromisedWithdrawal(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []string{"commit", "abort"} {
+		b := parties()
+		var id message.ID
+		b.Types["t"].Actions["pay"] = &Action{Run: func(s *Step, _ State) Result {
+			id = s.Ask(Call{Effect: "ask", Then: "paid"})
+			return Result{Verdict: Deferred}
+		}}
+		b.Types["t"].Actions["paid"] = &Action{Run: func(s *Step, st State) Result {
+			st.(*numbers).add("paid "+s.Message().Answer.Status.String(), 1)
+			return replied(body{})
+		}}
+		b.Types["t"].Actions["undo"] = &Action{Run: func(s *Step, _ State) Result { s.Withdraw(id); return replied(body{}) }}
+		d := newSingle(t, b, nil)
+		d.submit(new(Caller), d.alice("pay", "1"))
+		d.settle()
+		d.called(false)
+		d.done(id, false, message.StatusUnknown)
+		d.tell("prepare", "tx", "undo", 0)
+		d.heard("undo done", 1) // it is not a read
+		d.crash()
+		d.advance(time.Minute)
+		if n := d.rows(message.TableOpen); n != 1 {
+			t.Fatalf("%d wait", n)
+		}
+		d.tell(phase, "tx", "", 0)
+		want := int64(0)
+		if phase == "commit" {
+			want = 1
+		}
+		if n, _ := d.of(alice, "paid unknown"); n != want {
+			t.Errorf("after %s, it is told %d times", phase, n)
+		}
+		d.resolve(id, message.StatusDone)
+		if n, _ := d.of(alice, "paid done"); n != 1-want {
+			t.Errorf("after %s, it is told %d times as done", phase, n)
+		}
+		if n := d.rows(message.TableEffect) + d.rows(message.TableOpen) + d.rows(message.TableControl); n != 0 {
+			t.Errorf("after %s, %d rows are left", phase, n)
+		}
+	}
+}

@@ -116,3 +116,38 @@ func TestDecisionOfAnAgentThatCannotBeRead(t *testing.T) {
 		}
 	}
 }
+
+// A prepare that was a dead letter votes no: its transaction may be long over. It
+// does so at once, also if its agent is held, or cannot be read.
+func TestDeadPrepareVotesNo(t *testing.T) {
+	t.Parallel()
+	for _, held := range []string{"", "by a promise", "by a state"} {
+		d := newSingle(t, parties(), nil)
+		if held == "by a promise" {
+			d.tell("prepare", "other", "look", 0)
+		}
+		m := &message.Message{ID: message.ID{9}, To: alice, Action: "move", Principal: simPrincipal, Body: body{Amt: 1}.bytes(), Sent: simStart,
+			ReplyTo: &message.ReplyTo{Agent: bob, Action: "heard", Link: message.Link{Context: []byte("dead")}},
+			Branch:  &message.Branch{Tx: "tx", Phase: message.Prepare}}
+		k := message.RowKey{Table: message.TableDead, Key: m.ID[:]}
+		for _, r := range []*rows{d.store.visible[0], d.store.durable[0]} {
+			r.tables[k.Table][string(k.Key)] = appendDead(nil, k.Key, &DeadLetter{Message: m, Reason: "it ended the process", Attempts: 3})
+			if held == "by a state" {
+				r.tables[message.TableState][string(alice.AppendKey(nil))] = []byte("no state")
+			}
+		}
+		d.open(false)
+		d.m.RetryDead(d.now, new(Caller), m.ID)
+		d.settle()
+		d.heard("dead rejected not_prepared", 1)
+		if held == "by a state" {
+			continue
+		}
+		if held != "" {
+			d.tell("abort", "other", "", 0)
+		}
+		if n, absent := d.of(alice, "n"); n != 0 || !absent || d.rows(message.TableControl) != 0 {
+			t.Errorf("held %s: %d, absent %v, held %d", held, n, absent, d.rows(message.TableControl))
+		}
+	}
+}
