@@ -129,6 +129,7 @@ const CodeReadOnly = "read_only"
 // promise takes what the step did, which is encoded in one row with the state
 // before: both together are bounded as one state is.
 func (s *Shard) promise(c *cell, tx string, before []byte) (*promise, error) {
+	s.step.detach()
 	p := &promise{
 		tx: tx, schema: c.typ.Schema, sends: s.step.sends, timers: s.step.timers, effects: s.step.effects,
 		undone: s.step.withdrawn, hold: s.step.hold, ends: s.step.ends,

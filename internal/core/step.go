@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -203,6 +204,29 @@ func (s *Step) Origin() []byte {
 		return nil
 	}
 	return outcomeOf(s.msg)
+}
+
+// detach unties what the step asked for from the outcome that it settles itself: no
+// answer can settle that any more, and none need look for it in the store.
+func (s *Step) detach() {
+	untie := func(l *message.Link) {
+		if len(l.Origin) > 0 && bytes.Equal(l.Origin, s.Origin()) {
+			l.Origin = nil
+		}
+	}
+	for _, m := range s.sends {
+		if m.ReplyTo != nil {
+			untie(&m.ReplyTo.Link)
+		}
+	}
+	for _, t := range s.timers {
+		if t.msg != nil && t.msg.ReplyTo != nil {
+			untie(&t.msg.ReplyTo.Link)
+		}
+	}
+	for _, e := range s.effects {
+		untie(&e.link)
+	}
 }
 
 // fail makes the step fail whatever the handler returns.

@@ -16,6 +16,7 @@ func TestWithdrawWhileTheAnswerIsOnItsWay(t *testing.T) {
 		for _, crash := range []bool{true, false} {
 			d := newSingle(t, withdrawer(policy), nil)
 			id := d.asked()
+			d.m.opened = opened{}
 			d.keep = true // the agent cannot hear before the row of the caller is read
 			d.m.EffectDone(d.now, EffectResult{ID: id, Attempt: 1, Status: message.StatusDone})
 			d.work()
