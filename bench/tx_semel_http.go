@@ -1,11 +1,11 @@
 package bench
 
 import (
-	"context"
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"net"
 
-	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/server"
 )
 
@@ -20,28 +20,35 @@ func (s *txSemel) serve() (*txHTTP, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &txHTTP{txSemel: s, server: serveOn(listener, &Bench{App: s.app}, server.Options{})}, nil
+	return &txHTTP{txSemel: s, server: serveOn(listener, &Bench{App: s.app}, server.Options{Sagas: s.sagas, Transactions: s.coordinator})}, nil
 }
 
 // saga is the one that is in process, of callers who come over HTTP as DTM's do,
 // with a kept connection each.
 func (h *txHTTP) saga() way {
-	return h.way("Semel, saga, over HTTP", []string{takeOut, takeIn}, func(tx string) (semel.Request, error) {
-		r, _, err := h.sagas.Request(transfer, tx, json.RawMessage(branchBody(tx)))
-		return r, err
-	})
+	return h.way("Semel, saga, over HTTP", []string{takeOut, takeIn}, "/v1/sagas/"+transfer, branchBody)
 }
 
 // agents is the two-phase commit that is in process, of callers over HTTP.
 func (h *txHTTP) agents() way {
-	return h.way("Semel, 2PC of two agents, over HTTP, until decided", nil, func(tx string) (semel.Request, error) {
-		return h.coordinator.Request(context.Background(), tx, randomTransfer())
-	})
+	return h.way("Semel, 2PC of two agents, over HTTP, until decided", nil, "/v1/transactions", func(string) string { return transferBody() })
 }
 
-// way sends requests as they are, so that what makes them costs the callers what
-// it costs those of the other ways.
-func (h *txHTTP) way(name string, calls []string, request func(tx string) (semel.Request, error)) way {
+// transferBody is a randomTransfer as the API takes it.
+func transferBody() string {
+	from := rand.IntN(txAgents)
+	to := (from + 1 + rand.IntN(txAgents-1)) % txAgents
+	move := func(agent, cents int) map[string]any {
+		return map[string]any{"agent": "account/" + accountID(agent), "action": "credit", "body": Credit{Cents: int64(cents), Memo: memo}}
+	}
+	b, err := json.Marshal(map[string]any{"participants": []any{move(from, -30), move(to, 30)}})
+	if err != nil {
+		panic(fmt.Sprintf("bench: a body of our own: %v", err))
+	}
+	return string(b)
+}
+
+func (h *txHTTP) way(name string, calls []string, path string, body func(tx string) string) way {
 	return way{
 		name: name, calls: calls, used: h.used,
 		dial: func() (caller, error) {
@@ -50,14 +57,8 @@ func (h *txHTTP) way(name string, calls []string, request func(tx string) (semel
 				return caller{}, err
 			}
 			return caller{
-				transact: func(tx string) error {
-					r, err := request(tx)
-					if err != nil {
-						return err
-					}
-					return c.call(r.Type, r.ID, r.Action, r.Key, string(r.Body))
-				},
-				close: func() { _ = c.conn.Close() }, // there is nothing under way
+				transact: func(tx string) error { return c.post(path, tx, body(tx)) },
+				close:    func() { _ = c.conn.Close() }, // there is nothing under way
 			}, nil
 		},
 	}
