@@ -142,7 +142,7 @@ func serve(ctx context.Context, s source, asJSON bool, stdout, stderr io.Writer)
 func (u *usable) handlerOptions(app *opened, log *slog.Logger) server.Options {
 	return server.Options{
 		Transactions: app.transactions, Sagas: app.sagas,
-		Wait:         u.Wait, MaxBody: int64(u.MaxBody), Backups: u.Backups, Effects: slices.Sorted(maps.Keys(u.Effects)),
+		Wait: u.Wait, MaxBody: int64(u.MaxBody), Backups: u.Backups, Effects: slices.Sorted(maps.Keys(u.Effects)),
 		Version: readBuildInfo().Version, Logger: log, NodeSecret: string(u.Node.Secret),
 	}
 }
