@@ -55,7 +55,7 @@ func everyKey() []string {
 	for prefix, rt := range map[string]reflect.Type{
 		"auth.principals[].": reflect.TypeFor[principalConfig](), "effects.NAME.": reflect.TypeFor[effectConfig](),
 		"store.parts.NAME.": reflect.TypeFor[partConfig](),
-		"sagas.NAME.": reflect.TypeFor[sagaConfig](), "sagas.NAME.steps[].": reflect.TypeFor[stepConfig](), "sagas.NAME.steps[].undo.": reflect.TypeFor[undoConfig](),
+		"sagas.NAME.":       reflect.TypeFor[sagaConfig](), "sagas.NAME.steps[].": reflect.TypeFor[stepConfig](), "sagas.NAME.steps[].undo.": reflect.TypeFor[undoConfig](),
 	} {
 		for _, key := range keysOf(rt) {
 			keys[prefix+key] = true
