@@ -23,7 +23,8 @@ var levels = map[string]int{
 	"internal/engine": 2, "internal/migrate": 2,
 	".":         3,
 	"webeffect": 4, "saga": 4, "twopc": 4, "replica": 4, "agents": 4, "outbox": 4, "bridge": 4,
-	"saga/declare": 5, "server": 5, "client": 5, "gateway": 5,
+	"saga/declare": 5, // definitions out of the program's file, on top of sagas
+	"server":       5, "client": 5, "gateway": 5,
 	"cmd": 6, "examples": 6,
 	// For tests and measurements only: they import anything, and nothing
 	// but their like imports them.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
@@ -87,6 +88,24 @@ func (c *Client) Sagas(ctx context.Context, name string, phases ...saga.Phase) i
 // Saga reads a saga by its id.
 func (c *Client) Saga(ctx context.Context, id string) (saga.View, error) {
 	return get[saga.View](ctx, c, reading(sagaPath(id), "read saga "+id))
+}
+
+// FindSaga reads the saga of a definition that was started with a key. Whose key
+// it is says principal; empty means the caller's own.
+func (c *Client) FindSaga(ctx context.Context, name, key, principal string) (saga.View, error) {
+	q := ofKey(key, principal)
+	q.Set("name", name)
+	what := "find saga " + name + " of key " + key
+	doc, err := get[struct {
+		Sagas []saga.View `json:"sagas"`
+	}](ctx, c, reading("/v1/sagas?"+q.Encode(), what))
+	if err == nil && len(doc.Sagas) != 1 {
+		err = &semel.NotDoneError{Action: what, Code: CodeNotUnderstood, Detail: fmt.Sprintf("the answer has %d sagas, and not one", len(doc.Sagas))}
+	}
+	if err != nil {
+		return saga.View{}, err
+	}
+	return doc.Sagas[0], nil
 }
 
 // CancelSaga has a saga undone, if it is not past its pivot.

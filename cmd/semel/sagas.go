@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -91,6 +92,7 @@ func sagasOf(ctx context.Context, s *session, args, phases []string) iter.Seq2[s
 func startSagaCommand(o *remote) *cobra.Command {
 	var key string
 	var async bool
+	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "start NAME [INPUT|-|@FILE]",
 		Short: "Start a saga once, and wait for its end",
@@ -115,7 +117,7 @@ With --async it prints the saga's id when it is durable that it goes on.`,
 				r.Key = id.String()
 				fmt.Fprintln(s.err, "key", r.Key) // before it is sent: it can be repeated, whatever happens
 			}
-			call := client.Request{Agent: "saga/" + r.Name, Action: "start", Key: r.Key}
+			call := client.Request{Agent: sagasAgent + r.Name, Action: "start", Key: r.Key}
 			if async {
 				id, reply, err := s.StartSaga(ctx, r)
 				if err != nil {
@@ -126,6 +128,14 @@ With --async it prints the saga's id when it is durable that it goes on.`,
 				}
 				return printed(s.line("%s", id))
 			}
+			if wait < 0 {
+				return usageError{fmt.Errorf("--wait %v: it must not be negative", wait)}
+			}
+			if wait > 0 { // a little longer than the server is asked to wait, so that it answers
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, wait+500*time.Millisecond)
+				defer cancel()
+			}
 			id, reply, err := s.RunSaga(ctx, r)
 			if id != "" {
 				s.note("saga %s", id)
@@ -135,6 +145,8 @@ With --async it prints the saga's id when it is durable that it goes on.`,
 	}
 	cmd.Flags().StringVar(&key, "key", "", "the idempotency `key`: the same for every repetition")
 	cmd.Flags().BoolVar(&async, "async", false, "do not wait for the end, only until it is durably accepted")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "how `long` to wait for the end; 0 means as long as it takes, also if it is parked")
+	cmd.MarkFlagsMutuallyExclusive("wait", "async")
 	return cmd
 }
 

@@ -17,5 +17,6 @@
 //	{"booking": {{if has .replies "hotel"}}{{json .replies.hotel.id}}{{else}}null{{end}}}
 //
 // Without a body, what the saga was started with is sent. An agent's id is a
-// template too, of text.
+// template too, of text and numbers: a null or an object in it is an error, as is
+// an empty id.
 package declare

@@ -3,6 +3,7 @@ package declare
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"text/template"
@@ -45,9 +46,10 @@ var functions = template.FuncMap{
 		_, ok := m[name]
 		return ok
 	},
+	"text": text,
 }
 
-func parse(text string) (*template.Template, error) {
+func newTemplate(text string) (*template.Template, error) {
 	return template.New("").Funcs(functions).Option("missingkey=error").Parse(text)
 }
 
@@ -81,7 +83,7 @@ func body(text string) (func(*saga.Document, saga.Fact) (json.RawMessage, error)
 	if text == "" {
 		return func(d *saga.Document, _ saga.Fact) (json.RawMessage, error) { return d.Input, nil }, nil
 	}
-	t, err := parse(text)
+	t, err := newTemplate(text)
 	if err != nil {
 		return nil, err
 	}
@@ -98,13 +100,18 @@ func body(text string) (func(*saga.Document, saga.Fact) (json.RawMessage, error)
 }
 
 // id makes an agent's id.
-func id(text string) (func(*saga.Document) (string, error), error) {
-	t, err := parse(text)
+func id(source string) (func(*saga.Document) (string, error), error) {
+	t, err := newTemplate(source)
 	if err != nil {
 		return nil, err
 	}
+	textual(t)
 	return func(d *saga.Document) (string, error) {
 		b, err := execute(t, d, "")
-		return strings.TrimSpace(string(b)), err
+		id := strings.TrimSpace(string(b))
+		if err == nil && id == "" {
+			err = errors.New("the template of the agent's id makes nothing")
+		}
+		return id, err
 	}, nil
 }
