@@ -20,7 +20,7 @@ const (
 	bankAccounts = 100 // no transaction has more participants
 	bankCents    = int64(1e16)
 	largestMove  = int64(1e15)
-	// hotAccounts take part in every other transaction.
+	// hotAccounts have every fourth transaction among them, so that they meet.
 	hotAccounts = 8
 	// bankTimeout is a transaction's to be decided. Longer than any fault lasts, so
 	// that one which is over without a decision tells of a deadlock.
@@ -34,7 +34,7 @@ const (
 func (m *maker) transaction(o *operation) {
 	o.kind, o.agent = check.OpTransaction, ""
 	accounts := m.rng.Perm(bankAccounts)
-	if m.rng.IntN(2) == 0 {
+	if m.rng.IntN(4) == 0 {
 		accounts = append(m.rng.Perm(hotAccounts), accounts...)
 		accounts = distinct(accounts)
 	}

@@ -61,6 +61,7 @@ Exit code 0: clean; 1: the promise was broken, and the least that shows it is
 printed; 2: too little happened to say so, or it could not be played.`,
 		Example: `  semel torture
   semel torture --operations 100000 --kills 300 --dir torture-run
+  semel torture --transactions 40% --kills 100
   semel torture --exec './semel-of-today serve --config {config} --data {data} --listen {addr}'
   semel torture --store postgres:///scratch?host=/run/postgresql --nodes 3 --kills 10
   semel torture --target https://staging.example --kills 0
