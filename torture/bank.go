@@ -45,27 +45,28 @@ func (m *maker) transaction(o *operation) {
 		}
 	}
 	switch x := m.rng.IntN(100); {
-	case x < 1:
+	case x < 1 || m.made == 1 && m.first: // there is one, however little is played
 		for _, n := range m.rng.Perm(bankAccounts) {
 			o.parts = append(o.parts, check.Part{Account: n})
 		}
-	case x < 4: // one alone is asked without a vote
-		o.parts = []check.Part{{Account: accounts[0]}}
-	case x < 9:
+	case x < 10: // one alone is asked without a vote; what was answered a moment ago must be there
+		o.parts = []check.Part{{Account: m.moved}}
+	case x < 14:
 		move(1, make([]int64, 2+m.rng.IntN(6))...)
-	case x < 13: // nobody has so much
+	case x < 18: // nobody has so much
 		move(1, -1, 1)
 		more := bankAccounts * bankCents
 		o.parts[0].Cents, o.parts[1].Cents = o.parts[0].Cents-more, o.parts[1].Cents+more
-	case x < 19: // few have
+	case x < 24: // few have
 		move(2*bankCents, -1, 1)
-	case x < 30:
+	case x < 34:
 		move(largestMove, -1, 1, 0)
-	case x < 40:
+	case x < 44:
 		move(largestMove, -2, 1, 1)
 	default:
 		move(largestMove, -1, 1)
 	}
+	m.moved = o.parts[0].Account
 	m.rng.Shuffle(len(o.parts), func(i, k int) { o.parts[i], o.parts[k] = o.parts[k], o.parts[i] })
 }
 

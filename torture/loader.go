@@ -165,7 +165,7 @@ func (l *loader) report(ctx context.Context, talk conversation) {
 // caller is one client.
 func (l *loader) caller(ctx context.Context, i int) {
 	seed := uint64(l.Number*maxClients + i)
-	m := &maker{rng: rand.New(rand.NewPCG(l.Seed, seed)), run: l.Run, name: fmt.Sprint(l.Number, "-", i), accounts: accountsFor(l.Clients), policies: l.Policies, bank: l.Bank}
+	m := &maker{rng: rand.New(rand.NewPCG(l.Seed, seed)), run: l.Run, name: fmt.Sprint(l.Number, "-", i), accounts: accountsFor(l.Clients), policies: l.Policies, bank: l.Bank, first: i == 0}
 	m.span = max(1, operationsEach*m.accounts/l.Clients)
 	rng := rand.New(rand.NewPCG(l.Seed, ^seed))
 	for !l.stopped(ctx) {

@@ -51,6 +51,8 @@ type maker struct {
 	policies []string
 	span     int     // operations of this caller in one generation of accounts
 	bank     float64 // how many operations are transactions, in percent
+	first    bool    // of its process
+	moved    int     // an account that its last transaction moved, if there was one
 	made     int
 }
 

@@ -220,6 +220,9 @@ func (j *judge) lacking(o Options) {
 	lack("lost replies", c.Faults[FaultLostReply], percentOf(c.Sent, goal.LostReplies/2))
 	lack("operations that are done", c.Done, 1)
 	if t := c.Transactions; t != nil {
+		if late, all := t.Aborted[codeTimeout], t.Committed+sum(t.Aborted); late > 1 && late*100 > all {
+			say("transactions that are decided in time: %d of %d were aborted because their time was over: the machine is too slow, or they wait for each other", late, all)
+		}
 		lack("transactions", t.Committed+t.Undecided+sum(t.Aborted), percentOf(operations, goal.Transactions/2))
 		lack("transactions that are committed", t.Committed-t.Reads, 1)
 		lack("consistent reads of the bank", t.Reads, 1)
