@@ -205,8 +205,7 @@ var bankCases = []doctoring{
 	{"a part of no account", unproved(CodeMalformed), nil, func(h *fabricated) { h.record(sent("one"), 0).Parts = []Part{{1, 0}, {4, 0}} }},
 	{"transactions wait for each other", unproved("transactions that are decided in time"), nil, func(h *fabricated) {
 		h.each("broke", func(r *Record) { *r = with(*r, abortedBy(0, codeTimeout, r.Replayed)) })
-		h.record(sent("broke"), 0).At -= 20e9
-		h.answer("broke", 0).At += 10e9
+		h.answer("broke", 0).At += 30e9
 	}},
 	{"too few transactions", unproved("transactions"), nil, func(h *fabricated) { h.manifest.Goal.Transactions = 60 }},
 	{"no read of the whole bank", unproved("consistent reads of the bank"), []string{unproved("operations")}, func(h *fabricated) {
