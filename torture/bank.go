@@ -22,9 +22,11 @@ const (
 	largestMove  = int64(1e15)
 	// hotAccounts have every fourth transaction among them, so that they meet.
 	hotAccounts = 8
-	// bankTimeout is a transaction's to be decided. Longer than any fault lasts, so
-	// that one which is over without a decision tells of a deadlock.
-	bankTimeout = 30 * time.Second
+	// bankTimeout is a transaction's to be decided. It is longer than any fault lasts,
+	// so that one which is over without a decision tells of a deadlock. A round of
+	// faults of a cluster has one after the other.
+	bankTimeout    = 30 * time.Second
+	clusterTimeout = 2 * time.Minute
 	// atOnce is how many transactions a client sends at once at the end, where the
 	// others go in batches.
 	atOnce = 16
@@ -32,7 +34,7 @@ const (
 
 // transaction makes one of the bank.
 func (m *maker) transaction(o *operation) {
-	o.kind, o.agent = check.OpTransaction, ""
+	o.kind, o.agent, o.timeout = check.OpTransaction, "", m.timeout
 	accounts := m.rng.Perm(bankAccounts)
 	if m.rng.IntN(4) == 0 {
 		accounts = append(m.rng.Perm(hotAccounts), accounts...)
@@ -112,7 +114,7 @@ func (o *operation) transactionBody() []byte {
 		Participants []participant `json:"participants"`
 		Timeout      string        `json:"timeout"`
 	}
-	doc.Timeout = bankTimeout.String()
+	doc.Timeout = o.timeout.String()
 	for _, p := range o.parts {
 		one := participant{check.BankAccount(o.run, p.Account), "balance", json.RawMessage(`{}`)}
 		switch {
@@ -171,7 +173,7 @@ func (l *loader) fund(ctx context.Context) {
 
 // readAll reads all accounts in one transaction, at the end: none must be held.
 func (l *loader) readAll(ctx context.Context) {
-	o := &operation{run: l.Run, key: l.Run + "-last", kind: check.OpTransaction}
+	o := &operation{run: l.Run, key: l.Run + "-last", kind: check.OpTransaction, timeout: l.Timeout}
 	for n := range bankAccounts {
 		o.parts = append(o.parts, check.Part{Account: n})
 	}

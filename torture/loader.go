@@ -15,18 +15,19 @@ import (
 
 // loaderConfig is what a process of clients is told.
 type loaderConfig struct {
-	File       string   `json:"file"`
-	Epoch      int64    `json:"epoch"`
-	URL        string   `json:"url"` // of the proxy
-	Token      string   `json:"token"`
-	Run        string   `json:"run"`
-	Seed       uint64   `json:"seed"`
-	Number     int      `json:"number"` // of this process
-	Callers    int      `json:"callers"`
-	Clients    int      `json:"clients"` // callers of all processes
-	Policies   []string `json:"policies"`
-	Duplicates float64  `json:"duplicates"` // percent
-	Bank       float64  `json:"bank"`       // percent of the operations
+	File       string        `json:"file"`
+	Epoch      int64         `json:"epoch"`
+	URL        string        `json:"url"` // of the proxy
+	Token      string        `json:"token"`
+	Run        string        `json:"run"`
+	Seed       uint64        `json:"seed"`
+	Number     int           `json:"number"` // of this process
+	Callers    int           `json:"callers"`
+	Clients    int           `json:"clients"` // callers of all processes
+	Policies   []string      `json:"policies"`
+	Duplicates float64       `json:"duplicates"` // percent
+	Bank       float64       `json:"bank"`       // percent of the operations
+	Timeout    time.Duration `json:"timeout"`    // of its transactions
 }
 
 const (
@@ -165,7 +166,7 @@ func (l *loader) report(ctx context.Context, talk conversation) {
 // caller is one client.
 func (l *loader) caller(ctx context.Context, i int) {
 	seed := uint64(l.Number*maxClients + i)
-	m := &maker{rng: rand.New(rand.NewPCG(l.Seed, seed)), run: l.Run, name: fmt.Sprint(l.Number, "-", i), accounts: accountsFor(l.Clients), policies: l.Policies, bank: l.Bank, first: i == 0}
+	m := &maker{rng: rand.New(rand.NewPCG(l.Seed, seed)), run: l.Run, name: fmt.Sprint(l.Number, "-", i), accounts: accountsFor(l.Clients), policies: l.Policies, bank: l.Bank, timeout: l.Timeout, first: i == 0}
 	m.span = max(1, operationsEach*m.accounts/l.Clients)
 	rng := rand.New(rand.NewPCG(l.Seed, ^seed))
 	for !l.stopped(ctx) {

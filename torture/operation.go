@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -19,6 +20,7 @@ type operation struct {
 	cents                    int64
 	policy, how              string       // of an effect
 	parts                    []check.Part // of a transaction
+	timeout                  time.Duration
 }
 
 // The agents. Those of effects are the server's own.
@@ -49,10 +51,11 @@ type maker struct {
 	name     string // of the caller
 	accounts int
 	policies []string
-	span     int     // operations of this caller in one generation of accounts
-	bank     float64 // how many operations are transactions, in percent
-	first    bool    // of its process
-	moved    int     // an account that its last transaction moved, if there was one
+	span     int           // operations of this caller in one generation of accounts
+	bank     float64       // how many operations are transactions, in percent
+	timeout  time.Duration // of transactions
+	first    bool          // of its process
+	moved    int           // an account that its last transaction moved, if there was one
 	made     int
 }
 

@@ -103,7 +103,7 @@ func (s *stage) raise(ctx context.Context, cancel context.CancelCauseFunc) error
 	for i := range processes {
 		config := loaderConfig{
 			File: s.file(fmt.Sprintf("client-%d.jsonl", i)), Epoch: s.epoch, URL: s.proxy.First, Token: s.opt.Token, Run: s.run, Seed: s.opt.Seed,
-			Number: i, Callers: (s.opt.Clients + i) / processes, Clients: s.opt.Clients, Policies: s.opt.Policies, Duplicates: s.opt.Duplicates, Bank: s.opt.Transactions,
+			Number: i, Callers: (s.opt.Clients + i) / processes, Clients: s.opt.Clients, Policies: s.opt.Policies, Duplicates: s.opt.Duplicates, Bank: s.opt.Transactions, Timeout: s.bankTimeout(),
 		}
 		p, err := s.startPart(ctx, partClient, config, func(line string) { s.tally.hear(i, line) })
 		if err != nil {
@@ -210,6 +210,9 @@ func (s *stage) play(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.readBank(ctx, o); err != nil {
+		return err
+	}
 	s.opt.Progress(0, 0, "every key is sent once more")
 	if err := s.tellClients("again"); err != nil {
 		return err
@@ -217,8 +220,12 @@ func (s *stage) play(ctx context.Context) error {
 	if err := s.tally.await(ctx, "finished", len(s.clients)); err != nil {
 		return err
 	}
-	if err := s.readBank(ctx, o); err != nil {
-		return err
+	if s.hasBank() {
+		for n := range bankAccounts {
+			if err := o.state(ctx, check.BankAccount(s.run, n)); err != nil {
+				return err
+			}
+		}
 	}
 	for generation := range s.tally.generation() + 1 {
 		for n := range accountsFor(s.opt.Clients) {
@@ -286,7 +293,7 @@ func (s *stage) manifest(played error) error {
 		Goal: check.Goal{Operations: s.opt.Operations, Kills: s.opt.Kills, Duplicates: s.opt.Duplicates, LostReplies: s.opt.LostReplies, Transactions: s.opt.Transactions},
 	}
 	if s.hasBank() {
-		m.Bank = &check.Bank{Accounts: bankAccounts, Cents: bankCents, Timeout: int64(bankTimeout)}
+		m.Bank = &check.Bank{Accounts: bankAccounts, Cents: bankCents, Timeout: int64(s.bankTimeout())}
 	}
 	switch {
 	case played == nil:

@@ -46,23 +46,27 @@ var mutants = []struct {
 		[]string{check.CodeNotSerializable}, transactions},
 	{"a promise is forgotten when the server ends", "internal/core/cell.go",
 		"c.exists, c.promise = row.version > 0, clone(row.prepared)", "c.exists, c.promise = row.version > 0, nil",
-		[]string{check.CodeUpdateLost, check.CodeBalanceUnknown, check.CodeTotalChanged, check.CodeStateMismatch}, transactions},
+		[]string{check.CodeUpdateLost, check.CodeBalanceUnknown, check.CodeTotalChanged, check.CodeStateMismatch}, fewer},
 	{"an aborted promise is kept", "internal/core/prepared.go",
 		"\tif b.Phase == message.Commit {\n\t\tif err := s.keep", "\tif b.Phase != message.Prepare {\n\t\tif err := s.keep",
-		[]string{check.CodeUpdateLost, check.CodeBalanceUnknown, check.CodeTotalChanged, check.CodeStateMismatch}, transactions},
+		[]string{check.CodeUpdateLost, check.CodeBalanceUnknown, check.CodeTotalChanged, check.CodeStateMismatch}, fewer},
 	{"nobody is told of an abort", "twopc/machine.go",
 		"\tcase b.Vote == VoteNone, // it was never asked\n", "\tcase !commit && !b.outside(), b.Vote == VoteNone,\n",
-		[]string{check.CodeAccountHeld, check.CodeTransactionLeft}, transactions},
+		[]string{check.CodeAccountHeld, check.CodeTransactionLeft}, fewer},
 	{"the decision is forgotten before all were told", "twopc/machine.go",
 		"\tb.Telling, b.Again = true, time.Time{}\n\tb.Attempts++\n\tif !b.outside() {\n\t\treturn []order{{kind: tellAgent, branch: i, commit: commit}}", "\tb.Again = time.Time{}\n\tb.Attempts++\n\tif !b.outside() {\n\t\tif b.Acked = now; i > 0 {\n\t\t\treturn nil\n\t\t}\n\t\treturn []order{{kind: tellAgent, branch: i, commit: commit}}",
-		[]string{check.CodeAccountHeld, check.CodeTransactionLeft, check.CodeUpdateLost, check.CodeTotalChanged, check.CodeStateMismatch}, transactions},
+		[]string{check.CodeAccountHeld, check.CodeTransactionLeft, check.CodeUpdateLost, check.CodeTotalChanged, check.CodeStateMismatch}, fewer},
 	{"a no is taken for a yes", "twopc/answers.go",
 		"\t\th.refusal.Branch = i + 1\n\t\treturn t.decide(Aborted, h.refusal.bounded(), now)\n\t}\n", "\t}\n",
-		[]string{check.CodeReplyMalformed, check.CodeTotalChanged}, transactions},
+		[]string{check.CodeReplyMalformed, check.CodeTotalChanged}, fewer},
 }
 
-// transactions have a bank played, too.
-var transactions = []string{"--transactions", "60%", "--operations", "3000"}
+// transactions have a bank played, too. Some bugs have it stand still for a while, so
+// little of it is enough of those.
+var (
+	transactions = []string{"--transactions", "60%", "--operations", "4000"}
+	fewer        = []string{"--transactions", "80%", "--operations", "300", "--kills", "3", "--clients", "8"}
+)
 
 // mutant builds the server with a planted bug; the files on disk stay as they are.
 func mutant(t *testing.T, file, old, changed string) string {
