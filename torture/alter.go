@@ -16,7 +16,9 @@ import (
 
 // staysOpen says that it takes a moment from accepting it to its decision, so
 // that there is something to hear in between.
-func (o *operation) staysOpen() bool { return o.kind == check.OpTransfer || o.kind == check.OpEffect }
+func (o *operation) staysOpen() bool {
+	return o.kind == check.OpTransfer || o.kind == check.OpEffect || o.kind == check.OpTransaction
+}
 
 // open says that the server has accepted the key for good, and not decided it.
 func open(answer *check.Record) bool { return answer.Status == http.StatusAccepted }

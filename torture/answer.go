@@ -58,6 +58,9 @@ func answered(o *operation, status int, body []byte, replayed, again bool) check
 	switch p.Kind {
 	case "rejected":
 		rec.Type, rec.Reply = check.Fail, digest(fmt.Appendf(nil, "%s\n%s\n%s", p.Code, p.Detail, p.Data))
+		if o.kind == check.OpTransaction {
+			rec.Refused = refusedBy(p.Data)
+		}
 	case "not_done":
 		if rec.Type = check.Fail; p.Code == "idempotency_conflict" {
 			rec.Text = string(body[:min(len(body), maxText)])
@@ -72,6 +75,9 @@ func answered(o *operation, status int, body []byte, replayed, again bool) check
 
 // reply takes from a reply what the checker needs.
 func reply(o *operation, body []byte, rec *check.Record) error {
+	if o.kind == check.OpTransaction {
+		return transactionReply(body, rec)
+	}
 	var r struct {
 		Cents   *int64 `json:"cents"`
 		Receipt string `json:"receipt"`

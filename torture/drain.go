@@ -40,12 +40,12 @@ func (l *loader) decide(ctx context.Context, rest []*operation, phase string, de
 	defer cancel()
 	late := time.AfterFunc(stuck, cancel)
 	defer late.Stop()
+	rest = sorted(rest)
 	for len(rest) > 0 {
 		var open []*operation
 		for len(rest) > 0 && ctx.Err() == nil {
-			n := min(len(rest), lastBatch)
-			answers := l.batch(ctx, rest[:n], phase)
-			for i, o := range rest[:n] {
+			answers := l.together(ctx, rest, phase)
+			for i, o := range rest[:len(answers)] {
 				switch a := &answers[i]; {
 				case final(a):
 					late.Reset(stuck)
@@ -56,7 +56,7 @@ func (l *loader) decide(ctx context.Context, rest []*operation, phase string, de
 					open = append(open, o)
 				}
 			}
-			rest = rest[n:]
+			rest = rest[len(answers):]
 		}
 		if rest = append(open, rest...); len(rest) > 0 && !sleep(ctx, pause) {
 			break

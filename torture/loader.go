@@ -15,17 +15,19 @@ import (
 
 // loaderConfig is what a process of clients is told.
 type loaderConfig struct {
-	File       string   `json:"file"`
-	Epoch      int64    `json:"epoch"`
-	URL        string   `json:"url"` // of the proxy
-	Token      string   `json:"token"`
-	Run        string   `json:"run"`
-	Seed       uint64   `json:"seed"`
-	Number     int      `json:"number"` // of this process
-	Callers    int      `json:"callers"`
-	Clients    int      `json:"clients"` // callers of all processes
-	Policies   []string `json:"policies"`
-	Duplicates float64  `json:"duplicates"` // percent
+	File       string        `json:"file"`
+	Epoch      int64         `json:"epoch"`
+	URL        string        `json:"url"` // of the proxy
+	Token      string        `json:"token"`
+	Run        string        `json:"run"`
+	Seed       uint64        `json:"seed"`
+	Number     int           `json:"number"` // of this process
+	Callers    int           `json:"callers"`
+	Clients    int           `json:"clients"` // callers of all processes
+	Policies   []string      `json:"policies"`
+	Duplicates float64       `json:"duplicates"` // percent
+	Bank       float64       `json:"bank"`       // percent of the operations
+	Timeout    time.Duration `json:"timeout"`    // of its transactions
 }
 
 const (
@@ -102,6 +104,12 @@ func runLoader(c loaderConfig, talk conversation) error {
 		case "again":
 			l.again(ctx)
 			err = talk.say("finished")
+		case "fund":
+			l.fund(ctx)
+			err = talk.say("funded")
+		case "last":
+			l.readAll(ctx)
+			err = talk.say("read")
 		}
 		if err != nil && ctx.Err() == nil {
 			return err
@@ -158,11 +166,11 @@ func (l *loader) report(ctx context.Context, talk conversation) {
 // caller is one client.
 func (l *loader) caller(ctx context.Context, i int) {
 	seed := uint64(l.Number*maxClients + i)
-	m := &maker{rng: rand.New(rand.NewPCG(l.Seed, seed)), run: l.Run, name: fmt.Sprint(l.Number, "-", i), accounts: accountsFor(l.Clients), policies: l.Policies}
+	m := &maker{rng: rand.New(rand.NewPCG(l.Seed, seed)), run: l.Run, name: fmt.Sprint(l.Number, "-", i), accounts: accountsFor(l.Clients), policies: l.Policies, bank: l.Bank, timeout: l.Timeout, first: i == 0}
 	m.span = max(1, operationsEach*m.accounts/l.Clients)
 	rng := rand.New(rand.NewPCG(l.Seed, ^seed))
 	for !l.stopped(ctx) {
-		if chance(rng, batchRate) {
+		if l.Bank < 100 && chance(rng, batchRate) {
 			l.playBatch(ctx, m, rng)
 		} else {
 			l.play(ctx, m.next(), rng)
@@ -197,7 +205,7 @@ func (l *loader) play(ctx context.Context, o *operation, rng *rand.Rand) {
 func (l *loader) playBatch(ctx context.Context, m *maker, rng *rand.Rand) {
 	var all []*operation
 	for len(all) < batchSize {
-		if o := m.next(); o.kind != check.OpRead {
+		if o := m.next(); o.kind != check.OpRead && o.kind != check.OpTransaction {
 			all = append(all, o)
 		}
 	}
@@ -273,7 +281,7 @@ func (l *loader) finish(ctx context.Context, o *operation, last check.Record, rn
 			l.alter(ctx, o, rng)
 			l.later(o)
 			return
-		case last.Code == codeDoubt, last.Code == codeOpen && asked > patience, l.stopped(ctx):
+		case last.Code == codeDoubt, last.Code == codeOpen && asked > patience && o.kind != check.OpTransaction, l.stopped(ctx):
 			l.later(o)
 			return
 		}

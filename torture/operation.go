@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,7 +18,9 @@ type operation struct {
 	key, kind, agent, action string
 	to                       string // of a transfer, the other account's id
 	cents                    int64
-	policy, how              string // of an effect
+	policy, how              string       // of an effect
+	parts                    []check.Part // of a transaction
+	timeout                  time.Duration
 }
 
 // The agents. Those of effects are the server's own.
@@ -48,7 +51,11 @@ type maker struct {
 	name     string // of the caller
 	accounts int
 	policies []string
-	span     int // operations of this caller in one generation of accounts
+	span     int           // operations of this caller in one generation of accounts
+	bank     float64       // how many operations are transactions, in percent
+	timeout  time.Duration // of transactions
+	first    bool          // of its process
+	moved    int           // an account that its last transaction moved, if there was one
 	made     int
 }
 
@@ -61,6 +68,10 @@ func (m *maker) account() string { return account(m.run, m.generation(), m.rng.I
 func (m *maker) next() *operation {
 	m.made++
 	o := &operation{run: m.run, key: m.key(), agent: accountType + m.account()}
+	if m.bank > 0 && chance(m.rng, m.bank) {
+		m.transaction(o)
+		return o
+	}
 	x := m.rng.IntN(100)
 	switch {
 	case x < 8:
@@ -117,6 +128,8 @@ func (o *operation) altered(rng *rand.Rand) *operation {
 		other.kind, other.action = check.OpDebit, "debit"
 	case swap && o.kind == check.OpDebit:
 		other.kind, other.action = check.OpCredit, "credit"
+	case o.kind == check.OpTransaction:
+		other.parts = o.otherParts()
 	default:
 		other.cents++
 	}
@@ -132,6 +145,8 @@ func (o *operation) body() []byte {
 		return fmt.Appendf(nil, `{"to":%q,"cents":%d}`, o.to, o.cents)
 	case check.OpEffect:
 		return fmt.Appendf(nil, `{"run":%q,"op":%q,"cents":%d,"how":%q}`, o.run, o.key, o.cents, o.how)
+	case check.OpTransaction:
+		return o.transactionBody()
 	}
 	return fmt.Appendf(nil, `{"cents":%d}`, o.cents)
 }
@@ -139,7 +154,7 @@ func (o *operation) body() []byte {
 // invoke is the record of a request.
 func (o *operation) invoke(id, phase string, body []byte) check.Record {
 	sum := sha256.Sum256(append([]byte(o.agent+"\n"+o.action+"\n"), body...))
-	rec := check.Record{Type: check.Invoke, ID: id, Key: o.key, Op: o.kind, Agent: o.agent, Cents: o.cents, Policy: o.policy,
+	rec := check.Record{Type: check.Invoke, ID: id, Key: o.key, Op: o.kind, Agent: o.agent, Cents: o.cents, Policy: o.policy, Parts: o.parts,
 		Print: hex.EncodeToString(sum[:8]), Phase: phase}
 	if o.to != "" {
 		rec.To = accountType + o.to

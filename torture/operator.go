@@ -22,7 +22,8 @@ type operator struct {
 	client *client.Client
 	ledger string // its URL
 	run    string
-	shared bool // somebody else may use the server too
+	shared bool            // somebody else may use the server too
+	done   map[string]bool // doubts that were settled as done, by effect key
 }
 
 func (s *stage) newOperator() (*operator, error) {
@@ -30,7 +31,7 @@ func (s *stage) newOperator() (*operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &operator{recorder: s.rec, client: c, ledger: s.ledgerURL, run: s.run, shared: s.opt.Target != ""}, nil
+	return &operator{recorder: s.rec, client: c, ledger: s.ledgerURL, run: s.run, shared: s.opt.Target != "", done: make(map[string]bool)}, nil
 }
 
 // asked is what this run asked an effect for; ours says whether it did.
@@ -85,7 +86,10 @@ func (o *operator) resolve(ctx context.Context, doubt client.Doubt) error {
 	rec.At = o.now() // what follows from the word comes later
 	_, err = o.client.Resolve(ctx, doubt.ID, word.About(doubt))
 	switch {
+	case err == nil && o.done[doubt.Key]:
+		// It was listed once more because its agent has not heard of it; the word is no new one.
 	case err == nil:
+		o.done[doubt.Key] = rec.Resolution == "done"
 		o.write(rec)
 	case errors.Is(err, semel.ErrAlreadyResolved), errors.Is(err, semel.ErrUnknownDoubt): // a probe was faster
 	case errors.Is(err, semel.ErrTooEarly): // the books are asked again

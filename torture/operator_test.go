@@ -82,7 +82,7 @@ func TestTheOperatorMindsItsOwnBusiness(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := &operator{recorder: rec, client: people, ledger: server.URL, run: "ours", shared: c.shared}
+		o := &operator{recorder: rec, client: people, ledger: server.URL, run: "ours", shared: c.shared, done: make(map[string]bool)}
 		done := make(chan struct{})
 		close(done)
 		if err := o.settle(t.Context(), done); err != nil {

@@ -43,6 +43,9 @@ type Options struct {
 	// In percent: operations that are sent in duplicate, and requests whose
 	// replies are lost.
 	Duplicates, LostReplies float64
+	// In percent: operations that are transactions among the accounts of a bank. The
+	// server must have /v1/transactions.
+	Transactions float64
 	// Policies of the effects that are called: what a target has configured, all
 	// of a server that is started.
 	Policies []string
@@ -80,6 +83,8 @@ func (o *Options) Check() error {
 		return errors.New("--duplicates: between 0% and 100%")
 	case o.LostReplies < 0 || o.LostReplies > 90:
 		return errors.New("--lost-replies: between 0% and 90%; with more nothing gets done")
+	case o.Transactions < 0 || o.Transactions > 100:
+		return errors.New("--transactions: between 0% and 100%")
 	case o.Duration < 0:
 		return errors.New("--duration: it must not be negative")
 	case len(o.Exec) > 0 && o.Target != "":

@@ -103,7 +103,7 @@ func (s *stage) raise(ctx context.Context, cancel context.CancelCauseFunc) error
 	for i := range processes {
 		config := loaderConfig{
 			File: s.file(fmt.Sprintf("client-%d.jsonl", i)), Epoch: s.epoch, URL: s.proxy.First, Token: s.opt.Token, Run: s.run, Seed: s.opt.Seed,
-			Number: i, Callers: (s.opt.Clients + i) / processes, Clients: s.opt.Clients, Policies: s.opt.Policies, Duplicates: s.opt.Duplicates,
+			Number: i, Callers: (s.opt.Clients + i) / processes, Clients: s.opt.Clients, Policies: s.opt.Policies, Duplicates: s.opt.Duplicates, Bank: s.opt.Transactions, Timeout: s.bankTimeout(),
 		}
 		p, err := s.startPart(ctx, partClient, config, func(line string) { s.tally.hear(i, line) })
 		if err != nil {
@@ -182,6 +182,9 @@ func (s *stage) play(ctx context.Context) error {
 		return err
 	}
 	s.loaded = true
+	if err := s.fund(ctx); err != nil {
+		return err
+	}
 	if err := s.tellClients("load"); err != nil {
 		return err
 	}
@@ -207,12 +210,22 @@ func (s *stage) play(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.readBank(ctx, o); err != nil {
+		return err
+	}
 	s.opt.Progress(0, 0, "every key is sent once more")
 	if err := s.tellClients("again"); err != nil {
 		return err
 	}
 	if err := s.tally.await(ctx, "finished", len(s.clients)); err != nil {
 		return err
+	}
+	if s.hasBank() {
+		for n := range bankAccounts {
+			if err := o.state(ctx, check.BankAccount(s.run, n)); err != nil {
+				return err
+			}
+		}
 	}
 	for generation := range s.tally.generation() + 1 {
 		for n := range accountsFor(s.opt.Clients) {
@@ -277,7 +290,10 @@ func (s *stage) manifest(played error) error {
 	m := check.Manifest{
 		Version: check.Version, Run: s.run, Seed: s.opt.Seed, Started: s.began.UTC().Format(time.RFC3339),
 		Server: strings.Join(s.nodes[0].command, " "), Policies: s.opt.Policies,
-		Goal: check.Goal{Operations: s.opt.Operations, Kills: s.opt.Kills, Duplicates: s.opt.Duplicates, LostReplies: s.opt.LostReplies},
+		Goal: check.Goal{Operations: s.opt.Operations, Kills: s.opt.Kills, Duplicates: s.opt.Duplicates, LostReplies: s.opt.LostReplies, Transactions: s.opt.Transactions},
+	}
+	if s.hasBank() {
+		m.Bank = &check.Bank{Accounts: bankAccounts, Cents: bankCents, Timeout: int64(s.bankTimeout())}
 	}
 	switch {
 	case played == nil:

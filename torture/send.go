@@ -34,6 +34,8 @@ func (l *loader) request(ctx context.Context, o *operation, body []byte, prefer 
 		return l.newRequest(ctx, http.MethodGet, "/v1/agents/"+o.agent, nil)
 	case check.OpEffect:
 		req, err = l.newRequest(ctx, http.MethodPost, "/v1/effects/"+effectName+o.policy, body)
+	case check.OpTransaction:
+		req, err = l.newRequest(ctx, http.MethodPost, "/v1/transactions", body)
 	default:
 		req, err = l.newRequest(ctx, http.MethodPost, "/v1/agents/"+o.agent+"/"+o.action, body)
 	}

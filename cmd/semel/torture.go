@@ -26,6 +26,7 @@ type tortureOptions struct {
 	torture.Options
 	exec                string
 	duplicates, replies percent
+	transactions        percent
 	asJSON              bool
 }
 
@@ -60,6 +61,7 @@ Exit code 0: clean; 1: the promise was broken, and the least that shows it is
 printed; 2: too little happened to say so, or it could not be played.`,
 		Example: `  semel torture
   semel torture --operations 100000 --kills 300 --dir torture-run
+  semel torture --transactions 40% --kills 100
   semel torture --exec './semel-of-today serve --config {config} --data {data} --listen {addr}'
   semel torture --store postgres:///scratch?host=/run/postgresql --nodes 3 --kills 10
   semel torture --target https://staging.example --kills 0
@@ -75,6 +77,7 @@ printed; 2: too little happened to say so, or it could not be played.`,
 	f.StringVar(&o.Dir, "dir", "", "keep the history, the page and the data in this `directory`, which is new or empty")
 	f.Var(&o.duplicates, "duplicates", "`part` of the operations that are sent twice at once")
 	f.Var(&o.replies, "lost-replies", "`part` of the requests whose reply is lost")
+	f.Var(&o.transactions, "transactions", "`part` of the operations that are transactions among the 100 accounts of a bank")
 	f.StringVar(&o.exec, "exec", "", "`command` that serves; {config}, {data} and {addr} stand for what it needs (default: this binary)")
 	f.StringVar(&o.Store, "store", "", "`URL` of a PostgreSQL database that several servers share; the run makes a schema in it")
 	f.IntVar(&o.Nodes, "nodes", 3, "`how many` servers share the --store")
@@ -104,6 +107,7 @@ printed; 2: too little happened to say so, or it could not be played.`,
 
 func runTorture(ctx context.Context, o tortureOptions, p *printer) (err error) {
 	o.Exec, o.Duplicates, o.LostReplies = strings.Fields(o.exec), float64(o.duplicates), float64(o.replies)
+	o.Transactions = float64(o.transactions)
 	if err := o.Check(); err != nil {
 		return usageError{err}
 	}

@@ -24,6 +24,9 @@ func torturedCluster(t *testing.T, dsn string, rounds int, more ...string) {
 	if c.Faults[check.FaultPause] != rounds || c.Faults[check.FaultRestart] != 3*rounds || c.Takeovers[check.FaultKill].Times != rounds {
 		t.Errorf("the counts are %+v", c)
 	}
+	if tx := c.Transactions; tx != nil {
+		t.Logf("transactions: %+v", tx)
+	}
 	t.Logf("%d operations, %v, %d answers that were lost; no account waited longer than %v", c.Operations, c.Faults, c.Lost, time.Duration(c.Longest).Round(time.Millisecond))
 	for fault, took := range c.Takeovers {
 		t.Logf("takeover after %s: %v (median of %d), %v at most", fault, time.Duration(took.Median).Round(time.Millisecond), took.Times, time.Duration(took.Most).Round(time.Millisecond))
@@ -38,6 +41,15 @@ func TestTortureOfACluster(t *testing.T) {
 		t.Skip("it takes half an hour; TestTortureThroughAFailover is one round")
 	}
 	torturedCluster(t, pgtest.Start(t).Database(t), 100)
+}
+
+// FAULTS 42 to 46: the same with transactions across the shards of the three. The
+// owner of a coordinator is killed or paused, and so are those of its participants.
+func TestTortureTransactionsOfACluster(t *testing.T) {
+	if os.Getenv("SEMEL_SOAK") == "" {
+		t.Skip("it takes minutes; TestTortureTransactions is a short run on one server")
+	}
+	torturedCluster(t, pgtest.Start(t).Database(t), 15, "--operations", "3000", "--transactions", "60%")
 }
 
 // FAULTS 1, 26, 38: a round of the same, and half-way the database's primary is killed and its

@@ -108,6 +108,28 @@ func TestTorture(t *testing.T) {
 	}
 }
 
+// The bank invariant: transactions among 100 accounts, under kills, duplicates and
+// lost replies. Every read of all accounts has the total, nobody waits for ever, and
+// nothing is held or open at the end.
+func TestTortureTransactions(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes a while")
+	}
+	r, code, printed := tortured(t, "--transactions", "100%", "--operations", "200", "--kills", "4", "--clients", "8")
+	tx := r.Counts.Transactions
+	if code != exitOK || r.Verdict != check.Clean || tx == nil {
+		t.Fatalf("exit code %d, verdict %s, %q\n%.3000s", code, r.Verdict, r.Lacking, printed)
+	}
+	if tx.Accounts != 100 || tx.Committed < 120 || tx.Aborted["insufficient_funds"] == 0 || tx.Reads == 0 || tx.Waits["moved"].P99 == 0 || tx.Over == 0 {
+		t.Errorf("the transactions are %+v", tx)
+	}
+	if n := tx.Aborted["timeout"]; n > 0 {
+		t.Errorf("%d transactions waited until their time was over: is it a deadlock?", n)
+	}
+	t.Logf("%+v", tx)
+}
+
 // doubleLine writes the last line with a text twice, and keeps the count of lines
 // right.
 func doubleLine(t *testing.T, name, text string) {

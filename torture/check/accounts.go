@@ -13,6 +13,7 @@ type account struct {
 	named     *operation   // the first that names it
 	history   []*operation // without those that failed for other reasons than its balance
 	state     *event
+	bank      bool // it is moved by transactions
 }
 
 // states judges that the balance at the end is what the operations that are
@@ -93,8 +94,29 @@ func delta(o *operation, name string) (d int64) {
 		if o.to == name {
 			d += o.cents
 		}
+	case OpTransaction:
+		for _, c := range o.parts {
+			if c.account == name {
+				d += c.cents
+			}
+		}
 	}
 	return d
+}
+
+// accounts are the names of those that it touches.
+func (o *operation) accounts() []string {
+	switch {
+	case o.kind == OpTransaction:
+		names := make([]string, 0, len(o.parts))
+		for _, c := range o.parts {
+			names = append(names, c.account)
+		}
+		return names
+	case o.kind == OpTransfer && o.to != o.agent:
+		return []string{o.agent, o.to}
+	}
+	return []string{o.agent}
 }
 
 // accounts are all that an operation or a final state names, by name.
@@ -108,16 +130,13 @@ func (j *judge) accounts() []*account {
 	}
 	for _, o := range j.h.order {
 		switch o.kind {
-		case OpCredit, OpDebit, OpTransfer, OpRead:
+		case OpCredit, OpDebit, OpTransfer, OpRead, OpTransaction:
 		default:
 			continue
 		}
-		names := []string{o.agent}
-		if o.kind == OpTransfer && o.to != o.agent {
-			names = append(names, o.to)
-		}
-		for _, name := range names {
+		for _, name := range o.accounts() {
 			a := of(name)
+			a.bank = a.bank || o.kind == OpTransaction
 			if a.named == nil {
 				a.named = o
 			}

@@ -139,8 +139,11 @@ func (j *judge) decision(o *operation) {
 
 // toldBy says whether a reply has what a reply of the operation must have.
 func (o *operation) toldBy(r *request) bool {
-	if o.kind == OpEffect {
+	switch o.kind {
+	case OpEffect:
 		return r.receipt != ""
+	case OpTransaction:
+		return len(r.balances) == len(o.parts)
 	}
 	return r.told
 }
@@ -153,6 +156,8 @@ func (o *operation) mayBeRejected(code string) bool {
 		return code == codeFunds
 	case OpEffect:
 		return code == codeDeclined
+	case OpTransaction: // see bank.go
+		return code == codeFunds || code == codeTimeout
 	}
 	return false
 }

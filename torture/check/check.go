@@ -33,6 +33,7 @@ func judgeSource(open source, o Options) (*Report, error) {
 	j.effects()
 	j.states()
 	j.linearizable()
+	j.bank()
 	j.atTheEnd()
 	j.count()
 	j.lacking(o)

@@ -38,6 +38,8 @@ type Counts struct {
 	// How long it was from the first request of an operation on an account to its
 	// decision, at most, of those that were decided before the drain.
 	Longest int64 `json:"longest_ns"`
+	// Of the bank, if there is one.
+	Transactions *Transactions `json:"transactions,omitempty"`
 }
 
 // Takeover is how long it took others to answer for what a node had, in
@@ -103,10 +105,11 @@ func (j *judge) count() {
 	}
 	c.Accounts = len(j.h.states)
 	c.Takeovers = j.h.takeovers()
+	c.Transactions = j.h.transactions()
 }
 
 func (c *Counts) operation(o *operation) {
-	if o.first != nil && o.first.phase == PhaseLoad && o.kind != OpEffect { // which waits for the outside world, and for people
+	if o.first != nil && o.first.phase == PhaseLoad && o.kind != OpEffect && o.kind != OpTransaction { // which wait for the outside world and people, and for each other
 		c.Longest = max(c.Longest, o.first.ret-o.begun().call)
 	}
 	switch {
@@ -157,6 +160,9 @@ func (c *Counts) rows() [][2]string {
 		{"in doubt", fmt.Sprintf("operations: %s; settled as: %s", list(c.Doubted), list(c.Doubts))},
 		{"moved", fmt.Sprintf("%d replays may be of the request itself, which went from node to node", c.Moved)},
 		{"accounts", fmt.Sprintf("%d, %d reads of them; no operation on them took longer than %v to be decided", c.Accounts, c.Reads, brief(c.Longest))},
+	}
+	if c.Transactions != nil {
+		rows = append(rows, c.Transactions.rows()...)
 	}
 	for _, fault := range slices.Sorted(keysOf(c.Takeovers)) {
 		t := c.Takeovers[fault]
@@ -213,6 +219,14 @@ func (j *judge) lacking(o Options) {
 	lack("operations sent in duplicate", c.Duplicates, percentOf(operations, goal.Duplicates/2))
 	lack("lost replies", c.Faults[FaultLostReply], percentOf(c.Sent, goal.LostReplies/2))
 	lack("operations that are done", c.Done, 1)
+	if t := c.Transactions; t != nil {
+		if late, all := t.Aborted[codeTimeout], t.Committed+sum(t.Aborted); late > 1 && late*100 > all {
+			say("transactions that are decided in time: %d of %d were aborted because their time was over: the machine is too slow, or they wait for each other", late, all)
+		}
+		lack("transactions", t.Committed+t.Undecided+sum(t.Aborted), percentOf(operations, goal.Transactions/2))
+		lack("transactions that are committed", t.Committed-t.Reads, 1)
+		lack("consistent reads of the bank", t.Reads, 1)
+	}
 	if operations > 500 {
 		lack("altered payloads", c.Altered, 1)
 		for _, p := range m.Policies {
@@ -233,6 +247,13 @@ func (j *judge) refusedForGood() map[string]int {
 		codes[o.requests[i].code]++
 	}
 	return codes
+}
+
+func sum(m map[string]int) (n int) {
+	for _, k := range m {
+		n += k
+	}
+	return n
 }
 
 func percentOf(n int, percent float64) int { return int(float64(n) * percent / 100) }

@@ -28,10 +28,13 @@ func (j *judge) restarted() {
 // was decided was asked for once more after all that happened.
 func (j *judge) atTheEnd() {
 	for _, e := range j.h.left {
-		if e.Type == Doubt {
+		switch e.Type {
+		case Doubt:
 			j.found(CodeDoubtLeft, []place{e.place}, "the doubt %s is not settled", e.EffectKey)
-		} else {
+		case Dead:
 			j.found(CodeDeadLeft, []place{e.place}, "a dead letter of %s is left", e.Agent)
+		case Open:
+			j.found(CodeTransactionLeft, []place{e.place}, "the transaction %s is not over: %s", e.Tx, e.Text)
 		}
 	}
 	if !j.h.manifest.Finished {

@@ -37,6 +37,8 @@ type request struct {
 	again    bool // it went from node to node, so that a replay may be of this request
 	told     bool // the reply had a balance
 	balance  int64
+	balances []int64 // of a transaction's parts
+	by       string  // who refused a transaction
 
 	doubled bool // the network may have passed it on once more, with an answer that nobody heard
 }
@@ -54,6 +56,7 @@ func (r *request) refused() bool { return r.answered == Fail && r.kind == kindNo
 type operation struct {
 	key, kind, agent, to, policy, print string
 	cents                               int64
+	parts                               []change // of a transaction
 	requests                            []*request
 	first                               *request // the earliest decision, nil if there is none
 }
@@ -66,6 +69,8 @@ func (o *operation) String() string {
 		return fmt.Sprintf("the transfer %s of %d from %s to %s", o.key, o.cents, o.agent, o.to)
 	case OpRead:
 		return fmt.Sprintf("the read %s of %s", o.requests[0].id, o.agent)
+	case OpTransaction:
+		return o.movement()
 	}
 	return fmt.Sprintf("the %s %s of %d on %s", o.kind, o.key, o.cents, o.agent)
 }
@@ -144,7 +149,8 @@ type history struct {
 	probes   []*event
 	settles  []*event
 	states   []*event
-	left     []*event // doubts and dead letters
+	left     []*event // doubts, dead letters and open transactions
+	listings []*event // of the transactions that are not over
 	drains   []*event
 	faults   []*event
 	outages  []*event // the faults of servers

@@ -28,6 +28,7 @@ type reader struct {
 	open source
 	byID map[string]*request
 	text map[string]string // strings that come again and again
+	bank []string          // the names of its accounts
 }
 
 func (j *judge) read(open source) (*history, error) {
@@ -44,6 +45,11 @@ func (j *judge) read(open source) (*history, error) {
 	}
 	if h.manifest.Version != Version {
 		return nil, fmt.Errorf("%s: the history has version %d; this program reads version %d", ManifestFile, h.manifest.Version, Version)
+	}
+	if b := h.manifest.Bank; b != nil {
+		for n := range b.Accounts {
+			r.bank = append(r.bank, BankAccount(h.manifest.Run, n))
+		}
 	}
 	for _, name := range h.manifest.Files {
 		if name != path.Base(name) {
@@ -141,8 +147,10 @@ func (r *reader) record(rec *Record, at place) {
 		list(&r.h.settles)
 	case State:
 		list(&r.h.states)
-	case Doubt, Dead:
+	case Doubt, Dead, Open:
 		list(&r.h.left)
+	case Listed:
+		list(&r.h.listings)
 	case Drain:
 		list(&r.h.drains)
 	case Fault:
@@ -175,6 +183,13 @@ func (r *reader) invoke(rec *Record, at place) {
 	}
 	if o == nil {
 		o = &operation{key: rec.Key, kind: r.intern(rec.Op), agent: r.intern(rec.Agent), to: r.intern(rec.To), policy: r.intern(rec.Policy), print: rec.Print, cents: rec.Cents}
+		for _, p := range rec.Parts {
+			if p.Account < 0 || p.Account >= len(r.bank) {
+				r.hole(CodeMalformed, []place{at}, "the bank has no account %d", p.Account)
+				continue
+			}
+			o.parts = append(o.parts, change{r.bank[p.Account], p.Cents})
+		}
 		r.h.order = append(r.h.order, o)
 		if rec.Op != OpRead {
 			r.h.byKey[rec.Key] = o
@@ -204,9 +219,10 @@ func (r *reader) completion(rec *Record, at place) {
 	if rec.Balance != nil {
 		q.told, q.balance = true, *rec.Balance
 	}
+	q.balances, q.by = rec.Balances, r.intern(rec.Refused)
 	if o := q.op; q.decided() && !q.altered {
 		if o.first != nil && o.first.reply == q.reply {
-			q.reply = o.first.reply // one string
+			q.reply, q.balances = o.first.reply, o.first.balances // one of each
 		}
 		if o.first == nil || q.ret < o.first.ret {
 			o.first = q

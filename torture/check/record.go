@@ -1,5 +1,7 @@
 package check
 
+import "fmt"
+
 // The format of a history. A reader refuses another version.
 const Version = 1
 
@@ -24,8 +26,17 @@ type Manifest struct {
 	Nodes    int      `json:"nodes,omitempty"`    // of a cluster
 	Lease    int64    `json:"lease_ns,omitempty"` // after which others take what a node had
 	Files    []string `json:"files"`
-	Policies []string `json:"policies"` // of the effects that were called
+	Policies []string `json:"policies"`       // of the effects that were called
+	Bank     *Bank    `json:"bank,omitempty"` // if transactions were played
 	Goal     Goal     `json:"goal"`
+}
+
+// Bank is the accounts that are moved by transactions alone, once they have their
+// first balance: what they have together never changes.
+type Bank struct {
+	Accounts int   `json:"accounts"`
+	Cents    int64 `json:"cents"`      // that each gets at the beginning, by a credit
+	Timeout  int64 `json:"timeout_ns"` // that a transaction has to be decided
 }
 
 // Goal is what makes a run conclusive.
@@ -35,6 +46,8 @@ type Goal struct {
 	// Parts of the operations, in percent.
 	Duplicates  float64 `json:"duplicates"`
 	LostReplies float64 `json:"lost_replies"`
+	// Transactions is their part of the operations, in percent.
+	Transactions float64 `json:"transactions,omitempty"`
 }
 
 // The types of records.
@@ -52,6 +65,8 @@ const (
 	State  = "state"  // an account at the end
 	Doubt  = "doubt"  // a doubt that is left at the end
 	Dead   = "dead"   // a dead letter that is left at the end
+	Open   = "open"   // a transaction that is not over at the end
+	Listed = "listed" // the operator has listed the transactions that are not over
 	Looked = "looked" // the operator has looked for doubts and dead letters at the end
 	End    = "end"    // the file's last line
 )
@@ -65,7 +80,7 @@ type Record struct {
 
 	// What is asked for: invoke, and as the outside world heard it: effect, call.
 	Key    string `json:"key,omitempty"`    // the idempotency key
-	Op     string `json:"op,omitempty"`     // credit, debit, transfer, read, effect, malformed
+	Op     string `json:"op,omitempty"`     // credit, debit, transfer, read, effect, malformed, transaction
 	Agent  string `json:"agent,omitempty"`  // type/id
 	Cents  int64  `json:"cents,omitempty"`  // the amount
 	To     string `json:"to,omitempty"`     // of a transfer: the other account, type/id
@@ -73,18 +88,22 @@ type Record struct {
 	Print  string `json:"print,omitempty"`  // fingerprint of operation and payload
 	Phase  string `json:"phase,omitempty"`  // why it is sent; load if it is not said
 
+	Parts []Part `json:"parts,omitempty"` // of a transaction, as they were sent
+
 	Batch int `json:"batch,omitempty"` // calls that are in the same request, this one too
 
 	// What was answered: ok, fail, info.
-	Status   int    `json:"status,omitempty"`
-	Code     string `json:"code,omitempty"`
-	Kind     string `json:"kind,omitempty"` // not_done, rejected, unknown
-	Reply    string `json:"reply,omitempty"`
-	Replayed bool   `json:"replayed,omitempty"`
-	Again    bool   `json:"again,omitempty"`   // the nodes were asked more than once: a replay may be of the request itself
-	Balance  *int64 `json:"balance,omitempty"` // that the reply told; of a state too
-	Receipt  string `json:"receipt,omitempty"` // that the reply told; of an effect too
-	Text     string `json:"text,omitempty"`    // of a conflict: all that it said
+	Status   int     `json:"status,omitempty"`
+	Code     string  `json:"code,omitempty"`
+	Kind     string  `json:"kind,omitempty"` // not_done, rejected, unknown
+	Reply    string  `json:"reply,omitempty"`
+	Replayed bool    `json:"replayed,omitempty"`
+	Again    bool    `json:"again,omitempty"`    // the nodes were asked more than once: a replay may be of the request itself
+	Balance  *int64  `json:"balance,omitempty"`  // that the reply told; of a state too
+	Balances []int64 `json:"balances,omitempty"` // that the reply of a transaction told, of its parts
+	Refused  string  `json:"refused,omitempty"`  // the agent by which a transaction was refused
+	Receipt  string  `json:"receipt,omitempty"`  // that the reply told; of an effect too
+	Text     string  `json:"text,omitempty"`     // of a conflict: all that it said
 
 	// The outside world, and the operator: effect, call, probe, settle, doubt.
 	EffectKey  string `json:"effect_key,omitempty"`
@@ -92,7 +111,8 @@ type Record struct {
 	Found      bool   `json:"found,omitempty"`
 	Resolution string `json:"resolution,omitempty"` // done, not_done
 
-	Pending int64 `json:"pending,omitempty"` // of a state
+	Pending int64  `json:"pending,omitempty"` // of a state
+	Tx      string `json:"tx,omitempty"`      // of a transaction that is not over
 
 	// What was broken, until when.
 	Fault string   `json:"fault,omitempty"`
@@ -105,22 +125,33 @@ type Record struct {
 	Lines int `json:"lines,omitempty"` // of end: the lines before it
 }
 
+// Part is what a transaction does to one account of the bank.
+type Part struct {
+	Account int   `json:"n"`
+	Cents   int64 `json:"c,omitempty"` // a credit, a debit if it is negative, or 0: its balance is read
+}
+
+// BankAccount is the name of an account of a run's bank.
+func BankAccount(run string, n int) string { return fmt.Sprintf("account/%s-bank-%d", run, n) }
+
 // The phases of a request.
 const (
 	PhaseLoad    = ""        // the first time, a repetition, a duplicate
 	PhaseAltered = "altered" // another payload under a key that is decided
 	PhaseDrain   = "drain"   // what was undecided when the load ended
 	PhaseAgain   = "again"   // everything that was decided, once more, at the end
+	PhaseLast    = "last"    // the last read of the bank
 )
 
 // The operations.
 const (
-	OpCredit    = "credit"
-	OpDebit     = "debit"
-	OpTransfer  = "transfer"
-	OpRead      = "read"
-	OpEffect    = "effect"
-	OpMalformed = "malformed" // a body that no action takes
+	OpCredit      = "credit"
+	OpDebit       = "debit"
+	OpTransfer    = "transfer"
+	OpRead        = "read"
+	OpEffect      = "effect"
+	OpMalformed   = "malformed"   // a body that no action takes
+	OpTransaction = "transaction" // of the bank: some accounts are moved, or read, or both
 )
 
 // The policies of effects.
@@ -160,6 +191,7 @@ const (
 	codeInFlight = "in_flight"
 	codeFunds    = "insufficient_funds"
 	codeDeclined = "rejected_by_provider"
+	codeTimeout  = "timeout"
 
 	// statusAccepted is the answer to whoever does not wait for the outcome.
 	statusAccepted = 202

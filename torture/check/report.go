@@ -67,6 +67,14 @@ const (
 	CodeNotLinearizable = "not_linearizable"
 	CodeUnclear         = "linearizability_unclear"
 
+	// Of transactions.
+	CodeTotalChanged    = "total_changed"
+	CodeUpdateLost      = "update_lost"
+	CodeBalanceUnknown  = "balance_unknown"
+	CodeNotSerializable = "not_serializable"
+	CodeAccountHeld     = "account_held"
+	CodeTransactionLeft = "transaction_left"
+
 	// Of the end.
 	CodeDrainIncomplete = "drain_incomplete"
 	CodeDoubtLeft       = "doubt_left"
@@ -80,6 +88,7 @@ var restOnAbsence = map[string]bool{
 	CodeRefusalFalse: true, CodeRejectionFalse: true, CodeDoubtMissing: true, CodeDoubtFalse: true, CodeUnknownMissing: true, CodeUnknownFalse: true,
 	CodeEffectLost: true, CodeEffectAfterFail: true, CodeEffectUnasked: true, CodeEffectMismatch: true, CodeEffectTime: true, CodeBlindCall: true,
 	CodeSettledWrong: true, CodeStateMismatch: true, CodeNotLinearizable: true, CodeUnclear: true, CodeDrainIncomplete: true,
+	CodeBalanceUnknown: true, CodeNotSerializable: true, CodeAccountHeld: true,
 }
 
 // Violation is a rule that was broken, with the least that shows it.

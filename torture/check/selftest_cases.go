@@ -1,14 +1,21 @@
 package check
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
-// cases are the ways in which a history is doctored, each with the code that
-// must be found. What else follows of itself is in also.
-var cases = []struct {
+// doctoring is a way in which a history is doctored, with the code that must be
+// found. What else follows of itself is in also.
+type doctoring struct {
 	name, want string
 	also       []string
 	doctor     func(*fabricated)
-}{
+}
+
+var cases = slices.Concat(callCases, bankCases)
+
+var callCases = []doctoring{
 	// What a server could do.
 	{"a credit that was acknowledged is lost", CodeNotLinearizable, []string{CodeStateMismatch}, func(h *fabricated) {
 		h.each("d1", func(r *Record) { *r = with(*r, left(70, r.Replayed)) })
@@ -177,7 +184,7 @@ var cases = []struct {
 		h.exchange(typed(Effect, "probe2"), func(r *Record) bool { return r.Type == Probed && !r.Found })
 	}},
 	{"in doubt, and the outside world had answered", CodeDoubtFalse, nil, func(h *fabricated) { h.record(typed(Effect, "ask2"), 0).Told = ToldDone }},
-	{"in doubt long after the server was killed", CodeDoubtFalse, nil, func(h *fabricated) { h.moveKill(0, h.now/2) }},
+	{"in doubt long after the server was killed", CodeDoubtFalse, nil, func(h *fabricated) { h.moveKill(0, h.record(sent("late"), 0).At+1e9) }},
 	{"in doubt before the server could lose patience", CodeDoubtFalse, nil, func(h *fabricated) { h.answer("slow", 0).At -= 100e6 }},
 	{"in doubt once more for no reason", CodeDoubtFalse, nil, func(h *fabricated) {
 		s := *h.record(typed(Settle, "ask2"), 0)
@@ -185,7 +192,7 @@ var cases = []struct {
 		h.add(fileOperator, s)
 	}},
 	{"unknown for good, and the outside world had answered", CodeUnknownFalse, nil, func(h *fabricated) { h.record(typed(Effect, "most2"), 0).Told = ToldDone }},
-	{"unknown for good before the server was killed", CodeUnknownFalse, []string{CodeEffectTime}, func(h *fabricated) { h.moveKill(1, h.now/2) }},
+	{"unknown for good before the server was killed", CodeUnknownFalse, []string{CodeEffectTime}, func(h *fabricated) { h.moveKill(1, h.record(sent("late"), 0).At+1e9) }},
 	{"called after it was said to be unknown for good", CodeEffectTime, nil, func(h *fabricated) {
 		h.record(typed(Effect, "most3"), 0).At += callTime
 	}},
@@ -300,7 +307,7 @@ var cases = []struct {
 		for _, file := range h.manifest.Files {
 			h.files[file] = nil
 		}
-		h.manifest.Goal = Goal{Operations: 1}
+		h.manifest.Goal, h.manifest.Bank = Goal{Operations: 1}, nil
 		h.add(fileOne, Record{Type: Drain})
 		h.add(fileTwo, Record{Type: Drain})
 		h.played(on("d", OpDebit, "account/a", 1), poor(false))
@@ -310,7 +317,7 @@ var cases = []struct {
 	{"too few kills", unproved("kills"), nil, func(h *fabricated) { h.manifest.Goal.Kills = 4 }},
 	{"no duplicates", unproved("operations sent in duplicate"), nil, func(h *fabricated) { h.manifest.Goal.Duplicates = 99 }},
 	{"reads are passed on twice", unproved("operations sent in duplicate"), nil, func(h *fabricated) {
-		h.manifest.Goal.Duplicates = 39
+		h.manifest.Goal.Duplicates = 26
 		h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, At: 1})
 		h.add(fileFaults, Record{Type: Fault, Fault: FaultDuplicate, At: 2})
 	}},
@@ -364,7 +371,7 @@ func (h *fabricated) played(r, answer Record) {
 }
 
 // alteredKeys are the keys of which the second request is another payload.
-var alteredKeys = []string{"c1", "d2", "ask", "ask2", "accepted"}
+var alteredKeys = []string{"c1", "d2", "ask", "ask2", "accepted", "move"}
 
 // conflicts makes all conflicts say the same.
 func (h *fabricated) conflicts(text string) {

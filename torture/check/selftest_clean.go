@@ -21,7 +21,8 @@ func cleanHistory() *fabricated {
 		manifest: Manifest{
 			Version: Version, Run: "t", Took: 3600e9, Finished: true, Files: []string{fileOne, fileTwo, fileLedger, fileOperator, fileFaults},
 			Policies: []string{Keyed, Probe, AtMostOnce, Ask},
-			Goal:     Goal{Operations: 27, Kills: 3, Duplicates: 31, LostReplies: 6},
+			Bank:     &Bank{Accounts: 4, Cents: 1000, Timeout: 30e9},
+			Goal:     Goal{Operations: 40, Kills: 3, Duplicates: 21, LostReplies: 4, Transactions: 20},
 		},
 	}
 	h.accountsPart()
@@ -29,8 +30,10 @@ func cleanHistory() *fabricated {
 	h.effectsPart()
 	h.causesPart()
 	h.refusalsPart()
+	h.bankPart()
 	h.faultsPart()
 	h.endPart()
+	h.bankEnd()
 	return h
 }
 
