@@ -45,9 +45,6 @@ func (c *Coordinator) registerAgent() {
 	semel.On(c.agents, "resolve", c.resolve, semel.AtLeastOnce)
 	semel.Then(c.agents, "rung", func(t *transaction, s *semel.Step, a about, _ semel.Result[struct{}]) (Result, error) {
 		return c.on(t, s, a, func() []order {
-			if a.Branch == ringsAgain {
-				t.Bell = time.Time{}
-			}
 			return t.woken(&c.rules, s.Now())
 		})
 	})
@@ -112,12 +109,8 @@ func (c *Coordinator) run(t *transaction, s *semel.Step, in request) (Result, er
 	if err := c.check(&in); err != nil {
 		return Result{}, semel.Reject(CodeInvalid, "%v", err)
 	}
-	*t = transaction{Tx: tx, Request: hash, Branches: in.Branches}
+	*t = transaction{Tx: tx, Request: hash, Branches: in.Branches, Waiting: s.Waiting()}
 	orders := t.begin(s.Now(), in.timeout(c.cfg.Timeout))
-	if !t.OnePhase {
-		// A timer could not answer the caller; what is asked for here can.
-		bell.Ask(s, self.ID, about{Tx: tx}, rung.With(about{Tx: tx}), semel.Delay(t.Deadline.Sub(s.Now())))
-	}
 	c.carryOut(t, s, orders)
 	return semel.Defer[Result]()
 }
@@ -159,25 +152,16 @@ func (c *Coordinator) carryOut(t *transaction, s *semel.Step, orders []order) {
 		}
 		orders = more
 	}
-	switch now, next := s.Now(), t.next(&c.rules); {
-	case t.undecided():
-		// The bell of the deadline was asked for at the beginning.
-		if !next.IsZero() && next.Before(t.Deadline) && (t.Bell.IsZero() || next.Before(t.Bell)) {
-			t.Bell = next
-			a := about{Tx: t.Tx, Branch: ringsAgain}
-			bell.Ask(s, s.Agent().ID, about{Tx: t.Tx}, rung.With(a), semel.Delay(max(next.Sub(now), 1)))
-		}
-	case next.IsZero() && !t.Tick.IsZero():
+	switch next := t.next(&c.rules); {
+	case next.Equal(t.Tick):
+	case next.IsZero():
 		s.CancelTimer(timer)
 		t.Tick = next
-	case !next.Equal(t.Tick):
+	default:
 		t.Tick = next
-		tick.After(s, timer, max(next.Sub(now), 0), about{Tx: t.Tx})
+		tick.After(s, timer, max(next.Sub(s.Now()), 0), about{Tx: t.Tx})
 	}
 }
-
-// ringsAgain tells bells for a retry from that of the deadline.
-const ringsAgain = -1
 
 // timer is the name of the agent's only timer.
 const timer = "tick"
@@ -236,12 +220,16 @@ func (t *transaction) ring(_ *semel.Step, in about) (struct{}, error) {
 	return struct{}{}, nil
 }
 
-// tick does what is due after the decision.
+// tick does what is due. Before the decision it only asks for the bell.
 func (c *Coordinator) tick(t *transaction, s *semel.Step, in about) (struct{}, error) {
-	if t.Tx != in.Tx || t.Tx == "" || t.undecided() {
-		return struct{}{}, semel.Reject(CodeUnknown, "there is no such transaction, or it is not decided")
+	if t.Tx != in.Tx || t.Tx == "" {
+		return struct{}{}, semel.Reject(CodeUnknown, "there is no such transaction")
 	}
 	t.Tick = time.Time{}
+	if t.undecided() {
+		bell.Ask(s, s.Agent().ID, in, rung.With(in).For(t.Waiting))
+		return struct{}{}, nil
+	}
 	if t.forgotten(&c.rules, s.Now()) {
 		s.Forget()
 		return struct{}{}, nil

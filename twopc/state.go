@@ -3,6 +3,8 @@ package twopc
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/semel-dev/semel"
 )
 
 // State says where a transaction stands.
@@ -45,12 +47,13 @@ type transaction struct {
 	Deadline time.Time `json:"deadline,omitzero"`
 	Decided  time.Time `json:"decided,omitzero"`
 	Finished time.Time `json:"finished,omitzero"` // nobody needs to be told any more
-	Bell     time.Time `json:"bell,omitzero"`     // when the next one rings, besides that of the deadline
 	Tick     time.Time `json:"tick,omitzero"`     // when the timer is due
 	Alarm    time.Time `json:"alarm,omitzero"`    // when somebody is told that it is not finished
 	Inquired int       `json:"inquired,omitempty"`
 	Refusal  *refusal  `json:"refusal,omitempty"` // why it was aborted
 	Branches []branch  `json:"branches,omitempty"`
+
+	Waiting semel.Waiting `json:"waiting,omitempty"` // whose outcome the decision is
 }
 
 // branch is one participant's part, as the coordinator knows it. Its name is its
