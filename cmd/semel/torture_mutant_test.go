@@ -65,7 +65,7 @@ var mutants = []struct {
 // little of it is enough of those.
 var (
 	transactions = []string{"--transactions", "60%", "--operations", "4000"}
-	fewer        = []string{"--transactions", "80%", "--operations", "300", "--kills", "3", "--clients", "8"}
+	fewer        = []string{"--transactions", "80%", "--operations", "60", "--kills", "2", "--clients", "8"}
 )
 
 // mutant builds the server with a planted bug; the files on disk stay as they are.
@@ -109,7 +109,7 @@ func caught(t *testing.T, server string, more ...string) (codes []string) {
 	if code != 1 || r.Verdict != check.Violated {
 		t.Errorf("the planted bug was not found: exit code %d, verdict %s %q", code, r.Verdict, r.Lacking)
 	}
-	if took > 2*time.Minute {
+	if took > 2*time.Minute && len(more) == 0 || took > 4*time.Minute { // a transaction waits for half a minute before it is given up
 		t.Errorf("it took %v", took)
 	}
 	for code := range r.Broken {
