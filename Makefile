@@ -6,7 +6,7 @@ SOAK     ?= 10m
 SEED     ?=
 
 # Packages with goroutines of their own; the race detector slows the others for nothing.
-RACE = . ./internal/demo/... ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./outbox/... ./bench/... ./semeltest/... ./torture/... ./internal/child/... ./cmd/...
+RACE = . ./internal/demo/... ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./outbox/... ./internal/outbound/... ./twopc/... ./saga/... ./bench/... ./semeltest/... ./torture/... ./internal/child/... ./cmd/...
 
 .PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix mutants torture torture-cluster torture-mutants soak bench bench-postgres demo
 

@@ -30,6 +30,7 @@ func (c ContinuationRef[C, R]) With(context C) Bound[R] {
 type Bound[R any] struct {
 	name    string
 	context []byte
+	waiting []byte // whose outcome the answer settles, if it is not that of the step's own message
 	err     error
 }
 

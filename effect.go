@@ -55,6 +55,9 @@ func EffectTo[Req, Rep any](name string) EffectRef[Req, Rep] {
 	return EffectRef[Req, Rep]{name: name}
 }
 
+// Name is the effect's name.
+func (e EffectRef[Req, Rep]) Name() string { return e.name }
+
 // Ask makes the call, once the step stands, and has its answer brought to a
 // continuation of the agent that asks. It returns the key under which the
 // outside world will see it.
@@ -62,19 +65,19 @@ func (e EffectRef[Req, Rep]) Ask(s *Step, req Req, then Bound[Rep]) (key string)
 	if !then.check(s) {
 		return ""
 	}
-	return e.ask(s, req, then.name, then.context)
+	return e.ask(s, req, then)
 }
 
 // Run makes the call, once the step stands. Nobody hears of its answer.
-func (e EffectRef[Req, Rep]) Run(s *Step, req Req) (key string) { return e.ask(s, req, "", nil) }
+func (e EffectRef[Req, Rep]) Run(s *Step, req Req) (key string) { return e.ask(s, req, Bound[Rep]{}) }
 
-func (e EffectRef[Req, Rep]) ask(s *Step, req Req, then string, context []byte) string {
+func (e EffectRef[Req, Rep]) ask(s *Step, req Req, then Bound[Rep]) string {
 	body, err := encode(req)
 	if err != nil {
 		s.fail("effect %q: the request cannot be encoded: %w", e.name, err)
 		return ""
 	}
-	return s.core.Ask(core.Call{Effect: e.name, Body: body, Then: then, Context: context}).String()
+	return s.core.Ask(core.Call{Effect: e.name, Body: body, Then: then.name, Context: then.context, For: then.waiting}).String()
 }
 
 // Effect is a registered effect: a call to the outside world, which no commit

@@ -14,7 +14,7 @@ const (
 	ReadOnlyVote = core.CodeReadOnly
 	// CodeNotPrepared is the code of a no of an agent whose handler said neither yes
 	// nor no: it failed, it deferred, there is no such action, or the transaction was
-	// aborted before its turn came.
+	// decided before its turn came.
 	CodeNotPrepared = core.CodeNotPrepared
 	// CodeWithdrawn is the code of the answer of an effect that was withdrawn, unless
 	// its call told; see Step.Withdraw.
@@ -62,7 +62,7 @@ func (s *Step) branch(b message.Branch, to AgentName, action string, body json.R
 	if !then.check(s) {
 		return
 	}
-	s.core.Send(core.Outgoing{To: to, Action: action, Body: body, Then: then.name, Context: then.context, Branch: &b})
+	s.core.Send(core.Outgoing{To: to, Action: action, Body: body, Then: then.name, Context: then.context, For: then.waiting, Branch: &b})
 }
 
 // Withdraw has an effect that this agent asked for, by the key that Ask returned,

@@ -40,7 +40,7 @@ func (r Ref[In, Out]) Ask(s *Step, id string, in In, then Bound[Out], opts ...Se
 	if !ok || !then.check(s) {
 		return
 	}
-	o.Then, o.Context = then.name, then.context
+	o.Then, o.Context, o.For = then.name, then.context, then.waiting
 	s.core.Send(o)
 }
 

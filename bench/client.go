@@ -37,6 +37,16 @@ func (c *client) call(agentType, id, action, key, body string) error {
 	out = append(out, agentType...)
 	out = append(append(out, '/'), id...)
 	out = append(append(out, '/'), action...)
+	return c.finish(out, key, body)
+}
+
+// post posts a body to a path, and expects that the answer is a 200.
+func (c *client) post(path, key, body string) error {
+	return c.finish(append(append(c.out[:0], "POST "...), path...), key, body)
+}
+
+// finish sends a request whose first line is there as far as the path.
+func (c *client) finish(out []byte, key, body string) error {
 	out = c.appendHeaders(out, len(body))
 	if key != "" {
 		out = append(append(append(out, "Idempotency-Key: \""...), key...), "\"\r\n"...)

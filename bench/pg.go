@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -129,74 +128,23 @@ func (r *pgRun) drop() error {
 	return errors.Join(errs...)
 }
 
-// contender is one of those that take turns.
-type contender struct {
-	name   string
-	load   Load
-	run    func(Load) (Result, error)
-	result Result
-}
-
-// turns measures contenders in turns. Each round begins with another one.
+// turns measures contenders in turns.
 func (r *pgRun) turns(name string, rounds int, each time.Duration, all ...*contender) error {
-	for round := range rounds {
-		for i := range all {
-			c := all[(round+i)%len(all)]
-			r.Progress(fmt.Sprintf("%s, round %d of %d: %s", name, round+1, rounds, c.name))
-			c.load.For, c.load.Agents, c.load.Stop = each, r.Agents, r.ctx.Done()
-			more, err := warmed(c.load, c.run)
-			if err = errors.Join(err, r.ctx.Err()); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
-			c.result.merge(more)
-		}
-	}
-	for _, c := range all {
-		c.result.finish()
-	}
-	return nil
+	return turns{ctx: r.ctx, agents: r.Agents, progress: r.Progress}.take(name, rounds, each, all...)
 }
 
-// best is the one of several ways that does most, by two rounds of half the
-// length each. What was tried is told.
+// best is the one of several ways that does most, by rounds of half the length.
+// What was tried is told.
 func (r *pgRun) best(name string, all ...*contender) (*contender, error) {
-	if err := r.turns(name+", which does best", 2, r.Round/2, all...); err != nil {
-		return nil, err
+	top, tried, err := turns{ctx: r.ctx, agents: r.Agents, progress: r.Progress}.best(name, r.Round/2, all...)
+	if err == nil {
+		r.sheet.note("%s", tried)
 	}
-	top := slices.MaxFunc(all, func(a, b *contender) int { return int(a.result.PerSec - b.result.PerSec) })
-	var tried []string
-	for _, c := range all {
-		tried = append(tried, fmt.Sprintf("%s %s/s", c.name, thousands(c.result.PerSec)))
-	}
-	r.sheet.note("%s: tried %s", name, strings.Join(tried, ", "))
-	top.result = Result{}
-	return top, nil
+	return top, err
 }
 
 // add puts a row on the sheet: one contender, beside another if that is not nil.
-func (r *pgRun) add(c, beside *contender, g goal) {
-	row := Row{Name: c.name, What: "throughput", Result: c.result}
-	if beside != nil {
-		row.Beside, row.Baseline = beside.name, &beside.result
-		row.Ratio = ratioOf(Point{}, "", &c.result, "", &beside.result).Throughput
-		row.Goal = g.text()
-		if g.least > 0 {
-			met := row.Ratio >= g.least
-			row.Met = &met
-		}
-	}
-	r.sheet.Rows = append(r.sheet.Rows, row)
-}
-
-// goal is what a ratio should be at least; zero for no goal.
-type goal struct{ least float64 }
-
-func (g goal) text() string {
-	if g.least == 0 {
-		return ""
-	}
-	return fmt.Sprintf("≥ %.1f ×", g.least)
-}
+func (r *pgRun) add(c, beside *contender, g goal) { r.sheet.add(c, beside, g) }
 
 var (
 	unitsGoal = goal{0.7}

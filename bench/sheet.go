@@ -96,7 +96,10 @@ func (s *Sheet) settings() string {
 // WriteText writes the sheet for people, its tables in Markdown.
 func (s *Sheet) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n%s\nPostgreSQL: %s\n", s.Title, s.Machine, s.settings())
+	fmt.Fprintf(&b, "%s\n\n%s\n", s.Title, s.Machine)
+	if len(s.Server) > 0 {
+		fmt.Fprintf(&b, "PostgreSQL: %s\n", s.settings())
+	}
 	for _, n := range s.Notes {
 		fmt.Fprintf(&b, "%s\n", n)
 	}

@@ -70,7 +70,7 @@ func problemError(agent semel.AgentName, action string, p *Problem) error {
 	case message.NotDone.String():
 		return &semel.NotDoneError{Agent: agent, Action: action, Code: message.Code(p.Code), Detail: detail, After: p.RetryAfter, Cause: p}
 	case message.Rejected.String():
-		return &rejected{&semel.Rejection{Agent: agent, Action: action, Code: p.Code, Detail: detail}, p}
+		return &rejected{&semel.Rejection{Agent: agent, Action: action, Code: p.Code, Detail: detail, Data: p.Data}, p}
 	}
 	ref := p.Doubt
 	if ref == "" {

@@ -78,6 +78,30 @@ func (c *Client) Transaction(ctx context.Context, tx string) (twopc.Info, error)
 	return get[twopc.Info](ctx, c, reading("/v1/transactions/"+url.PathEscape(tx), "read transaction "+tx))
 }
 
+// FindTransaction reads what is known of the transaction of a key. Whose key it is
+// says principal; empty means the caller's own.
+func (c *Client) FindTransaction(ctx context.Context, key, principal string) (twopc.Info, error) {
+	doc, err := get[struct {
+		Transactions []twopc.Info `json:"transactions"`
+	}](ctx, c, reading("/v1/transactions?"+ofKey(key, principal).Encode(), "find the transaction of key "+key))
+	if err == nil && len(doc.Transactions) != 1 {
+		err = &semel.NotDoneError{Action: "find the transaction of key " + key, Code: CodeNotUnderstood, Detail: fmt.Sprintf("the answer has %d transactions, and not one", len(doc.Transactions))}
+	}
+	if err != nil {
+		return twopc.Info{}, err
+	}
+	return doc.Transactions[0], nil
+}
+
+// ofKey is the query for what was asked for under a key.
+func ofKey(key, principal string) url.Values {
+	q := url.Values{"key": {key}}
+	if principal != "" {
+		q.Set("principal", principal)
+	}
+	return q
+}
+
 // ResolveBranch has the server take note that a branch was dealt with by hand,
 // which will never acknowledge the decision; nothing is done at the participant.
 func (c *Client) ResolveBranch(ctx context.Context, tx, branch, why string) error {

@@ -65,7 +65,7 @@ func (l *life) look() (*result, error) {
 	led.mu.Lock()
 	defer led.mu.Unlock()
 	for _, e := range led.records {
-		if !e.setOut() {
+		if !e.setOut() || e.apart {
 			continue
 		}
 		c := *e

@@ -36,6 +36,7 @@ type ledger struct {
 	records  []*entry
 	keys     map[[2]string]*known // by service and key
 	effects  map[string]bool      // names of effects whose functions reached a World
+	kept     map[string]any       // what tests model by themselves
 	wrong    []string             // mistakes that show by themselves
 	standing bool                 // it is of a World that stands alone
 }
@@ -75,6 +76,7 @@ type entry struct {
 	policy  core.Policy
 	settled bool // what came of it is durable
 	lost    bool // a call or its answer got lost on the way, or in a crash
+	apart   bool // it is not compared
 	last    answered
 }
 
@@ -97,7 +99,7 @@ func (l *ledger) open(s *Service, run *engine.Running, key string) *entry {
 			return e
 		}
 	}
-	e := &entry{Record: Record{Service: s.name, ID: id}}
+	e := &entry{Record: Record{Service: s.name, ID: id}, apart: s.modelled}
 	if run != nil {
 		e.Effect, e.Agent, e.policy = run.Job.Name, run.Job.Agent, run.Policy
 	}

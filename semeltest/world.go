@@ -68,12 +68,20 @@ func Deduplicates(s *Service) { s.dedup = true }
 // count as happened.
 func ChangesNothing(s *Service) { s.readOnly = true }
 
+// Modelled makes a service that is only the way to something which the test
+// models by itself (see Kept). Its calls may be made as often as the program
+// likes: they are not counted as happened, nor compared with another run, and
+// Run.Check is where it is seen what came of them. The program crashes around
+// each, and they get lost, as with any service.
+func Modelled(s *Service) { s.readOnly, s.modelled = true, true }
+
 // Service is a service of a World. It is safe for concurrent use once Faults
 // was called.
 type Service struct {
 	world           *World
 	name            string
 	dedup, readOnly bool
+	modelled        bool
 	faults          func(Record) Fault
 }
 

@@ -75,6 +75,10 @@ func (s *api) state(w http.ResponseWriter, r *http.Request) {
 
 // remove is DELETE /v1/agents/{type}/{id}.
 func (s *api) remove(w http.ResponseWriter, r *http.Request) {
+	if route := ownRoute(r.PathValue("type")); route != "" {
+		s.refuse(w, codeForbidden, "what is under way would be lost; see "+route)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
 	defer cancel()
 	if err := s.app.Delete(ctx, s.named(r)); err != nil {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/saga"
+	"github.com/semel-dev/semel/twopc"
 )
 
 // The agent type whose agents are the configured effects, and their action.
@@ -67,12 +69,28 @@ func (s *api) callHeader(w http.ResponseWriter, r *http.Request, req semel.Reque
 // more has its old calls all the same: "unknown" would say that they were not
 // done.
 func (s *api) action(r *http.Request, req *semel.Request) (semel.ActionInfo, error) {
+	if route := ownRoute(req.Type); route != "" {
+		return semel.ActionInfo{}, &semel.NotDoneError{Code: codeForbidden, Detail: fmt.Sprintf("agents of type %q are not called by their actions; use %s", req.Type, route)}
+	}
 	if req.Type == effectsType && !slices.Contains(s.Effects, req.ID) {
 		if known, err := s.recorded(r, req); err != nil || !known {
 			return semel.ActionInfo{}, cmp.Or(err, error(&semel.NotDoneError{Code: message.CodeUnknownEffect, Detail: fmt.Sprintf("there is no effect %q in the configuration", req.ID)}))
 		}
 	}
 	return s.app.Action(req.Type, req.Action)
+}
+
+// ownRoute is where that is done which agents of a type do that have routes of
+// their own, or empty. Their actions trust whoever calls them: who may call agents
+// may not settle a transaction, and nobody may in another's name.
+func ownRoute(typ string) string {
+	switch {
+	case twopc.Reserved(typ):
+		return "/v1/transactions"
+	case saga.Reserved(typ):
+		return "/v1/sagas"
+	}
+	return ""
 }
 
 // recorded says whether a request's key has an outcome, or will have one.

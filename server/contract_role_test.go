@@ -44,6 +44,19 @@ var mayUse = map[string]server.Roles{
 	"GET /v1/nodes":                        operators,
 	"GET /v1/shards":                       operators,
 	"GET /metrics":                         operators,
+
+	"POST /v1/transactions":              callers,
+	"GET /v1/transactions":               readers, // and callers, with a key of their own
+	"GET /v1/transactions/{tx}":          callers | readers,
+	"GET /v1/transactions/{tx}/decision": callers,
+	"POST /v1/transactions/{tx}/resolve": operators,
+	"POST /v1/participants/sweep":        operators,
+	"POST /v1/sagas/{saga}":              callers,
+	"GET /v1/sagas":                      callers | readers, // without a name: the definitions
+	"GET /v1/sagas/{saga}":               callers | readers,
+	"POST /v1/sagas/{saga}/cancel":       callers,
+	"POST /v1/sagas/{saga}/resume":       operators,
+	"POST /v1/sagas/{saga}/settle":       operators,
 }
 
 // everyRole are principals with every set of roles, named by it.
@@ -59,6 +72,7 @@ func everyRole() users {
 func contractRoles(t *testing.T, c *contract) {
 	opts := server.Options{Auth: everyRole()}
 	s := serve(t, semel.Config{}, opts, nil)
+	opts.Transactions, opts.Sagas = s.opts.Transactions, s.opts.Sagas
 	for _, row := range server.Routes(s.app, opts) {
 		path := regexp.MustCompile(`\{\w+\}`).ReplaceAllString(row.Path, "x")
 		name := row.Method + " " + row.Path

@@ -47,6 +47,8 @@ func TestContract(t *testing.T) {
 		"resolutions": contractResolutions, "dead letters": contractDead, "effects": contractEffects, "backups": contractBackups,
 		"overload": contractOverload, "full": contractFull, "store": contractStore, "closed": contractClosed,
 		"roles": contractRoles, "revoked": contractRevoked,
+		"transact": contractTransact, "bad transactions": contractTransactBad, "transactions": contractTransactions, "branches": contractSettleBranch,
+		"sagas": contractSagas, "start of sagas": contractStartSaga, "parked sagas": contractParked,
 	} {
 		t.Run(name, func(t *testing.T) { part(t, c) })
 	}

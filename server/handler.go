@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/saga"
 	"github.com/semel-dev/semel/twopc"
 )
 
@@ -37,6 +38,8 @@ type Options struct {
 	// Transactions runs those of /v1/transactions; nil for none. It is of the same
 	// App.
 	Transactions *twopc.Coordinator
+	// Sagas has those of /v1/sagas; nil for none. It is of the same App.
+	Sagas *saga.Registry
 	// Followers bounds the change feeds that are followed at once, 256: each
 	// holds a connection and, while its reader is slow, some states.
 	Followers int

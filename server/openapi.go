@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/saga"
 )
 
 // openAPI is GET /openapi.json: the description of the API (OpenAPI 3.1), made
@@ -29,7 +31,7 @@ func (s *api) describe() *huma.OpenAPI {
 		d.add(rt, nil)
 		if rt.path == actionPath {
 			for _, info := range s.app.Actions() {
-				if info.Type != effectsType {
+				if info.Type != effectsType && ownRoute(info.Type) == "" {
 					d.add(concrete(rt, info), &info)
 				}
 			}
@@ -89,6 +91,14 @@ func (d *describer) add(rt route, info *semel.ActionInfo) {
 			schema.Minimum, schema.Maximum = ptr(1.0), ptr(float64(pageMax))
 		case "cursor":
 			schema.Pattern = "^[A-Za-z0-9_-]*$"
+		case "state":
+			for _, state := range transactionStates {
+				schema.Enum = append(schema.Enum, state)
+			}
+		case "phase":
+			for _, phase := range saga.Phases {
+				schema.Enum = append(schema.Enum, string(phase))
+			}
 		case "type":
 			schema.MaxLength, schema.MinLength = ptr(message.MaxNameBytes), ptr(1)
 		case "key":
@@ -202,9 +212,15 @@ func (d *describer) replies(op *huma.Operation, rt route, info *semel.ActionInfo
 	case rt.reply != nil:
 		ok.Content = content("application/json", d.of(rt.reply))
 	}
+	for _, h := range rt.sends {
+		if ok.Headers == nil {
+			ok.Headers = make(map[string]*huma.Param)
+		}
+		ok.Headers[h.name] = &huma.Param{Description: h.about, Schema: d.registry.Schema(reflect.TypeOf(h.sample), false, "")}
+	}
 	op.Responses[strconv.Itoa(rt.status)] = ok
-	if rt.roles&RoleCall != 0 && rt.method == http.MethodPost {
-		op.Responses["202"] = &huma.Response{Description: "Accepted, as was preferred; no outcome", Content: content("application/json", d.of(acceptedDoc{}))}
+	if rt.roles&RoleCall != 0 && rt.method == http.MethodPost && slices.Contains(rt.query, waitParam) {
+		op.Responses["202"] = &huma.Response{Description: "Accepted, as was preferred; no outcome", Headers: ok.Headers, Content: content("application/json", d.of(acceptedDoc{}))}
 	}
 	all := codes(rt.codes, []message.Code{codeMisdirected})
 	if rt.roles != 0 {

@@ -167,11 +167,21 @@ func (d *described) make(op operation, without string, chosen map[string]string)
 func (d *described) param(op operation, name string, schema map[string]any) string {
 	pick := func(list ...string) string { return list[d.rng.IntN(len(list))] }
 	switch name {
+	case "tx":
+		if tx, ok := d.sample(op); ok {
+			return tx
+		}
+		return pick("x", "é/%", "f0d36a68-hmmw7veq-4v6a4xc3vjqbkf66rn4n2w-bvqvquf")
+	case "saga":
+		if id, ok := d.sample(op); ok && op.String() != "POST /v1/sagas/{saga}" {
+			return id
+		}
+		return pick("deal", "deal", "deal", "nothing", "é/%")
+	case "branch":
+		return pick("2", "2", "9")
 	case "id":
-		for list, ids := range d.samples {
-			if strings.HasPrefix(op.path, list) && len(ids) > 0 && d.rng.IntN(4) > 0 {
-				return pick(ids...)
-			}
+		if id, ok := d.sample(op); ok {
+			return id
 		}
 		return pick("a0", "a1", "a2", "s1", "é/%", "new")
 	case "type":
@@ -179,7 +189,7 @@ func (d *described) param(op operation, name string, schema map[string]any) stri
 	case "action":
 		return pick("credit", "debit", "open", "nothing")
 	case "name":
-		return pick("echo", "echo", "nothing")
+		return pick("echo", "echo", "deal", "hold", "nothing")
 	case "key", "Idempotency-Key":
 		return pick("k0", "k1", "k2", "k3", fmt.Sprint("new", d.rng.IntN(1000)))
 	case "principal":
@@ -244,7 +254,7 @@ func (d *described) value(schema any) any {
 	case "string":
 		return []string{"text", "b", "é", strings.Repeat("long", 20)}[d.rng.IntN(4)]
 	}
-	return []any{nil, 1, "any", []any{}, map[string]any{"cents": 1}}[d.rng.IntN(5)]
+	return []any{nil, 1, "any", []any{}, map[string]any{"cents": 1}, map[string]any{"from": "from", "cents": 1}}[d.rng.IntN(6)]
 }
 
 // member is a value for a member whose name says more than its schema.
@@ -256,6 +266,16 @@ func (d *described) member(name string, schema any) any {
 		return []string{"credit", "run"}[d.rng.IntN(2)]
 	case "to":
 		return "a2"
+	case "cents":
+		return 1 + d.rng.IntN(5) // an account has some of those
+	case "timeout":
+		return []string{"1s", "soon"}[d.rng.IntN(2)]
+	case "branch":
+		return []string{"2", "2", "9"}[d.rng.IntN(3)]
+	case "step":
+		return []string{"pay", "pay", "nothing"}[d.rng.IntN(3)]
+	case "participants": // of agents: there are no others
+		return []any{map[string]any{"agent": "account/from", "action": "debit", "body": map[string]int{"cents": 1}}, map[string]any{"agent": []string{"account/a1", "account/from"}[d.rng.IntN(2)], "action": "credit", "body": map[string]int{"cents": 1}}}
 	case "name":
 		return fmt.Sprint("b", d.rng.IntN(1_000_000))
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/saga"
 	"github.com/semel-dev/semel/twopc"
 )
 
@@ -26,6 +27,7 @@ type route struct {
 	id, about string
 	query     []param // and headers
 	body      any     // of this type; nil for none
+	sends     []param // headers of a success
 	status    int     // of success
 	reply     any     // of this type; nil for none
 	media     string  // of the reply, if not JSON
@@ -58,6 +60,7 @@ var (
 	}
 	keyParam  = param{keyHeader, `the idempotency key, as "K" (RFC 8941) or bare; needed unless the action takes effect at least once`, false, ""}
 	neededKey = param{keyHeader, `the idempotency key, as "K" (RFC 8941) or bare`, true, ""}
+	ofKey     = []param{{"key", "only the one of this idempotency key", false, ""}, {"principal", "whose key it is, if not the caller's own", false, ""}}
 	waitParam = param{"Prefer", "wait=SECONDS bounds the wait for the outcome; respond-async answers when the call is accepted", false, ""}
 )
 
@@ -70,7 +73,7 @@ func codes(lists ...[]message.Code) (all []message.Code) {
 
 // routes is the table.
 func (s *api) routes() []route {
-	return slices.Concat(s.callRoutes(), s.readRoutes(), s.transactionRoutes(), s.operatorRoutes(), s.openRoutes())
+	return slices.Concat(s.callRoutes(), s.readRoutes(), s.transactionRoutes(), s.sagaRoutes(), s.operatorRoutes(), s.openRoutes())
 }
 
 func (s *api) callRoutes() []route {
@@ -176,10 +179,10 @@ func (s *api) transactionRoutes() []route {
 			id: "transact", about: "Have agents and participants outside do something, all of them or none, exactly once per key",
 			query: []param{neededKey, waitParam}, body: transactionDoc{}, status: http.StatusOK, reply: twopc.Result{},
 			codes: codes(nameCodes, bodyCodes, callCodes, readCodes)},
-		{method: http.MethodGet, path: "/v1/transactions", roles: RoleRead, handle: s.transactions,
-			id: "transactions", about: "List the transactions that are known",
-			query: append([]param{{"state", "undecided, committed, aborted, unclear or in_doubt: decided, and not acknowledged by all", false, ""}}, pageParams...),
-			reply: transactionsDoc{}, status: http.StatusOK, codes: codes([]message.Code{message.CodeInvalidRequest}, readCodes)},
+		{method: http.MethodGet, path: "/v1/transactions", roles: RoleCall | RoleRead, handle: s.transactions,
+			id: "transactions", about: "List the transactions that are known, which needs the role read, or find that of a key",
+			query: slices.Concat([]param{{"state", "in_doubt are those that are decided, and not acknowledged by all", false, ""}}, ofKey, pageParams),
+			reply: transactionsDoc{}, status: http.StatusOK, codes: codes([]message.Code{message.CodeInvalidRequest, message.CodeKeyInvalid}, unknown, readCodes)},
 		{method: http.MethodGet, path: one, roles: RoleCall | RoleRead, handle: s.transaction,
 			id: "transaction", about: "Read a transaction: its branches, their votes, and who has acknowledged the decision",
 			reply: twopc.Info{}, status: http.StatusOK, codes: codes(readCodes, unknown)},
@@ -193,6 +196,35 @@ func (s *api) transactionRoutes() []route {
 		{method: http.MethodPost, path: one + "/resolve", roles: RoleOperator, handle: s.settleBranch,
 			id: "resolve-branch", about: "Take note that a branch was dealt with by hand, which will never acknowledge the decision",
 			body: settlementDoc{}, status: http.StatusNoContent, codes: codes(bodyCodes, callCodes, readCodes, unknown)},
+	}
+}
+
+// sagaRoutes are there if the server has sagas.
+func (s *api) sagaRoutes() []route {
+	if s.Sagas == nil {
+		return nil
+	}
+	const one = "/v1/sagas/{saga}" // the name of a definition, to start one; else the id of a saga
+	order := codes(bodyCodes, callCodes, readCodes, []message.Code{codeUnknownSaga})
+	return []route{
+		{method: http.MethodPost, path: one, roles: RoleCall, handle: s.startSaga,
+			id: "start-saga", about: "Start a saga by the name of its definition, exactly once per key, and wait for its end; the header Semel-Saga says its id",
+			query: []param{neededKey, waitParam}, sends: []param{{sagaHeader, "the saga's id; beside a refusal, the one that the key has or would have", false, ""}},
+			body: raw{}, status: http.StatusOK, reply: raw{}, codes: codes(bodyCodes, callCodes, readCodes, []message.Code{codeUnknownSaga})},
+		{method: http.MethodGet, path: "/v1/sagas", roles: RoleCall | RoleRead, handle: s.sagas,
+			id: "sagas", about: "List the sagas of a definition, which needs the role read, or find that of a key; without a name, the definitions",
+			query: slices.Concat([]param{{"name", "of the definition; without it the definitions are listed", false, ""},
+				{"phase", "one that they are in; may come more than once", false, ""}}, ofKey, pageParams),
+			reply: sagasDoc{}, status: http.StatusOK, codes: codes([]message.Code{message.CodeInvalidRequest, message.CodeKeyInvalid, codeUnknownSaga}, readCodes)},
+		{method: http.MethodGet, path: one, roles: RoleCall | RoleRead, handle: s.saga,
+			id: "saga", about: "Read a saga: its phase, its steps with their attempts and times, its state",
+			reply: saga.View{}, status: http.StatusOK, codes: codes(readCodes, []message.Code{codeUnknownSaga})},
+		{method: http.MethodPost, path: one + "/cancel", roles: RoleCall, handle: s.cancelSaga,
+			id: "cancel-saga", about: "Have a saga undone, if it is not past its pivot", body: whyDoc{}, status: http.StatusOK, reply: phaseDoc{}, codes: order},
+		{method: http.MethodPost, path: one + "/resume", roles: RoleOperator, handle: s.resumeSaga,
+			id: "resume-saga", about: "Have a parked saga try again", status: http.StatusOK, reply: phaseDoc{}, codes: order},
+		{method: http.MethodPost, path: one + "/settle", roles: RoleOperator, handle: s.settleStep,
+			id: "settle-step", about: "Say what is the case with a step at which a saga is parked", body: stepDoc{}, status: http.StatusOK, reply: phaseDoc{}, codes: order},
 	}
 }
 

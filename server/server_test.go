@@ -32,10 +32,12 @@ type none = struct{}
 
 // site is a server under test with its App.
 type site struct {
-	t    testing.TB
-	app  *semel.App
-	url  string
-	http *http.Client
+	t     testing.TB
+	app   *semel.App
+	url   string
+	http  *http.Client
+	opts  server.Options
+	deals *deals
 }
 
 // serve starts a server with the ledger and what register adds.
@@ -56,6 +58,8 @@ func serveOn(t testing.TB, st store.Opener, cfg semel.Config, opts server.Option
 	if register != nil {
 		register(app)
 	}
+	d := new(deals)
+	d.register(app, &opts)
 	if err := app.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +73,7 @@ func serveOn(t testing.TB, st store.Opener, cfg semel.Config, opts server.Option
 			t.Error(err)
 		}
 	})
-	return &site{t: t, app: app, url: srv.URL, http: srv.Client()}
+	return &site{t: t, app: app, url: srv.URL, http: srv.Client(), opts: opts, deals: d}
 }
 
 // response is a response that was read.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,8 @@ func (s *api) part(d participantDoc) (twopc.Part, error) {
 	switch {
 	case d.Participant != "" && d.Agent == "" && d.Action == "":
 		return s.Transactions.With(d.Participant, orNull(d.Body)), nil
+	case ownRoute(typ) != "":
+		return twopc.Part{}, fmt.Errorf("agents of type %q take no part in transactions", typ)
 	case d.Participant == "" && ok && d.Action != "":
 		return twopc.Act(typ, id, d.Action, d.Body), nil
 	case d.Participant == "" && d.Agent != "" && !ok:
@@ -86,6 +89,9 @@ func (s *api) transact(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
 	defer cancel()
 	req, err := s.Transactions.Request(ctx, key, parts, opts...)
+	if err == nil {
+		err = s.participantsAre(r, &doc, req)
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -93,10 +99,60 @@ func (s *api) transact(w http.ResponseWriter, r *http.Request) {
 	s.answerCall(w, r, req, message.ExactlyOnce, r.Header.Get(keyHeader))
 }
 
+// participantsAre looks whether there are all actions that a transaction asks for:
+// as a vote, "unknown" would be recorded under the key. What is recorded already
+// is answered as it is, also if there is such an action no more.
+func (s *api) participantsAre(r *http.Request, doc *transactionDoc, req semel.Request) error {
+	for i, p := range doc.Participants {
+		typ, _, agent := strings.Cut(p.Agent, "/")
+		if !agent {
+			continue
+		}
+		_, err := s.app.Action(typ, p.Action)
+		if err == nil {
+			continue
+		}
+		if known, failed := s.recorded(r, &req); failed != nil || known {
+			return failed
+		}
+		var no *semel.NotDoneError
+		if errors.As(err, &no) {
+			return &semel.NotDoneError{Action: no.Action, Code: no.Code, Detail: fmt.Sprintf("participants[%d]: %s", i, no.Detail), Cause: err}
+		}
+		return err
+	}
+	return nil
+}
+
 // transactionsDoc is a page of transactions.
 type transactionsDoc struct {
 	Transactions []twopc.Info `json:"transactions" nullable:"false"`
 	Next         semel.Place  `json:"next,omitempty" doc:"the cursor of the next page; without it this is the last"`
+}
+
+// transactionStates are what a listing can be bound to.
+var transactionStates = []string{string(twopc.Undecided), string(twopc.Committed), string(twopc.Aborted), string(twopc.Unclear), "in_doubt"}
+
+// keyOfQuery is the key that a query asks for, and whose it is. It answers the
+// request itself, and reports false, if that is nothing the caller may ask for.
+func (s *api) keyOfQuery(w http.ResponseWriter, r *http.Request) (key, principal string, ok bool) {
+	q, who := r.URL.Query(), s.who(r)
+	if key, principal = q.Get("key"), q.Get("principal"); principal == "" {
+		principal = who.Name
+	}
+	if err := message.CheckKey(key); err != nil {
+		s.refuse(w, message.CodeKeyInvalid, err.Error())
+		return "", "", false
+	}
+	if q.Get("cursor") != "" {
+		s.refuse(w, message.CodeInvalidRequest, "of a key there is one, which has no next page: leave the cursor out")
+		return "", "", false
+	}
+	if principal != who.Name && !who.Roles.Has(RoleRead) {
+		s.refuse(w, codeForbidden, "what was asked for under another principal's keys needs the role read")
+		return "", "", false
+	}
+	return key, principal, true
 }
 
 // transactions is GET /v1/transactions.
@@ -108,8 +164,27 @@ func (s *api) transactions(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
 	defer cancel()
-	only := r.URL.Query().Get("state")
-	all := s.Transactions.List(ctx, semel.Place(r.URL.Query().Get("cursor")), twopc.Tenant(s.who(r).Tenant))
+	q, who := r.URL.Query(), s.who(r)
+	only := q.Get("state")
+	switch {
+	case only != "" && !slices.Contains(transactionStates, only):
+		s.refuse(w, message.CodeInvalidRequest, fmt.Sprintf("state is %q; the states are %s", only, strings.Join(transactionStates, ", ")))
+		return
+	case q.Has("key") || q.Has("principal"):
+		if key, principal, ok := s.keyOfQuery(w, r); ok {
+			info, err := s.Transactions.Find(ctx, key, twopc.Tenant(who.Tenant), twopc.As(principal))
+			if err != nil {
+				s.failTransaction(w, r, err)
+				return
+			}
+			writeStatus(w, http.StatusOK, transactionsDoc{Transactions: []twopc.Info{info}})
+		}
+		return
+	case !who.Roles.Has(RoleRead):
+		s.refuse(w, codeForbidden, "to list transactions needs the role read; ?key=K finds one of the caller's own")
+		return
+	}
+	all := s.Transactions.List(ctx, semel.Place(r.URL.Query().Get("cursor")), twopc.Tenant(who.Tenant))
 	page, next, err := collect(chosen(all, func(e twopc.Entry) bool {
 		return only == "" || only == string(e.State) || only == "in_doubt" && e.InDoubt()
 	}), limit, func(e twopc.Entry) twopc.Info { return e.Info }, func(e twopc.Entry) semel.Place { return e.Place })
@@ -144,6 +219,10 @@ func (s *api) decision(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
 	defer cancel()
 	q := r.URL.Query()
+	if !twopc.Owns(r.PathValue("tx"), twopc.Tenant(s.who(r).Tenant)) {
+		s.failTransaction(w, r, twopc.ErrForeign)
+		return
+	}
 	d, err := s.Transactions.Decision(ctx, twopc.Prepared{Tx: r.PathValue("tx"), Name: q.Get("branch"), Handle: q.Get("handle")})
 	if err != nil {
 		s.failTransaction(w, r, err)
@@ -217,7 +296,8 @@ func (s *api) sweep(w http.ResponseWriter, r *http.Request) {
 
 // failTransaction answers for a transaction that is not there.
 func (s *api) failTransaction(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, semel.ErrUnknownAgent) || errors.Is(err, twopc.ErrForeign) {
+	var no *semel.Rejection
+	if errors.Is(err, semel.ErrUnknownAgent) || errors.Is(err, twopc.ErrForeign) || errors.As(err, &no) && no.Code == twopc.CodeUnknown {
 		s.refuse(w, codeUnknownTransaction, "nothing is known of this transaction: it never was, all were told of it long ago, or it is another store's")
 		return
 	}

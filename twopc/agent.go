@@ -82,10 +82,14 @@ func heardAgent(r semel.Result[json.RawMessage]) heard {
 	return heard{verdict: wasFailed, detail: cmpText(r.Detail, r.Code)}
 }
 
-// heardAck reads an agent's acknowledgement.
+// heardAck reads an agent's acknowledgement. A no is one of a commit: somebody
+// has taken its promise away.
 func heardAck(r semel.Result[json.RawMessage]) heard {
-	if r.Done() {
+	switch {
+	case r.Done():
 		return heard{verdict: wasDone}
+	case r.Rejected():
+		return heard{verdict: wasNo, refusal: refusal{Code: r.Code, Detail: r.Detail}}
 	}
 	return heard{verdict: wasFailed, detail: cmpText(r.Detail, r.Code)}
 }
@@ -148,8 +152,12 @@ func (c *Coordinator) on(t *transaction, s *semel.Step, a about, event func() []
 
 // carryOut asks for what the machine ordered, and to be woken in time.
 func (c *Coordinator) carryOut(t *transaction, s *semel.Step, orders []order) {
-	for _, o := range orders {
-		c.carry(t, s, o)
+	for len(orders) > 0 {
+		var more []order
+		for _, o := range orders {
+			more = append(more, c.carry(t, s, o)...)
+		}
+		orders = more
 	}
 	switch now, next := s.Now(), t.next(&c.rules); {
 	case t.undecided():
@@ -174,8 +182,18 @@ const ringsAgain = -1
 // timer is the name of the agent's only timer.
 const timer = "tick"
 
-func (c *Coordinator) carry(t *transaction, s *semel.Step, o order) {
+// carry carries out one order. What cannot be asked has failed, and may cause others.
+func (c *Coordinator) carry(t *transaction, s *semel.Step, o order) []order {
 	b := &t.Branches[o.branch]
+	if (o.kind == askOutside || o.kind == tellOutside) && c.participants[b.Participant] == nil {
+		// This program is another one than that which began the transaction. A step
+		// that asked for the effect would fail, and the transaction stand still.
+		h := heard{verdict: wasFailed, detail: fmt.Sprintf("no participant %q is registered in this program", b.Participant)}
+		if o.kind == askOutside {
+			return t.voted(o.branch, h, s.Now())
+		}
+		return t.told(o.branch, h, &c.rules, s.Now())
+	}
 	a := about{Tx: t.Tx, Branch: o.branch}
 	agent := semel.AgentName{Tenant: s.Agent().Tenant, Type: b.Type, ID: b.ID}
 	effect := semel.EffectTo[ask, said](effectName(b.Participant))
@@ -189,7 +207,8 @@ func (c *Coordinator) carry(t *transaction, s *semel.Step, o order) {
 		}
 		b.Body = nil // nobody asks it twice
 	case askOutside:
-		t.begun(o.branch, effect.Ask(s, ask{Op: opPrepare, Tx: t.Tx, Name: name, Body: b.Body}, replied.With(a)))
+		left := max(t.Deadline.Sub(s.Now()).Milliseconds(), 1)
+		t.begun(o.branch, effect.Ask(s, ask{Op: opPrepare, Tx: t.Tx, Name: name, Body: b.Body, WithinMS: left}, replied.With(a)))
 	case tellAgent:
 		semel.Decide(s, t.Tx, agent, o.commit, settled.With(a))
 	case tellOutside:
@@ -199,10 +218,13 @@ func (c *Coordinator) carry(t *transaction, s *semel.Step, o order) {
 		}
 		t.begun(o.branch, effect.Ask(s, ask{Op: op, Tx: t.Tx, Name: name, Handle: o.handle}, told.With(a)))
 	case withdraw:
-		s.Withdraw(o.key)
+		if o.key != "" {
+			s.Withdraw(o.key)
+		}
 	case alarm:
 		semel.EffectTo[Alarm, struct{}](alarmEffect).Run(s, Alarm{Kind: o.what, Tx: t.Tx, Branch: name, At: b.subject(), Detail: o.detail})
 	}
+	return nil
 }
 
 // ring answers, and it is the answer that wakes: it can settle the outcome of

@@ -26,6 +26,9 @@ type ask struct {
 	Name   string          `json:"name"`
 	Handle string          `json:"handle,omitempty"`
 	Body   json.RawMessage `json:"body,omitempty"`
+	// WithinMS is how long there was until the transaction's deadline when it
+	// was asked to prepare: a call that takes longer is of no use, and keeps locks.
+	WithinMS int64 `json:"within_ms,omitempty"`
 }
 
 // said is its reply: also a no, because a rejection could not say how many
@@ -69,6 +72,11 @@ func reach(ctx context.Context, p Participant, a ask) (answer said, err error) {
 	at := Prepared{Tx: a.Tx, Name: a.Name, Handle: a.Handle}
 	switch a.Op {
 	case opPrepare:
+		if a.WithinMS > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, time.Duration(a.WithinMS)*time.Millisecond)
+			defer cancel()
+		}
 		var v Vote
 		if v, err = p.Prepare(ctx, Branch{Tx: a.Tx, Name: a.Name, Body: a.Body}); err == nil {
 			answer = said{Handle: v.Handle, ReadOnly: v.ReadOnly, Reply: v.Reply}

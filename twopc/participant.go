@@ -3,6 +3,8 @@ package twopc
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -28,15 +30,37 @@ type Participant interface {
 	Commit(ctx context.Context, p Prepared) error
 	Abort(ctx context.Context, p Prepared) error
 	// Recover lists all that is prepared there by anybody's Semel and not
-	// resolved, so that nothing is forgotten that a dead process left.
+	// resolved, so that nothing is forgotten that a dead process left. What it
+	// finds and cannot name as a branch is told by the error; the list is good all
+	// the same.
 	Recover(ctx context.Context) ([]Prepared, error)
 }
+
+// CodeResolvedOtherwise is the code of the Rejection by which a participant says
+// that somebody resolved a branch the other way.
+const CodeResolvedOtherwise = "resolved_otherwise"
 
 // Branch is one participant's part of a transaction.
 type Branch struct {
 	Tx   string          // the transaction: at most 48 of a-z, 0-9 and -; never used twice
 	Name string          // of the branch within it: at most 8 of a-z and 0-9
 	Body json.RawMessage // what is asked of the participant. It belongs to the callee
+}
+
+// Validate says what is wrong with the names, which may become part of a
+// statement's text, or of a header.
+func (b Branch) Validate() error {
+	if !plain(b.Tx, 48, "-") {
+		return fmt.Errorf("the transaction %.60q is not 1 to 48 of a-z, 0-9 and -", b.Tx)
+	}
+	if !plain(b.Name, 8, "") {
+		return fmt.Errorf("the branch %.20q is not 1 to 8 of a-z and 0-9", b.Name)
+	}
+	return nil
+}
+
+func plain(s string, most int, more string) bool {
+	return s != "" && len(s) <= most && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789"+more) == ""
 }
 
 // Vote is yes.

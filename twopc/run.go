@@ -177,49 +177,56 @@ func (c *Coordinator) Run(ctx context.Context, key string, parts []Part, opts ..
 	if err != nil {
 		return Result{}, err
 	}
+	for _, p := range parts {
+		if b := &p.branch; !b.outside() { // else it would vote no, and that would be recorded
+			if _, err := c.app.Action(b.Type, b.Action); err != nil {
+				return Result{}, err
+			}
+		}
+	}
 	out, err := c.app.Do(ctx, req)
 	if err != nil {
 		return Result{}, err
 	}
-	var r Result
-	if err := json.Unmarshal(out.Reply, &r); err != nil {
-		return r, &semel.UnknownError{Action: "run", Code: message.CodeReplyMisfit, Detail: "the recorded outcome of the transaction cannot be read: " + err.Error()}
-	}
-	return r, nil
+	return ReadResult(out.Reply)
 }
 
-// Request is the call that Run makes, for App.Do, App.Submit and App.CallAll. Its
-// reply is a Result, as JSON. It is checked as Run checks it, and nothing is done.
+// Request makes the call that Run makes, for App.CallAll, App.SubmitAll and
+// tests. ReadResult reads the reply.
 func (c *Coordinator) Request(ctx context.Context, key string, parts []Part, opts ...Option) (semel.Request, error) {
 	o := optionsOf(opts)
+	none := semel.Request{}
 	if err := message.CheckKey(key); err != nil {
-		return semel.Request{}, notDone(message.CodeKeyInvalid, "%v", err)
+		return none, notDone(message.CodeKeyInvalid, "%v", err)
 	}
 	in := request{TimeoutMS: int64((o.timeout + time.Millisecond - 1) / time.Millisecond)}
 	for _, p := range parts {
 		if p.err != nil {
-			return semel.Request{}, notDone(message.CodeInvalidRequest, "%v", p.err)
-		}
-		if !p.branch.outside() {
-			if _, err := c.app.Action(p.branch.Type, p.branch.Action); err != nil {
-				return semel.Request{}, err
-			}
+			return none, notDone(message.CodeInvalidRequest, "%v", p.err)
 		}
 		in.Branches = append(in.Branches, p.branch)
 	}
 	if err := c.check(&in); err != nil {
-		return semel.Request{}, notDone(message.CodeInvalidRequest, "%v", err)
+		return none, notDone(message.CodeInvalidRequest, "%v", err)
 	}
 	if err := c.tenants.know(ctx, o.tenant); err != nil {
-		return semel.Request{}, err
+		return none, err
 	}
 	body, err := json.Marshal(in)
 	if err != nil {
-		return semel.Request{}, notDone(message.CodeInvalidRequest, "a body is not JSON: %v", err)
+		return none, notDone(message.CodeInvalidRequest, "a body is not JSON: %v", err)
 	}
 	return semel.Request{
 		Tenant: o.tenant, Principal: o.principal, Type: Type, ID: agentID(o.tenant, o.principal, key), Action: "run", Key: key, Body: body,
 	}, nil
+}
+
+// ReadResult reads a recorded reply of a transaction.
+func ReadResult(reply json.RawMessage) (r Result, err error) {
+	if err := json.Unmarshal(reply, &r); err != nil {
+		return r, &semel.UnknownError{Action: "run", Code: message.CodeReplyMisfit, Detail: "the recorded outcome of the transaction cannot be read: " + err.Error()}
+	}
+	return r, nil
 }
 
 func notDone(code message.Code, form string, args ...any) error {

@@ -101,9 +101,10 @@ func (b *branch) subject() string {
 	return b.Type + "/" + b.ID
 }
 
-// over says whether nothing needs to be said to the branch any more.
+// over says whether nothing needs to be said to the branch any more. An agent
+// that was told to abort before its turn came votes no whenever that is.
 func (b *branch) over() bool {
-	return !b.Preparing && !b.Telling && (!b.Acked.IsZero() || b.Resolved != nil)
+	return !(b.Preparing && b.outside()) && !b.Telling && (!b.Acked.IsZero() || b.Resolved != nil)
 }
 
 // hazardous says whether somebody resolved the branch against the decision, and

@@ -34,8 +34,7 @@ func (c *Coordinator) Sweep(ctx context.Context) ([]Orphan, error) {
 	for _, name := range slices.Sorted(maps.Keys(c.participants)) {
 		list, err := c.recover(ctx, c.participants[name])
 		if err != nil {
-			errs = append(errs, fmt.Errorf("twopc: ask participant %q what it has prepared: %w", name, err))
-			continue
+			errs = append(errs, fmt.Errorf("twopc: ask participant %q what it has prepared: %w", name, err)) // of some of it, perhaps
 		}
 		for _, p := range list {
 			if err := ctx.Err(); err != nil {

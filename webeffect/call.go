@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/semel-dev/semel"
+	"github.com/semel-dev/semel/internal/outbound"
 )
 
 // endpoint is one configured effect. It is only read once it is made.
@@ -23,11 +24,11 @@ type endpoint struct {
 }
 
 func newEndpoint(spec Spec, opts *Options) (*endpoint, error) {
-	u, err := parseURL(spec.URL)
+	u, err := outbound.ParseURL(spec.URL)
 	if err != nil {
 		return nil, err
 	}
-	e := &endpoint{spec: spec, url: u, header: make(http.Header), client: newTransport(spec.AllowPrivate, opts.TLS)}
+	e := &endpoint{spec: spec, url: u, header: make(http.Header), client: outbound.NewTransport(spec.AllowPrivate, opts.TLS)}
 	e.header.Set("User-Agent", "semel")
 	e.header.Set("Accept-Encoding", "identity")
 	for name, value := range spec.Headers {
@@ -69,7 +70,7 @@ func (e *endpoint) call(ctx context.Context, c semel.EffectCall, body json.RawMe
 // ordinary error, that nobody could tell: NotDone would say that the call was
 // not done, and have it made again.
 func (e *endpoint) probe(ctx context.Context, c semel.EffectCall, _ json.RawMessage) (json.RawMessage, error) {
-	u, err := parseURL(strings.ReplaceAll(e.spec.ProbeURL, keyPlaceholder, url.QueryEscape(c.Key)))
+	u, err := outbound.ParseURL(strings.ReplaceAll(e.spec.ProbeURL, keyPlaceholder, url.QueryEscape(c.Key)))
 	if err != nil {
 		return nil, fmt.Errorf("the probe's URL cannot be made: %w", err)
 	}

@@ -3,10 +3,11 @@ package webeffect
 import (
 	"bytes"
 	"encoding/json"
-	"net/netip"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/semel-dev/semel/internal/outbound"
 )
 
 // What a provider answered is JSON in the outcome, and nothing of it is lost.
@@ -68,46 +69,6 @@ func FuzzSelfDelimiting(f *testing.F) {
 	})
 }
 
-// FAULTS 62: an address is judged as what it is, in whatever way it is written,
-// and no way of writing makes it public.
-func FuzzPublic(f *testing.F) {
-	for _, s := range []string{"127.0.0.1", "8.8.8.8", "169.254.169.254", "10.0.0.1", "168.63.129.16"} {
-		a := netip.MustParseAddr(s).As4()
-		f.Add(a[:], "80")
-	}
-	f.Add([]byte{0, 0, 0, 0}, "zone")
-	f.Fuzz(func(t *testing.T, b []byte, port string) {
-		switch len(b) {
-		case 4:
-			v4 := netip.AddrFrom4([4]byte(b))
-			mapped, nat := v4.As16(), [16]byte{1: 0x64, 2: 0xff, 3: 0x9b}
-			copy(nat[12:], b)
-			want := public(v4)
-			for _, a := range []netip.Addr{netip.AddrFrom16(mapped), netip.AddrFrom16(nat)} {
-				if public(a) != want {
-					t.Errorf("%v is public: %v, and %v: %v", v4, want, a, !want)
-				}
-			}
-			if want && (v4.IsLoopback() || v4.IsPrivate() || v4.IsLinkLocalUnicast() || v4.IsMulticast() || v4.IsUnspecified()) {
-				t.Errorf("%v is public", v4)
-			}
-		case 16:
-			a := netip.AddrFrom16([16]byte(b))
-			if public(a) && (a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified()) {
-				t.Errorf("%v is public", a)
-			}
-			if public(a.WithZone("x")) && a.Unmap().Is6() {
-				t.Errorf("%v with a zone is public", a)
-			}
-		}
-		if refusePrivate("tcp", string(b)+":"+port, nil) == nil {
-			if a, err := netip.ParseAddrPort(string(b) + ":" + port); err != nil || !public(a.Addr()) {
-				t.Errorf("%q is dialled", string(b)+":"+port)
-			}
-		}
-	})
-}
-
 // What is taken as the URL of an effect is a place over HTTP, without secrets
 // in it; what is said of one that is not does not repeat it.
 func FuzzURL(f *testing.F) {
@@ -116,17 +77,17 @@ func FuzzURL(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		const canary = "-canary-" // as a secret in it
-		if _, err := parseURL(s + canary); err != nil && strings.Contains(err.Error(), canary) {
+		if _, err := outbound.ParseURL(s + canary); err != nil && strings.Contains(err.Error(), canary) {
 			t.Errorf("the error repeats what may be a secret: %v", err)
 		}
-		u, err := parseURL(s)
+		u, err := outbound.ParseURL(s)
 		if err != nil {
 			return
 		}
 		if u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Hostname() == "" || u.Fragment != "" {
 			t.Errorf("%q is taken as %+v", s, u)
 		}
-		if a := address(u); !strings.Contains(a, ":") || strings.HasPrefix(a, ":") || strings.HasSuffix(a, ":") {
+		if a := outbound.Address(u); !strings.Contains(a, ":") || strings.HasPrefix(a, ":") || strings.HasSuffix(a, ":") {
 			t.Errorf("%q is dialled as %q", s, a)
 		}
 	})

@@ -3,46 +3,20 @@ package webeffect
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"syscall"
-)
 
-const maxResponseHeader = 64 << 10
+	"github.com/semel-dev/semel/internal/outbound"
+)
 
 // notSentError says that not one byte of the request was sent. Only what makes
 // the connection may return it.
 type notSentError struct{ cause error }
 
 func (e *notSentError) Error() string { return e.cause.Error() }
-
-// newTransport makes connections, and is used for nothing else: its RoundTrip
-// would choose one, and may send a request again on another when the first was
-// closed by the server (a POST too, if it has an Idempotency-Key).
-func newTransport(allowPrivate bool, config *tls.Config) *http.Transport {
-	dialer := &net.Dialer{KeepAlive: -1}
-	if !allowPrivate {
-		dialer.Control = refusePrivate
-	}
-	if config != nil {
-		config = config.Clone()
-	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		TLSClientConfig:        config,
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxResponseHeader,
-		Protocols:              protocols,
-	}
-}
 
 func (e *endpoint) request(method string, u *url.URL, h http.Header, body []byte) *http.Request {
 	r := &http.Request{Method: method, URL: u, Host: u.Host, Header: h, Close: true, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
@@ -56,7 +30,7 @@ func (e *endpoint) request(method string, u *url.URL, h http.Header, body []byte
 // error is a *notSentError until the connection stands, and never after: what
 // was handed to the connection may have arrived, whatever it says.
 func (e *endpoint) send(ctx context.Context, r *http.Request) (answer, error) {
-	to := address(r.URL)
+	to := outbound.Address(r.URL)
 	conn, err := e.client.NewClientConn(ctx, r.URL.Scheme, to)
 	if err != nil {
 		return answer{}, &notSentError{e.noConnection(ctx, to, err)}
@@ -103,7 +77,7 @@ func untilClose(resp *http.Response) bool {
 // noConnection words why no connection was made. Such errors name an address or
 // a certificate, and nothing of the request.
 func (e *endpoint) noConnection(ctx context.Context, to string, err error) error {
-	var private *privateError
+	var private *outbound.PrivateError
 	switch {
 	case errors.As(err, &private):
 		return fmt.Errorf("no connection to %s: %w", to, private)
@@ -119,19 +93,11 @@ func (e *endpoint) noConnection(ctx context.Context, to string, err error) error
 // err: net/http quotes what it cannot read, and an endpoint may echo a header
 // with a secret, or the query.
 func (e *endpoint) lost(ctx context.Context, err error) error {
-	var timeout net.Error
-	var errno syscall.Errno
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("the %v for the call were over", e.spec.Timeout)
 	case ctx.Err() != nil:
 		return errors.New("the program ended the call")
-	case errors.As(err, &errno):
-		return errno
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the connection was closed")
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return errors.New("the connection timed out")
 	}
-	return fmt.Errorf("what came on the connection is no whole answer of HTTP/1.1 with a header of at most %d bytes", maxResponseHeader)
+	return outbound.Lost(err)
 }

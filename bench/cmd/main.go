@@ -1,6 +1,6 @@
 // Command cmd measures this machine: the engine beside raw Pebble and the bare
 // disk, in one run; or the engine on PostgreSQL beside what one would write by
-// hand. See docs/benchmarks.md.
+// hand; or transactions beside those of DTM. See docs/benchmarks.md.
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 func measure() error {
 	p := bench.Plan{Progress: func(s string) { fmt.Fprintln(os.Stderr, s) }}
 	flag.StringVar(&p.Dir, "dir", "", "where stores are made and removed; the system's temporary directory")
-	flag.DurationVar(&p.Round, "round", 4*time.Second, "length of one measurement; 3s with -postgres")
+	flag.DurationVar(&p.Round, "round", 4*time.Second, "length of one measurement; 3s with -postgres, 10s with -transactions")
 	flag.IntVar(&p.Rounds, "rounds", 3, "measurements of each row, in turns with its baseline")
 	flag.IntVar(&p.Agents, "agents", 10000, "agents, chosen uniformly")
 	flag.IntVar(&p.Store.Shards, "shards", 0, "shards of the stores that are made; the store's default")
@@ -37,6 +37,10 @@ func measure() error {
 	soak := flag.Duration("soak", 0, "instead: call for this long and sample memory")
 	var pg server
 	flag.Var(&pg, "postgres", "instead: measure on PostgreSQL, beside what one would write by hand; with -keys, what a large dedup log costs there. A `URL` (-postgres=URL, or the last argument) names an empty database; without one a server is started")
+	var tx transactions
+	flag.BoolVar(&tx.chosen, "transactions", false, "instead: measure sagas and two-phase commits beside those of DTM, which is built; with -postgres on it, too")
+	flag.StringVar(&tx.dtm, "dtm", "bench/dtm", "with -transactions: the directory of the module that builds DTM's server")
+	flag.Var(&tx.callers, "callers", "with -transactions: numbers of callers at once, with commas between them")
 	html := flag.String("html", "", "with -postgres: write a page to this file, too")
 	asJSON := flag.Bool("json", false, "print JSON")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the process to this file")
@@ -54,6 +58,13 @@ func measure() error {
 		defer pprof.StopCPUProfile()
 	}
 	switch {
+	case tx.chosen:
+		if !given("round") {
+			p.Round = 10 * time.Second
+		}
+		return measureTransactions(tx, pg, p.Dir, *html, *asJSON, bench.Transactions{
+			Dir: p.Dir, Round: p.Round, Rounds: p.Rounds, Shards: p.Store.Shards, Alone: p.Alone, Only: *only, Progress: p.Progress,
+		})
 	case pg.chosen:
 		if !given("round") {
 			p.Round = 3 * time.Second // there is more to be measured

@@ -43,27 +43,41 @@ var defaults = []pgtest.Option{
 }
 
 // measurePostgres runs a benchmark on a server, and prints and writes its sheet.
-func measurePostgres(s server, dir, html string, asJSON bool, p bench.Postgres, measure func(bench.Postgres, context.Context) (*bench.Sheet, error)) (err error) {
+func measurePostgres(s server, dir, html string, asJSON bool, p bench.Postgres, measure func(bench.Postgres, context.Context) (*bench.Sheet, error)) error {
+	return s.with(dir, defaults, func(ctx context.Context, dsn string) error {
+		p.DSN = dsn
+		return write(html, asJSON, func() (*bench.Sheet, error) { return measure(p, ctx) })
+	})
+}
+
+// with runs something on the server, which is started if it is not named.
+func (s *server) with(dir string, settings []pgtest.Option, do func(ctx context.Context, dsn string) error) (err error) {
 	ctx, unhook := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer unhook()
-	if p.DSN = s.url; p.DSN == "" {
-		p.DSN = flag.Arg(0)
+	dsn := s.url
+	if dsn == "" {
+		dsn = flag.Arg(0)
 	}
-	if p.DSN == "" {
+	if dsn == "" {
 		if dir != "" {
 			if err := os.Setenv("TMPDIR", dir); err != nil {
 				return err
 			}
 		}
-		own, stop, err := pgtest.Alone(defaults...)
+		own, stop, err := pgtest.Alone(settings...)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
-		p.DSN = own.DSN("postgres")
+		dsn = own.DSN("postgres")
 	}
+	return do(ctx, dsn)
+}
+
+// write prints and writes the sheet of a benchmark.
+func write(html string, asJSON bool, measure func() (*bench.Sheet, error)) error {
 	started := time.Now()
-	sheet, err := measure(p, ctx)
+	sheet, err := measure()
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ const (
 func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		callCommand(), getCommand(), listCommand(), keysCommand(), explainCommand(), effectsCommand(), doubtsCommand(),
-		deadCommand(), transactionsCommand(), retentionCommand(), nodesCommand(), shardsCommand(), deleteCommand(), changesCommand(), backupCommand(), restoreCommand(),
+		deadCommand(), transactionsCommand(), sagasCommand(), retentionCommand(), nodesCommand(), shardsCommand(), deleteCommand(), changesCommand(), backupCommand(), restoreCommand(),
 	}
 }
 

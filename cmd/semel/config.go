@@ -22,6 +22,9 @@ type config struct {
 	Auth           authConfig    `koanf:"auth"`
 
 	Effects map[string]effectConfig `koanf:"effects"`
+	Sagas   map[string]sagaConfig   `koanf:"sagas"`
+
+	Participants map[string]participantConfig `koanf:"participants"`
 
 	Retention      time.Duration `koanf:"retention"`
 	Skew           time.Duration `koanf:"skew"`

@@ -46,6 +46,8 @@ func (l *loaded) check(ctx context.Context, bad *problems) *usable {
 	l.checkValues(bad)
 	l.checkEffects(bad)
 	l.checkHeaders(l.expandHeaders(bad), bad)
+	l.checkSagas(bad)
+	l.checkParticipants(bad)
 	before := len(*bad)
 	u.auth = l.principals(bad)
 	u.cert = l.certificate(bad)
@@ -66,12 +68,14 @@ func consequences(form, meaning problems) problems {
 	})
 }
 
-// partOf is the principal or the effect that a key is about, else the key
-// without the index of a list.
+// partOf is the principal, the effect, the saga or the participant that a key is about, else the
+// key without the index of a list.
 func partOf(key string) string {
-	if rest, ok := strings.CutPrefix(key, "effects."); ok {
-		name, _, _ := strings.Cut(rest, ".")
-		return "effects." + name
+	for _, table := range []string{"effects.", "sagas.", "participants."} {
+		if rest, ok := strings.CutPrefix(key, table); ok {
+			name, _, _ := strings.Cut(rest, ".")
+			return table + name
+		}
 	}
 	if at, _, ok := strings.Cut(key, "]"); ok && strings.HasPrefix(key, "auth.") {
 		return at

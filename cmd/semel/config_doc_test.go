@@ -22,7 +22,7 @@ func TestEveryScalarIsASetting(t *testing.T) {
 			switch at := join(path, key); {
 			case f.Type.Kind() == reflect.Struct:
 				walk(f.Type, at)
-			case at != "effects" && at != "auth.principals" && at != "store.parts":
+			case at != "effects" && at != "sagas" && at != "auth.principals" && at != "store.parts":
 				want = append(want, at)
 			}
 		}
@@ -55,11 +55,13 @@ func everyKey() []string {
 	for prefix, rt := range map[string]reflect.Type{
 		"auth.principals[].": reflect.TypeFor[principalConfig](), "effects.NAME.": reflect.TypeFor[effectConfig](),
 		"store.parts.NAME.": reflect.TypeFor[partConfig](),
+		"sagas.NAME.":       reflect.TypeFor[sagaConfig](), "sagas.NAME.steps[].": reflect.TypeFor[stepConfig](), "sagas.NAME.steps[].undo.": reflect.TypeFor[undoConfig](),
 	} {
 		for _, key := range keysOf(rt) {
 			keys[prefix+key] = true
 		}
 	}
+	delete(keys, "sagas.NAME.steps[].undo") // it is its keys
 	return slices.Sorted(maps.Keys(keys))
 }
 
@@ -119,11 +121,11 @@ func TestExampleLoads(t *testing.T) {
 			t.Error(p)
 		}
 	}
-	if len(l.Auth.Principals) != 2 || len(l.Effects) != 1 || l.TLS.Cert == "" {
+	if len(l.Auth.Principals) != 2 || len(l.Effects) != 1 || len(l.Sagas) != 1 || l.TLS.Cert == "" {
 		t.Fatalf("%+v", l.config)
 	}
 	for _, key := range everyKey() {
-		key = strings.NewReplacer("[]", "[0]", "parts.NAME", "parts.a", "NAME", "charge").Replace(key)
+		key = strings.NewReplacer("[]", "[0]", "parts.NAME", "parts.a", "sagas.NAME", "sagas.trip", "NAME", "charge").Replace(key)
 		if l.from(key) == "default" {
 			t.Errorf("the example does not have %s", key)
 		}

@@ -97,6 +97,14 @@ func (l *loaded) show() []shown {
 		add(at+".allow_private", fmt.Sprint(e.AllowPrivate))
 		add(at+".max_reply", size(e.MaxReply).String())
 	}
+	for _, name := range slices.Sorted(maps.Keys(l.Participants)) {
+		at, p := "participants."+name, l.Participants[name]
+		add(at+".url", bareURL(p.URL))
+		for _, h := range slices.Sorted(maps.Keys(p.Headers)) {
+			add(at+".headers."+h, referred(p.Headers[h]))
+		}
+		add(at+".allow_private", fmt.Sprint(p.AllowPrivate))
+	}
 	return lines
 }
 

@@ -23,6 +23,7 @@ func TestTheDocumentationRuns(t *testing.T) {
 	}
 	for page, least := range map[string]int{
 		"README.md": 6, "docs/quickstart.md": 9, "docs/guides/allocation.md": 7, "docs/reference/configuration.md": 4,
+		"docs/guides/sagas-by-configuration.md": 8, "docs/guides/transactions-http.md": 6,
 	} {
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
@@ -30,11 +31,14 @@ func TestTheDocumentationRuns(t *testing.T) {
 			if len(commands) < least {
 				t.Fatalf("there are only %d commands: %q", len(commands), commands)
 			}
-			provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"charged":true}`) }))
+			provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"charged":true,"id":"F1"}`) }))
 			defer provider.Close()
 			dir := t.TempDir()
 			config := filepath.Join(dir, "server.yaml")
 			text := "effects:\n  charge: {url: \"" + provider.URL + "\", policy: keyed, allow_private: true}\n"
+			if own := configurationOf(t, "../../"+page); own != "" {
+				text = strings.ReplaceAll(own, "http://127.0.0.1:7333", provider.URL)
+			}
 			if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -53,6 +57,21 @@ func TestTheDocumentationRuns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// configurationOf is the first configuration that a page has for a server with
+// sagas, or empty.
+func configurationOf(t *testing.T, page string) string {
+	t.Helper()
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(b), "```yaml\n")
+	if text, _, _ = strings.Cut(text, "```"); strings.Contains(text, "\nsagas:") {
+		return text
+	}
+	return ""
 }
 
 // commandsOf are the lines of a page's code that are pasted into a shell.

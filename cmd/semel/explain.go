@@ -60,6 +60,7 @@ fingerprint is replayed, another one is a conflict.`,
 		Args: cobra.RangeArgs(2, 4),
 		RunE: o.do(o.explain),
 	}
+	cmd.AddCommand(explainTransactionCommand(), explainSagaCommand())
 	o.flags(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVar(&o.principal, "principal", "", "whose key it is; the default is the caller's own, another `name` needs the role read")

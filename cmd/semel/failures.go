@@ -198,7 +198,14 @@ func advice(err error, call callError) string {
 	case string(message.CodeDead):
 		return "look at it with `semel dead show " + f.ref + "`, then `semel dead retry` or `semel dead discard`"
 	case string(message.CodeConflict):
+		if how := explainDeal(call.agent, call.key); how != "" {
+			return "`" + how + "` shows what was asked for under this key; what is meant anew needs a new key"
+		}
 		return "`semel explain AGENT KEY ACTION BODY` says how this request differs from the recorded one"
+	case "unknown_transaction":
+		return "`semel transactions` lists those that are known; what all have acknowledged is forgotten after a while"
+	case "unknown_saga":
+		return "`semel sagas` lists those that are known; what has ended is forgotten after a while"
 	case string(client.CodeUnreachable):
 		return "is the server running? `semel serve` starts one, --server names another, and --data opens a directory that no server has open"
 	case "unauthorized":
@@ -213,7 +220,29 @@ func advice(err error, call callError) string {
 		if call.made {
 			how = "repeat the same command with --key " + quoteArg(call.key)
 		}
+		if explain := explainDeal(call.agent, call.key); explain != "" {
+			return how + ", so it is safe; or see `" + explain + "`"
+		}
 		return how + ", so it is safe; or see `semel explain " + quoteArg(call.agent) + " " + quoteArg(call.key) + "`"
+	}
+	return ""
+}
+
+// The agents by which calls of sagas and transactions are printed.
+const (
+	transactionsAgent = "transactions"
+	sagasAgent        = "sagas/"
+)
+
+// explainDeal is the command that follows what was asked for under a key, if that
+// was a transaction or a saga.
+func explainDeal(agent, key string) string {
+	name, isSaga := strings.CutPrefix(agent, sagasAgent)
+	switch {
+	case agent == transactionsAgent:
+		return "semel explain transaction " + quoteArg(key)
+	case isSaga:
+		return "semel explain saga " + quoteArg(name) + " " + quoteArg(key)
 	}
 	return ""
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/agents/allocation"
 	"github.com/semel-dev/semel/agents/ledger"
+	"github.com/semel-dev/semel/saga"
 	"github.com/semel-dev/semel/server"
 	"github.com/semel-dev/semel/store"
 	"github.com/semel-dev/semel/store/pebble"
@@ -140,8 +141,8 @@ func serve(ctx context.Context, s source, asJSON bool, stdout, stderr io.Writer)
 // have in common.
 func (u *usable) handlerOptions(app *opened, log *slog.Logger) server.Options {
 	return server.Options{
-		Transactions: app.transactions,
-		Wait:         u.Wait, MaxBody: int64(u.MaxBody), Backups: u.Backups, Effects: slices.Sorted(maps.Keys(u.Effects)),
+		Transactions: app.transactions, Sagas: app.sagas,
+		Wait: u.Wait, MaxBody: int64(u.MaxBody), Backups: u.Backups, Effects: slices.Sorted(maps.Keys(u.Effects)),
 		Version: readBuildInfo().Version, Logger: log, NodeSecret: string(u.Node.Secret),
 	}
 }
@@ -159,6 +160,7 @@ func (v *live) serve(srv *http.Server, l net.Listener) error {
 type opened struct {
 	*semel.App
 	transactions *twopc.Coordinator
+	sagas        *saga.Registry
 }
 
 // sweepEvery is how often participants are asked what they have prepared.
@@ -196,8 +198,9 @@ func open(ctx context.Context, dir string, c *config, cluster *semel.Cluster, gu
 	allocation.Register(app)
 	ledger.Register(app)
 	transactions := twopc.New(app, &twopc.Config{Logger: log})
+	sagas := saga.Register(app, &saga.Config{Logger: log})
 	// Also without effects: what is left of those that there were can be settled.
-	err = webeffect.Register(app, c.specs(), nil)
+	err = errors.Join(webeffect.Register(app, c.specs(), nil), c.defineSagas(sagas), c.registerParticipants(transactions))
 	if err == nil {
 		err = app.Start(ctx)
 	}
@@ -208,5 +211,5 @@ func open(ctx context.Context, dir string, c *config, cluster *semel.Cluster, gu
 		defer cancel()
 		return nil, errors.Join(err, app.Close(ctx))
 	}
-	return &opened{app, transactions}, nil
+	return &opened{app, transactions, sagas}, nil
 }

@@ -93,7 +93,7 @@ those that are configured, {"participant":NAME,"body":...}.`,
 				fmt.Fprintln(s.err, "key", t.Key) // before it is sent: it can be repeated, whatever happens
 			}
 			_, reply, err := s.Transact(ctx, t)
-			return printReply(s, client.Request{Agent: "transactions", Action: "run", Key: t.Key}, reply, made, err)
+			return printReply(s, client.Request{Agent: transactionsAgent, Action: "run", Key: t.Key}, reply, made, err)
 		}),
 	}
 	cmd.Flags().StringVar(&key, "key", "", "the idempotency `key`: the same for every repetition")
@@ -177,6 +177,23 @@ func age(t time.Time) string {
 	return time.Since(t).Round(time.Second).String()
 }
 
+// branchText is who takes part, and where that stands.
+func branchText(b *twopc.BranchInfo) string {
+	text := b.Name + " " + strings.TrimSpace(b.Agent+b.Participant+" "+b.Action)
+	text += ": vote " + vote(b.Vote)
+	switch {
+	case b.Resolved != nil:
+		text += ", resolved by " + b.Resolved.Who + ": " + b.Resolved.Why
+	case b.Mixed != "":
+		text += ", WENT THE OTHER WAY: " + b.Mixed
+	case !b.Acked.IsZero():
+		text += ", acknowledged " + moment(b.Acked)
+	case !b.Told.IsZero():
+		text += fmt.Sprintf(", told for %s (%d attempts)", age(b.Told), b.Attempts)
+	}
+	return text
+}
+
 func (s *session) transaction(i *twopc.Info) error {
 	if s.json {
 		return s.object(i)
@@ -186,22 +203,11 @@ func (s *session) transaction(i *twopc.Info) error {
 		fields = append(fields, "because", i.Code+": "+i.Detail)
 	}
 	for _, b := range i.Branches {
-		text := strings.TrimSpace(b.Agent + b.Participant + " " + b.Action)
-		text += ": vote " + vote(b.Vote)
-		switch {
-		case b.Resolved != nil:
-			text += ", resolved by " + b.Resolved.Who + ": " + b.Resolved.Why
-		case b.Mixed != "":
-			text += ", WENT THE OTHER WAY: " + b.Mixed
-		case !b.Acked.IsZero():
-			text += ", acknowledged " + moment(b.Acked)
-		case !b.Told.IsZero():
-			text += fmt.Sprintf(", told since %s (%d attempts)", age(b.Told), b.Attempts)
-		}
+		text := branchText(&b)
 		if b.Error != "" {
 			text += "; last error: " + b.Error
 		}
-		fields = append(fields, "branch "+b.Name, text)
+		fields = append(fields, "branch", text)
 	}
 	if i.InDoubt() {
 		fields = append(fields, "", "The coordinator goes on telling those that have not acknowledged. One that never will:",

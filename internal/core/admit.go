@@ -83,6 +83,9 @@ func (s *Shard) resumeFull() {
 
 // blocked says whether something keeps the message from its agent.
 func (s *Shard) blocked(c *cell, env *envelope) bool {
+	if env.origin == fromDead && env.msg.Branch != nil && !decides(env.msg) {
+		return false // it votes no, and parked it would forget why
+	}
 	if c.broken != nil {
 		return true
 	}

@@ -148,6 +148,9 @@ func (s *Shard) writeState(c *cell, key []byte) {
 	a := s.open.arena
 	start := len(a)
 	row := stateRow{version: c.version, schema: c.typ.Schema, data: data, prepared: c.promise}
+	if o, ok := c.state.(opaque); ok {
+		row.schema = o.schema
+	}
 	s.writeCounted(message.TableState, 0, message.Put, key, s.value(appendState(a, key, row), start))
 }
 

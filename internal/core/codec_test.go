@@ -57,7 +57,7 @@ var codecs = map[string]struct {
 		func(k message.RowKey, b []byte) (any, error) { return ReadDead(k, b) },
 	},
 	"control": {
-		&controlRow{token: "t", until: 1, head: 2, tail: 9, taken: []uint64{8, 3}, void: []string{"tx"}, retries: []*retry{{msg: fullMessage(), attempts: 1, until: 2, reason: "r"}}},
+		&controlRow{token: "t", until: 1, head: 2, tail: 9, taken: []uint64{8, 3}, void: []string{"tx"}, voidTo: 4, retries: []*retry{{msg: fullMessage(), attempts: 1, until: 2, reason: "r"}}},
 		func(v any) []byte { return appendControl(nil, testKey.Key, v.(*controlRow)) },
 		func(k message.RowKey, b []byte) (any, error) { return readControl(k, b) },
 	},

@@ -25,6 +25,11 @@ func (s *Shard) consume(env *envelope) {
 		s.removeDead(env)
 		s.reopen(env)
 	}
+	if a := env.msg.Answer; a != nil && a.Code == CodeWithdrawn && len(env.rows) > 0 {
+		// The session that withdrew may have ended before the row said so.
+		value, _ := s.row(env, 0)
+		s.updateOrigin(env.cell.agent, env.rows[0].key, value)
+	}
 	s.endTrial(env)
 }
 

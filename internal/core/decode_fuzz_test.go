@@ -96,3 +96,23 @@ func FuzzRowKeys(f *testing.F) {
 		}
 	})
 }
+
+// FAULTS 59: what an agent promised is read as it was written, or refused.
+func FuzzPromise(f *testing.F) {
+	f.Add(appendPromise(nil, fullPromise()))
+	f.Add(appendPromise(nil, &promise{tx: "tx", hold: holdChange{release: true}}))
+	f.Add([]byte{8, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := readPromise(b)
+		if err != nil {
+			return
+		}
+		if p.tx == "" {
+			t.Error("a promise to no transaction")
+		}
+		again, err := readPromise(appendPromise(nil, p))
+		if err != nil || !bytes.Equal(appendPromise(nil, again), appendPromise(nil, p)) {
+			t.Errorf("%+v is read as %+v: %v", p, again, err)
+		}
+	})
+}

@@ -44,6 +44,10 @@ func (s *Shard) addEffect(e *effectRecord) {
 	if old := s.effects[e.id]; old != nil {
 		if old.then == "" && old.name == e.name && bytes.Equal(old.body, e.body) {
 			old.then, old.link = e.then, e.link // nobody waited for it, now somebody does
+			if old.withdrawn && !old.told() {
+				s.endWithdrawn(old)
+				return
+			}
 			s.putEffect(old)
 			s.noteDoubt(old)
 		}
@@ -54,7 +58,9 @@ func (s *Shard) addEffect(e *effectRecord) {
 	e.mem.seq = s.openSeq()
 	e.unrecorded = s.policy(e).Policy.unrecorded()
 	s.putEffect(e)
-	s.enqueue(e)
+	if !s.foreign(e) { // what was promised may be kept by another program
+		s.enqueue(e)
+	}
 }
 
 func (s *Shard) putEffect(e *effectRecord) {
@@ -210,7 +216,7 @@ func (s *Shard) calledNotDone(e *effectRecord, r EffectResult) {
 func (s *Shard) calledUnknown(e *effectRecord, r EffectResult) {
 	e.reason = truncate(r.Detail)
 	if e.withdrawn {
-		e.mem.maybe = s.policy(e).Policy != ReadOnly
+		e.mem.maybe = e.mem.maybe || s.policy(e).Policy != ReadOnly
 		s.endWithdrawn(e)
 		return
 	}

@@ -95,15 +95,19 @@ func (s *Shard) dependOnOpen(env *envelope) {
 // unknownType stands for agent types that this program does not define: their
 // messages fail, are tried again and end among the dead letters, where they
 // wait for a program that does.
-var unknownType = &Type{Load: func(_ uint32, data []byte) (State, error) { return opaque{data: clone(data)}, nil }}
+var unknownType = &Type{Load: func(schema uint32, data []byte) (State, error) { return opaque{schema, clone(data)}, nil }}
 
-// opaque is a state that nobody can decode. It never changes.
-type opaque struct{ data []byte }
+// opaque is a state that nobody can decode. It never changes, but what stands
+// beside it in its row may.
+type opaque struct {
+	schema uint32
+	data   []byte
+}
 
 func (opaque) Mark()                               {}
 func (opaque) Undo() error                         { return nil }
 func (o opaque) Append(dst []byte) ([]byte, error) { return append(dst, o.data...), nil }
-func (opaque) Flat() bool                          { return true }
+func (opaque) Flat() bool                          { return false }
 
 // drainSource admits the messages of a source in its order, as far as what
 // they depend on is known.

@@ -79,6 +79,29 @@ func (s *Shard) Probing(id message.ID) bool {
 	return e != nil && e.mem.running && e.mem.probing
 }
 
+// Calling is the attempt of an effect's call that is under way, zero if none is.
+func (s *Shard) Calling(id message.ID) int {
+	if e := s.effects[id]; e != nil && e.mem.running && !e.mem.probing {
+		return e.attempts
+	}
+	return 0
+}
+
+// ReadPromised reads, from a row of TableState, what the agent promised: the
+// transaction, which is empty if nothing is promised, and the encoded state, nil if
+// the step changed nothing.
+func ReadPromised(k message.RowKey, value []byte) (tx string, data []byte, err error) {
+	r, err := readState(k, value)
+	if err != nil || r.prepared == nil {
+		return "", nil, err
+	}
+	p, err := readPromise(r.prepared)
+	if err != nil {
+		return "", nil, err
+	}
+	return p.tx, p.state, nil
+}
+
 // Passing says whether the message on its way to a step of the agent was taken
 // from its mailbox past a hold.
 func (s *Shard) Passing(a message.Agent) bool {

@@ -32,7 +32,9 @@ func (s *Shard) load(env *envelope) bool {
 			l = &Load{cell: c, Keys: []message.RowKey{stateKey(c)}}
 		}
 	}
-	if len(env.rows) > 0 && !s.fresh(env) {
+	if len(env.rows) > 0 && !s.fresh(env) && s.opened.knows(env) {
+		env.read, env.issued = true, s.sealed
+	} else if len(env.rows) > 0 && !s.fresh(env) {
 		if env.read && !env.accepted() && env.msg.Key != "" {
 			s.outcomeRows(env)
 		}

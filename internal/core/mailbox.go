@@ -31,10 +31,7 @@ func position(p uint64) []byte { return binary.BigEndian.AppendUint64(nil, p) }
 // not what the agent is held for: its prepare may run later than it comes, with any
 // number of messages in between.
 func (k *controlRow) passes(m *message.Message) bool {
-	if m.Branch != nil && m.Branch.Phase != message.Prepare {
-		return true
-	}
-	return k.until != 0 && m.Token != "" && m.Token == k.token
+	return decides(m) || k.until != 0 && m.Token != "" && m.Token == k.token && !k.promised()
 }
 
 // park keeps an accepted message in its agent's durable mailbox.
@@ -43,6 +40,14 @@ func (s *Shard) park(env *envelope) {
 	c := env.cell
 	k := s.control(c)
 	identify(env.msg)
+	// A decision does not wait but for a program that can read its agent. In the
+	// mailbox it might be behind too many that wait for that very decision.
+	if r := (&retry{msg: env.msg, until: s.now}); decides(env.msg) && s.roomToRetry(c, r) {
+		k.retries = append(k.retries, r)
+		s.countControl(c)
+		s.finish(env)
+		return
+	}
 	key := s.key([]byte(c.key), position(k.tail))
 	a := s.open.arena
 	start := len(a)

@@ -153,6 +153,9 @@ func (m *Moving) Place(shard message.Shard, k message.RowKey, value []byte, put 
 	case message.TableDedup:
 		return m.placeOutcome(shard, k, value, put)
 	case message.TableState:
+		if err := m.keeps(k, value); err != nil {
+			return err
+		}
 		return m.placeOf(k.Key, shard, k, value, put)
 	case message.TableOpen, message.TableMailbox, message.TableControl:
 		if err := m.fits(k, value); err != nil {
@@ -198,6 +201,23 @@ func (m *Moving) Place(shard message.Shard, k message.RowKey, value []byte, put 
 func (m *Moving) fits(k message.RowKey, value []byte) error {
 	if n := len(k.Key) + len(value); n > m.limit {
 		return fmt.Errorf("row %s has %d bytes and the other store takes %d at most: settle it here before the store is moved", rowName(k), n, m.limit)
+	}
+	return nil
+}
+
+// keeps refuses what an agent promised, if the other store's machine could not
+// keep it: of a step the other state and the rest go into one unit.
+func (m *Moving) keeps(k message.RowKey, value []byte) error {
+	r, err := readState(k, value)
+	if err != nil || r.prepared == nil {
+		return err
+	}
+	p, err := readPromise(r.prepared)
+	if err != nil {
+		return &CorruptError{rowName(k), err.Error()}
+	}
+	if n := len(r.prepared) - len(p.state); n > m.limit {
+		return fmt.Errorf("row %s has %d bytes of what its agent promised, and the other store takes %d at most: decide its transaction here before the store is moved", rowName(k), n, m.limit)
 	}
 	return nil
 }

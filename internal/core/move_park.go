@@ -34,8 +34,8 @@ func (m *Moving) Park(shard message.Shard, controls []message.Row) (*Parking, er
 
 // Add delivers the next message of a source, in its order. One that bears the
 // token of the hold on its agent must not wait behind what the hold keeps back:
-// it becomes one that is tried again, at once. When there is no room for one, no
-// later one passes it.
+// it becomes one that is tried again, at once, and so does a decision. When there
+// is no room for one, no later one passes it.
 func (p *Parking) Add(d message.Delivery, put Placed) error {
 	msg, err := ReadOutbox(p.shard, d)
 	if err != nil {
@@ -48,13 +48,22 @@ func (p *Parking) Add(d message.Delivery, put Placed) error {
 		c = new(controlRow)
 		p.controls[string(key)] = c
 	}
-	again := &retry{msg: msg}
-	if c.passes(msg) && !p.full[string(key)] {
-		if sizeRetries(c.retries)+sizeRetry(again) <= p.moving.limit-smallRows {
+	if c.passes(msg) {
+		again := &retry{msg: msg}
+		room := p.moving.limit - smallRows - sizeRetries(c.retries)
+		if awaited := decides(msg) && c.token == branchToken(msg.Branch.Tx); awaited {
+			room += smallRows / 4 // it is the only one, and the agent is held until it comes
+		} else if p.full[string(key)] {
+			room = 0
+		}
+		if sizeRetry(again) <= room {
 			c.retries = append(c.retries, again)
 			return nil
 		}
 		p.full[string(key)] = true
+		if decides(msg) {
+			c.avoid(msg.Branch.Tx) // its prepare may wait in front of it
+		}
 	}
 	k := message.RowKey{Table: message.TableMailbox, Key: append(key, position(c.tail)...)}
 	c.tail++

@@ -3,7 +3,6 @@ package core
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"github.com/semel-dev/semel/message"
 )
@@ -15,10 +14,11 @@ import (
 // no program can give a message, and no time ends the hold.
 //
 // Phases come from the coordinator's shard by cursor, each once, and in their order,
-// but a prepare may have to wait in the mailbox, and a decision never does. So an
-// abort that comes before its prepare has run leaves the transaction's name in the
-// control row, for as long as something waits there, and that prepare votes no. So
-// does one that became a dead letter: its decision may be long past.
+// but a prepare may have to wait in the mailbox, and a decision never does. So a
+// decision that finds nothing promised leaves the transaction's name in the control
+// row, for as long as something waits there, and a prepare that comes to its turn
+// later votes no (see void.go). So does one that became a dead letter: its decision
+// may be long past.
 
 // promise is what a prepared agent keeps aside.
 type promise struct {
@@ -34,10 +34,8 @@ type promise struct {
 	ends    bool // the agent ends with the step
 }
 
-// branchToken is the token of the hold of a transaction: no name begins like that.
-func branchToken(tx string) string { return "\x02" + tx }
-
-// readOnly says that the step promised nothing: its vote needs no decision.
+// readOnly says that the step left nothing behind. The agent is held all the same:
+// what its step saw has to be so until the decision.
 func (p *promise) readOnly() bool {
 	return !p.changed && len(p.sends) == 0 && len(p.timers) == 0 && len(p.effects) == 0 && len(p.undone) == 0 &&
 		p.hold == (holdChange{}) && !p.ends
@@ -78,10 +76,8 @@ func (s *Shard) prepare(env *envelope) *message.Outcome {
 	switch {
 	case env.origin == fromDead:
 		return no("the message was a dead letter: its transaction may have been decided meanwhile")
-	case c.control != nil && slices.Contains(c.control.void, m.Branch.Tx):
-		k := s.control(c)
-		k.void = without(k.void, m.Branch.Tx)
-		return no("the transaction was aborted before")
+	case s.voided(env):
+		return no("the transaction was decided before")
 	case c.promise != nil:
 		return no("the agent has promised something to this transaction already")
 	}
@@ -92,7 +88,8 @@ func (s *Shard) prepare(env *envelope) *message.Outcome {
 		return no("the state cannot be encoded: %v", err)
 	}
 	res := s.invoke(env)
-	if res.Verdict == Replied {
+	if res.Verdict == Replied || res.Verdict == Refused {
+		res.Keep = false // nothing is kept of a no
 		res = s.checkStep(env, res)
 	}
 	var p *promise
@@ -132,6 +129,7 @@ const CodeReadOnly = "read_only"
 // promise takes what the step did, which is encoded in one row with the state
 // before: both together are bounded as one state is.
 func (s *Shard) promise(c *cell, tx string, before []byte) (*promise, error) {
+	s.step.detach()
 	p := &promise{
 		tx: tx, schema: c.typ.Schema, sends: s.step.sends, timers: s.step.timers, effects: s.step.effects,
 		undone: s.step.withdrawn, hold: s.step.hold, ends: s.step.ends,
@@ -140,20 +138,20 @@ func (s *Shard) promise(c *cell, tx string, before []byte) (*promise, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the state cannot be encoded: %w", err)
 	}
+	if p.changed = !bytes.Equal(before, after); !p.changed {
+		return p, nil
+	}
 	if len(before)+len(after) > s.cfg.MaxState {
 		return nil, fmt.Errorf("the states before and after the step have %d bytes; an agent that takes part in a transaction has both at once, and at most %d are allowed",
 			len(before)+len(after), s.cfg.MaxState)
 	}
-	if p.changed = !bytes.Equal(before, after); p.changed {
-		p.state = after
-	}
+	p.state = after
 	return p, nil
 }
 
-// decide ends a promise. An error says that it cannot be kept now; the message is
-// tried again, and the agent stays prepared.
+// decide ends a promise. An error says that it cannot be kept now, and that nothing
+// was done; the message is tried again, and the agent stays prepared.
 func (s *Shard) decide(c *cell, b *message.Branch) (*message.Outcome, error) {
-	done := &message.Outcome{Status: message.StatusDone}
 	var p *promise
 	if c.promise != nil {
 		var err error
@@ -161,28 +159,45 @@ func (s *Shard) decide(c *cell, b *message.Branch) (*message.Outcome, error) {
 			return nil, fmt.Errorf("what the agent promised cannot be read: %w", err)
 		}
 	}
-	if p == nil || p.tx != b.Tx {
+	done := &message.Outcome{Status: message.StatusDone}
+	switch {
+	case p == nil || p.tx != b.Tx:
+		s.avoid(c, b.Tx)
 		if b.Phase == message.Commit {
-			return no("the agent promised nothing to this transaction, or somebody has resolved it"), nil
+			done = no("the agent promised nothing to this transaction, or somebody has resolved it")
 		}
-		if k := c.control; k != nil && (k.head < k.tail || len(k.retries) > 0) {
-			k = s.control(c)
-			k.void = append(k.void, b.Tx)
-			s.countControl(c)
-		}
-		return done, nil
-	}
-	if b.Phase == message.Commit {
-		if err := s.keep(c, p); err != nil {
+	case b.Phase == message.Commit:
+		return done, s.keep(c, p)
+	default:
+		size, err := s.sizeState(c, c.state)
+		if err != nil {
 			return nil, err
 		}
-	} else {
-		k := s.control(c)
-		k.token, k.until = "", 0
+		s.release(c)
+		s.countState(c, size, size)
 	}
-	c.promise, c.changed = nil, true
-	s.countState(c, c.size, c.size)
 	return done, nil
+}
+
+// release ends the promise and its hold. The state has still to be counted.
+func (s *Shard) release(c *cell) {
+	k := s.control(c)
+	k.token, k.until = "", 0
+	c.promise, c.changed = nil, true
+}
+
+// sizeState is what the row of a state will have, which a former version of the
+// program may have written.
+func (s *Shard) sizeState(c *cell, st State) (int, error) {
+	data, err := st.Append(s.scratch[:0])
+	if err != nil {
+		return 0, fmt.Errorf("the state cannot be encoded: %w", err)
+	}
+	s.scratch = data
+	if len(data) > s.cfg.MaxState {
+		return 0, fmt.Errorf("the state of %s has %d bytes as this program encodes it; at most %d are allowed", c.agent, len(data), s.cfg.MaxState)
+	}
+	return len(data), nil
 }
 
 // keep makes a promise true, as commitStep does what a step did.
@@ -190,16 +205,25 @@ func (s *Shard) keep(c *cell, p *promise) error {
 	if c.typ == unknownType {
 		return fmt.Errorf("there is no agent type %q; start a program that has it, and retry this", c.agent.Type)
 	}
-	size := c.size
+	st := c.state
 	if p.changed {
-		st, err := c.typ.Load(p.schema, p.state)
-		if err != nil {
+		var err error
+		if st, err = c.typ.Load(p.schema, p.state); err != nil {
 			return fmt.Errorf("the state that was promised (schema version %d) cannot be loaded: %w", p.schema, err)
 		}
-		c.state, size = st, len(p.state)
 	}
-	k := s.control(c)
-	k.token, k.until = "", 0
+	size, err := s.sizeState(c, st)
+	if err != nil {
+		return err
+	}
+	if p.ends { // as checkStep does: this may be another program
+		if _, err := c.typ.Load(c.typ.Schema, nil); err != nil {
+			return err
+		}
+	}
+	s.release(c)
+	c.state = st
+	s.countState(c, size, size)
 	s.step.sends, s.step.timers, s.step.effects = p.sends, p.timers, p.effects
 	s.step.withdrawn, s.step.hold, s.step.ends = p.undone, p.hold, p.ends
 	if !p.readOnly() {

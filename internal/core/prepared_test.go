@@ -51,6 +51,10 @@ func parties() Behavior {
 			return Result{Verdict: Deferred}
 		},
 		"end": func(s *Step, n *numbers) Result { s.Forget(); return replied(body{}) },
+		"pass on": func(s *Step, n *numbers) Result {
+			s.Send(Outgoing{To: alice, Action: bodyOf(s.Message().Body).Op})
+			return replied(body{})
+		},
 	})
 }
 
@@ -269,23 +273,5 @@ func TestCommitWaitsForTheProgramThatHasTheType(t *testing.T) {
 	d.settle()
 	if n, _ := d.of(alice, "n"); n != 6 { // and its timer
 		t.Errorf("%d after the retry", n)
-	}
-}
-
-// A prepare that was a dead letter votes no: its transaction may be long over.
-func TestDeadPrepareVotesNo(t *testing.T) {
-	t.Parallel()
-	d := newSingle(t, parties(), nil)
-	m := &message.Message{ID: message.ID{9}, To: alice, Action: "move", Principal: simPrincipal, Body: body{Amt: 1}.bytes(), Sent: simStart,
-		Branch: &message.Branch{Tx: "tx", Phase: message.Prepare}}
-	k := message.RowKey{Table: message.TableDead, Key: m.ID[:]}
-	for _, r := range []*rows{d.store.visible[0], d.store.durable[0]} {
-		r.tables[k.Table][string(k.Key)] = appendDead(nil, k.Key, &DeadLetter{Message: m, Reason: "it ended the process", Attempts: 3})
-	}
-	d.open(false)
-	d.m.RetryDead(d.now, new(Caller), m.ID)
-	d.settle()
-	if n, absent := d.of(alice, "n"); n != 0 || !absent || d.rows(message.TableControl) != 0 {
-		t.Errorf("%d, absent %v, held %d", n, absent, d.rows(message.TableControl))
 	}
 }

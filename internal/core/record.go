@@ -198,7 +198,8 @@ type controlRow struct {
 	retries    []*retry
 	head, tail uint64   // the mailbox holds positions head ≤ p < tail
 	taken      []uint64 // ... but these, which passed a hold; fewer than mailWindow
-	void       []string // transactions that were aborted while their prepare may wait here
+	void       []string // transactions that were decided while their prepare may wait here
+	voidTo     uint64   // of all prepares before this position the transactions may have been
 }
 
 func (c *controlRow) empty() bool {
@@ -225,6 +226,7 @@ func appendControl(b, key []byte, c *controlRow) []byte {
 	for _, tx := range c.void {
 		b = putBytes(b, 7, tx)
 	}
+	b = putUint(b, 8, c.voidTo)
 	return seal(b, start, key)
 }
 
@@ -260,6 +262,8 @@ func readControl(k message.RowKey, value []byte) (*controlRow, error) {
 			c.taken = append(c.taken, f.val)
 		case 7:
 			c.void = append(c.void, string(f.bytes))
+		case 8:
+			c.voidTo = f.val
 		}
 		return nil
 	})
@@ -272,6 +276,9 @@ func readControl(k message.RowKey, value []byte) (*controlRow, error) {
 		if err == nil && (p <= c.head || p >= c.tail) {
 			err = &CorruptError{rowName(k), fmt.Sprintf("position %d was taken from a mailbox of %d to %d", p, c.head, c.tail)}
 		}
+	}
+	if err == nil && c.voidTo > c.tail {
+		err = &CorruptError{rowName(k), fmt.Sprintf("void to position %d of a mailbox of %d to %d", c.voidTo, c.head, c.tail)}
 	}
 	return c, err
 }

@@ -172,6 +172,7 @@ type EffectView struct {
 	Body      []byte
 	InDoubt   bool
 	Started   bool
+	Withdrawn bool // it is called no more, whatever becomes known of it
 	Attempts  int
 	AskedAt   message.Time
 	StartedAt message.Time
@@ -186,7 +187,7 @@ func ReadEffect(k message.RowKey, value []byte) (EffectView, error) {
 	}
 	return EffectView{
 		ID: e.id, Name: e.name, Agent: e.agent, Principal: e.principal, Body: e.body,
-		InDoubt: e.status == effectDoubt, Started: e.status != effectAsked,
+		InDoubt: e.status == effectDoubt, Started: e.status != effectAsked, Withdrawn: e.withdrawn,
 		Attempts: e.attempts, AskedAt: e.asked, StartedAt: e.started, Reason: e.reason,
 	}, nil
 }

@@ -102,6 +102,9 @@ func (s *Shard) recoverResolution(e *effectRecord) {
 			s.work.Alarms = append(s.work.Alarms, Alarm{Kind: AlarmCorrupt, Agent: e.agent, ID: e.id, Detail: err.Error()})
 		case was == nil: // older than the retention: a person has to say it again
 			e.resolved = false
+			if e.withdrawn {
+				s.recoverWithdrawn(e)
+			}
 		default:
 			s.settleEffect(e, EffectResult{ID: e.id, Status: was.Status, Body: was.Body, Code: was.Code, Detail: was.Detail})
 		}

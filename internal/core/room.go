@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/semel-dev/semel/message"
 )
@@ -101,10 +102,7 @@ func (s *Shard) countState(c *cell, size, likely int) {
 
 // countControl counts the row that Seal will write of the cell's control row.
 func (s *Shard) countControl(c *cell) {
-	row := len(c.key) + controlBytes + len(c.control.token) + sizeRetries(c.control.retries) + maxUint*mailWindow
-	for _, tx := range c.control.void {
-		row += sizeBytes(len(tx))
-	}
+	row := len(c.key) + controlBytes + len(c.control.token) + sizeRetries(c.control.retries) + maxUint*mailWindow + c.control.sizeVoid()
 	if n := &c.counted; row > n.control {
 		s.open.bytes += row - n.control
 		n.control = row
@@ -152,8 +150,18 @@ func (s *Shard) checkSize(env *envelope, res Result) error {
 			one(len(e.id)+sizeEffect(e), "the effect", e.name)
 		}
 		for _, id := range s.step.withdrawn {
-			if e := s.effects[id]; e != nil {
-				one(s.sizeResult(e, 2*1024), "the answer to the withdrawn effect", e.name)
+			total += sizeBytes(len(id)) // of a promise
+			e := s.effects[id]
+			if i := slices.IndexFunc(s.step.effects, func(e *effectRecord) bool { return e.id == id }); e == nil && i >= 0 {
+				e = s.step.effects[i]
+			}
+			if e == nil {
+				continue
+			}
+			one(s.sizeResult(e, 2*1024), "the answer to the withdrawn effect", e.name)
+			one(len(e.id)+sizeEffect(e), "the withdrawn effect", e.name) // its row, which may say so for long
+			if r := s.overlay.get(message.TableOpen, originKey(e)); r != nil {
+				total += len(r.key) + len(r.value) + outcomeBytes // see markOrigin; else it is read first
 			}
 		}
 		if n := len(s.step.hold.token); n > message.MaxNameBytes {

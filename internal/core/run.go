@@ -51,6 +51,9 @@ func (s *Shard) run(env *envelope) {
 	s.counters.Steps++
 	s.consume(env)
 	if keep {
+		if res.Verdict != Deferred {
+			s.step.detach()
+		}
 		s.commitStep(env)
 	}
 	env.value = res.Value

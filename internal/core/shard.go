@@ -56,6 +56,7 @@ type Shard struct {
 	spare     []*openUnit
 	scratch   []byte
 
+	opened      opened
 	overlay     overlay
 	outstanding []*Load // in the order of issue
 	work        Work

@@ -16,7 +16,7 @@ const (
 	numberBytes  = sealBytes + maxUint         // at most, of a row that holds one
 	clockBytes   = 5 + sealBytes + 2*maxUint   // at most, of the clock's row with its key
 	stateBytes   = sealBytes + 3*maxUint       // at most, of a state's row besides its key and its data
-	controlBytes = sealBytes + 4*maxUint       // at most, of a control row besides its key, token and retries
+	controlBytes = sealBytes + 5*maxUint       // at most, of a control row besides its key, token, retries and names
 	changesBytes = changeKeyBytes + sealBytes  // of a unit's changes with their key, besides the agents
 	outcomeBytes = sealBytes + 10*maxUint + 50 // at most, of an outcome besides its texts and its ReplyTo
 	traceBytes   = 3 + message.MaxTraceBytes   // at most, of a field that holds a trace

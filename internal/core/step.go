@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -95,6 +96,9 @@ type Outgoing struct {
 	Then    string
 	Context []byte
 	Branch  *message.Branch // a phase of a transaction
+	// For, if set, is the Origin of another message of this agent: what the
+	// answer's step returns settles that one.
+	For []byte
 }
 
 // Send appends a message to the outbox; with a delay, it waits durably first.
@@ -116,7 +120,7 @@ func (s *Step) Send(o Outgoing) {
 		Body: o.Body, Token: o.Token, Sent: s.now, Trace: s.trace, Branch: o.Branch,
 	}
 	if o.Then != "" {
-		m.ReplyTo = &message.ReplyTo{Agent: s.msg.To, Action: o.Then, Link: s.link(o.Context)}
+		m.ReplyTo = &message.ReplyTo{Agent: s.msg.To, Action: o.Then, Link: s.link(o.Context, o.For)}
 	}
 	if o.Delay > 0 {
 		s.timers = append(s.timers, timerChange{name: "\x01" + string(m.ID[:]), due: later(s.now, o.Delay), msg: m})
@@ -131,6 +135,7 @@ type Call struct {
 	Body    []byte
 	Then    string
 	Context []byte
+	For     []byte // as of Outgoing
 }
 
 // Ask appends an effect, and returns the key under which the outside world
@@ -139,7 +144,7 @@ func (s *Step) Ask(c Call) message.ID {
 	id := s.NewID()
 	e := &effectRecord{
 		id: id, name: c.Effect, agent: s.msg.To, cause: s.msg.ID, principal: s.msg.Principal,
-		body: c.Body, then: c.Then, link: s.link(c.Context), asked: s.now, status: effectAsked, trace: s.trace,
+		body: c.Body, then: c.Then, link: s.link(c.Context, c.For), asked: s.now, status: effectAsked, trace: s.trace,
 	}
 	s.effects = append(s.effects, e)
 	return e.id
@@ -184,12 +189,44 @@ func (s *Step) Withdraw(id message.ID) { s.withdrawn = append(s.withdrawn, id) }
 
 // link ties an answer to this step. An asker that nobody waits for passes on
 // what it inherited: the answer of an answer still settles the first message.
-func (s *Step) link(context []byte) message.Link {
-	l := message.Link{Context: context}
-	if s.awaited {
-		l.Origin = outcomeOf(s.msg)
+func (s *Step) link(context, other []byte) message.Link {
+	l := message.Link{Context: context, Origin: other}
+	if len(other) == 0 {
+		l.Origin = s.Origin()
 	}
 	return l
+}
+
+// Origin is the identity of the message that this step settles, or would if it
+// did not defer; nil if nobody waits for it.
+func (s *Step) Origin() []byte {
+	if !s.awaited {
+		return nil
+	}
+	return outcomeOf(s.msg)
+}
+
+// detach unties what the step asked for from the outcome that it settles itself: no
+// answer can settle that any more, and none need look for it in the store.
+func (s *Step) detach() {
+	untie := func(l *message.Link) {
+		if len(l.Origin) > 0 && bytes.Equal(l.Origin, s.Origin()) {
+			l.Origin = nil
+		}
+	}
+	for _, m := range s.sends {
+		if m.ReplyTo != nil {
+			untie(&m.ReplyTo.Link)
+		}
+	}
+	for _, t := range s.timers {
+		if t.msg != nil && t.msg.ReplyTo != nil {
+			untie(&t.msg.ReplyTo.Link)
+		}
+	}
+	for _, e := range s.effects {
+		untie(&e.link)
+	}
 }
 
 // fail makes the step fail whatever the handler returns.

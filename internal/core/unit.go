@@ -59,6 +59,9 @@ func (s *Shard) write(t message.Table, gen message.Generation, op message.Op, ke
 func (s *Shard) writeCounted(t message.Table, gen message.Generation, op message.Op, key, value []byte) {
 	u := s.open
 	u.size += len(key) + len(value)
+	if t == message.TableOpen {
+		s.opened.note(key, value)
+	}
 	u.unit.Writes = append(u.unit.Writes, message.Write{RowKey: message.RowKey{Table: t, Gen: gen, Key: key}, Op: op, Value: value})
 	if overlaid(t) {
 		row := u.touch()

@@ -20,15 +20,23 @@ const CodeWithdrawn = "withdrawn"
 // at once: the step is not at its end.
 func (s *Shard) withdraw(a message.Agent, id message.ID) {
 	e := s.effects[id]
-	if e == nil || e.agent != a || e.mem.settling != nil || e.resolved || e.withdrawn {
+	if e == nil || e.agent != a || e.withdrawn {
 		return // it is settled, or was never asked
 	}
 	e.withdrawn = true
-	if e.mem.running && !e.mem.probing {
+	if e.told() {
+		// The row says so all the same: what tells may be lost with the session,
+		// and the next one must not call.
 		s.putEffect(e)
-		return // the call that is under way tells
+		return
 	}
 	s.endWithdrawn(e)
+}
+
+// told says whether something is on its way that ends the effect, or says of its
+// last call what a withdrawal has to know.
+func (e *effectRecord) told() bool {
+	return e.mem.settling != nil || e.resolved || e.mem.running && !e.mem.probing
 }
 
 // mayHave says whether a call of the effect may have had its effect.
@@ -40,6 +48,7 @@ func (e *effectRecord) mayHave() bool {
 func (s *Shard) endWithdrawn(e *effectRecord) {
 	if !e.mayHave() {
 		s.answerWithdrawn(e, message.StatusNotDone, "it was withdrawn, and no call was made that may have had its effect")
+		s.noteSettlement(e, EffectResult{Status: message.StatusNotDone, Code: CodeWithdrawn})
 		s.consumeEffect(e)
 		return
 	}
@@ -50,13 +59,18 @@ func (s *Shard) endWithdrawn(e *effectRecord) {
 	e.then, e.link = "", message.Link{}
 	switch policy := s.policy(e).Policy; {
 	case policy == Keyed || policy == ReadOnly || policy == AtMostOnce:
+		s.noteSettlement(e, EffectResult{Status: message.StatusUnknown, Code: CodeWithdrawn})
 		s.consumeEffect(e) // nobody could find out but by a call
+		return
 	case e.status == effectDoubt:
 		s.putEffect(e)
 	default:
 		e.status = effectStarted
 		s.putEffect(e)
 		s.doubt(e)
+	}
+	if s.policy(e).Policy == Probe && e.mem.retryAt == 0 {
+		s.enqueue(e) // the probe goes on
 	}
 }
 
@@ -71,18 +85,18 @@ func (s *Shard) answerWithdrawn(e *effectRecord, status message.Status, detail s
 }
 
 // recoverWithdrawn takes up an effect that was withdrawn before the last session
-// ended. A call that was under way then may have happened.
+// ended. A call that was under way then may have happened. Only one that is in doubt
+// and of which nobody waits to hear has been ended before.
 func (s *Shard) recoverWithdrawn(e *effectRecord) {
-	switch {
-	case e.then != "":
-		s.whenRoom(func() {
-			if s.effects[e.id] == e && e.mem.settling == nil {
-				s.endWithdrawn(e)
-			}
-		})
-	case s.policy(e).Policy == Probe:
-		s.enqueue(e)
-	case e.status != effectDoubt:
-		s.doubt(e)
+	if e.then == "" && e.status == effectDoubt {
+		if s.policy(e).Policy == Probe {
+			s.enqueue(e)
+		}
+		return
 	}
+	s.whenRoom(func() {
+		if s.effects[e.id] == e && e.mem.settling == nil {
+			s.endWithdrawn(e)
+		}
+	})
 }

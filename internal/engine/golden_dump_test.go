@@ -43,7 +43,8 @@ var tableNames = [message.Tables]string{
 var rowKinds = map[message.Table][]string{
 	message.TableMeta:   {"clock", "generations", "feed", "lead", "trial", "outbox end"},
 	message.TableDedup:  {"outcome", "resolution"},
-	message.TableEffect: {"asked", "started", "in doubt"},
+	message.TableEffect: {"asked", "started", "in doubt", "withdrawn"},
+	message.TableState:  {"", "promised"},
 }
 
 func (r goldenRow) isResolution() bool {
@@ -66,10 +67,19 @@ func (r goldenRow) kind(value string) string {
 		if r.isResolution() {
 			kind = "resolution"
 		}
+	case message.TableState:
+		switch tx, _, err := core.ReadPromised(message.RowKey{Table: r.table, Key: []byte(r.key)}, []byte(value)); {
+		case err != nil:
+			kind = err.Error()
+		case tx != "":
+			kind = "promised"
+		}
 	case message.TableEffect:
 		switch e, err := core.ReadEffect(message.RowKey{Table: r.table, Key: []byte(r.key)}, []byte(value)); {
 		case err != nil:
 			kind = err.Error()
+		case e.Withdrawn:
+			kind = "withdrawn"
 		case e.InDoubt:
 			kind = "in doubt"
 		case e.Started:

@@ -72,6 +72,13 @@ func goldenProgram(effects map[string]*core.Effect, dies func() error) core.Beha
 	reply := func(_ *core.Step, d *diary, _ deed) core.Result {
 		return core.Result{Verdict: core.Replied, Body: fmt.Appendf(nil, `{"entries":%d}`, len(d.Entries))}
 	}
+	branch := func(p message.Phase, action, then string) func(*core.Step, *diary, deed) core.Result {
+		return func(s *core.Step, d *diary, x deed) core.Result {
+			s.Send(core.Outgoing{To: message.Agent{Type: "diary", ID: x.To}, Action: action, Body: x.body(), Then: then, Context: x.body(),
+				Branch: &message.Branch{Tx: x.What, Phase: p}})
+			return reply(s, d, x)
+		}
+	}
 	answered := func(s *core.Step, d *diary, x deed) core.Result {
 		switch a := s.Message().Answer; a.Status {
 		case message.StatusDone:
@@ -121,6 +128,22 @@ func goldenProgram(effects map[string]*core.Effect, dies func() error) core.Beha
 			}),
 			"hold": on("hold", func(s *core.Step, d *diary, x deed) core.Result {
 				s.Hold(x.What, 24*time.Hour)
+				return reply(s, d, x)
+			}),
+			"prepare": on("prepare", branch(message.Prepare, "promise", "voted")),
+			"commit":  on("commit", branch(message.Commit, "tx:commit", "decided")),
+			"abort":   on("abort", branch(message.Abort, "tx:abort", "decided")),
+			"voted":   on("voted", reply),
+			"decided": on("decided", reply),
+			"promise": on("promise", func(s *core.Step, d *diary, x deed) core.Result {
+				s.Send(core.Outgoing{To: message.Agent{Type: "diary", ID: told()}, Action: "note", Body: x.body()})
+				s.SetTimer(x.What, timerDelay, "tick", x.body())
+				s.Ask(core.Call{Effect: "at_most_once", Body: x.body(), Then: "paid", Context: x.body()})
+				return reply(s, d, x)
+			}),
+			"withdraw": on("withdraw", func(s *core.Step, d *diary, x deed) core.Result {
+				id, _ := message.ParseID(x.What)
+				s.Withdraw(id)
 				return reply(s, d, x)
 			}),
 			"release": on("release", func(s *core.Step, d *diary, x deed) core.Result { s.Release(); return reply(s, d, x) }),

@@ -34,6 +34,8 @@ var update = flag.Bool("update", false, "write the golden directories that are n
 //	contents.txt   what there is in them, and what becomes of it
 //	v1-doubts      our formats 1, of which resolutions have more fields
 //	doubts.txt     what there is in it, and what becomes of it
+//	v1-promises    our formats 1, with phases of transactions, promises and withdrawals
+//	promises.txt   what there is in it, and what becomes of it
 //
 // A change of our formats adds a directory, and the old ones stay as they are:
 //
@@ -52,7 +54,7 @@ type scene struct {
 	over     func(golden) bool // nothing is under way any more
 }
 
-var scenes = []*scene{&everyday, &doubts}
+var scenes = []*scene{&everyday, &doubts, &promises}
 
 var everyday = scene{
 	versions: []string{"v1", "v1-pebble-013", "v1-pebble-019"},

@@ -43,5 +43,5 @@ func shortly(pkg string, tests ...string) []Detector {
 
 // All is every mutant, in the order of the tables.
 func All() []Mutant {
-	return slices.Concat(coreMessages, coreEffects, coreTime, engineMutants, storeMutants, apiMutants, serverMutants, webMutants)
+	return slices.Concat(coreMessages, coreEffects, coreTime, corePromises, engineMutants, storeMutants, apiMutants, serverMutants, webMutants, twopcMutants, sagaMutants)
 }

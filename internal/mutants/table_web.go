@@ -18,22 +18,22 @@ var webMutants = []Mutant{
 	{
 		Name:  "web-private-address",
 		Fault: "a private address is connected to",
-		File:  "webeffect/address.go",
-		Old: `	if !public(a.Addr()) {
+		File:  "internal/outbound/address.go",
+		Old: `	if !Public(a.Addr()) {
 `,
-		New: `	if a.Addr().IsUnspecified() && !public(a.Addr()) {
+		New: `	if a.Addr().IsUnspecified() && !Public(a.Addr()) {
 `,
-		By: by("./webeffect", "TestRefusePrivate"),
+		By: by("./internal/outbound", "TestRefusePrivate"),
 	},
 	{
 		Name:  "web-mapped-address",
 		Fault: "a private address that is written as an IPv6 one is connected to",
-		File:  "webeffect/address.go",
+		File:  "internal/outbound/address.go",
 		Old: `	if nat64.Contains(a) {
 `,
 		New: `	if nat64.Contains(a) && a.Is4() {
 `,
-		By: by("./webeffect", "TestPublic"),
+		By: by("./internal/outbound", "TestPublic"),
 	},
 	{
 		Name:  "web-sent-told-as-not-sent",

@@ -44,7 +44,7 @@ func keeps(r core.Result) bool {
 
 // types are the agents' types.
 func (s *Sim) types() map[string]*core.Type {
-	return map[string]*core.Type{
+	types := map[string]*core.Type{
 		"acct": {Load: loadLedger, Schema: 1, Actions: map[string]*core.Action{
 			"credit":      s.account(message.ExactlyOnce, s.credit),
 			"quick":       s.account(message.AtMostOnce, s.credit),
@@ -65,6 +65,8 @@ func (s *Sim) types() map[string]*core.Type {
 			"effected":    s.account(message.ExactlyOnce, s.effected),
 			"ask":         s.account(message.ExactlyOnce, s.ask),
 			"asked":       s.account(message.ExactlyOnce, s.asked),
+			"retract":     s.account(message.ExactlyOnce, s.retract),
+			"withdraw":    s.account(message.ExactlyOnce, s.withdraw),
 		}},
 		"clock": {Load: loadLedger, Schema: 3, Actions: map[string]*core.Action{
 			"set":    s.numbered(s.setTimer),
@@ -78,6 +80,8 @@ func (s *Sim) types() map[string]*core.Type {
 			}},
 		}},
 	}
+	s.bankTypes(types)
+	return types
 }
 
 type handler = func(*core.Step, *ledger, body) core.Result
@@ -86,9 +90,12 @@ type handler = func(*core.Step, *ledger, body) core.Result
 func (s *Sim) numbered(f handler) *core.Action {
 	return &core.Action{Run: func(st *core.Step, state core.State) core.Result {
 		l := state.(*ledger)
+		s.asides = asides{}
 		r := s.says(st.Message(), func() core.Result { return f(st, l, bodyOf(st.Message().Body)) })
 		if keeps(r) {
-			s.running.steps = append(s.running.steps, l.stands(st.Message().To, l.changes))
+			done := l.stands(st.Message().To, l.changes)
+			done.asides = s.asides
+			s.running.steps = append(s.running.steps, done)
 		}
 		return r
 	}}

@@ -100,6 +100,8 @@ func (s *Sim) checkEnd() {
 	}
 	t.sources()
 	t.agents()
+	s.checkTransactions()
+	s.checkWithdrawals()
 	t.timers()
 }
 
@@ -147,7 +149,7 @@ func (t *totals) op(o *op) {
 	if !o.unknown && o.action != "quick" && !o.excused {
 		lo, hi = 0, 0
 		if done || o.final != nil && o.final.Status != message.StatusDone &&
-			(o.action == "transfer" && t.get(id, nameOf(nSeen, answering, o.n)) > 0 || o.action == "effect" || o.action == "ask") {
+			(o.action == "transfer" && t.get(id, nameOf(nSeen, answering, o.n)) > 0 || o.action == "effect" || o.action == "retract" || o.action == "ask") {
 			lo, hi = 1, 1
 		}
 	}
@@ -171,7 +173,7 @@ func (t *totals) op(o *op) {
 		if o.body.action == creditAction {
 			t.count(o.body.to, "credit", o, t.get(o.body.to, nameOf(nSeen, extra, o.n)), n, n)
 		}
-	case "effect":
+	case "effect", "retract":
 		if o.body.n != 1 {
 			t.count(id, "effected", o, t.get(id, nameOf(nEffect, whole, o.n)), n, n)
 		}

@@ -49,6 +49,7 @@ func (s *Sim) checkUnit(e *entry) {
 		s.checkWrite(e, w, before, moved)
 	}
 	s.checkFold(e, before)
+	e.noteWithdrawals()
 	s.checkChanges(e)
 }
 
@@ -137,6 +138,8 @@ func (s *Sim) lostUnits(lost []*entry) {
 			delete(s.owed[e.shard], seq)
 		}
 		f.seq, f.epoch = r.seq, 0
+		e.loseWithdrawals(r.seq)
+		s.lostDecisions(e.shard, r.seq)
 		for dst := range f.outEnd {
 			k := message.RowKey{Table: message.TableMeta, Key: binary.BigEndian.AppendUint16([]byte("o"), uint16(dst))}
 			f.outEnd[dst] = 0
@@ -164,7 +167,7 @@ func (x *session) checkGauges() {
 		Agents: got.Agents, CachedBytes: got.CachedBytes, Paused: x.m.RetentionPaused(),
 		Effects: len(r.tables[message.TableEffect]), Dead: len(r.tables[message.TableDead]),
 	}
-	var doubts []message.ID
+	doubts := make(map[message.ID]bool) // whether somebody waits
 	for k, v := range r.tables[message.TableEffect] {
 		e, err := core.ReadEffect(message.RowKey{Table: message.TableEffect, Key: []byte(k)}, v)
 		if err != nil {
@@ -175,7 +178,10 @@ func (x *session) checkGauges() {
 			continue
 		}
 		want.Doubts++
-		doubts = append(doubts, e.ID)
+		doubts[e.ID] = !e.Withdrawn
+		if o := s.world.effects[e.ID]; e.Withdrawn && o != nil && o.withdrawn != nil && o.withdrawn.told != 0 {
+			s.reach(WithdrawnDoubt)
+		}
 		at := e.StartedAt
 		if at == 0 {
 			at = e.AskedAt

@@ -382,6 +382,9 @@ func (c *clients) query() {
 	s := c.s
 	s.after(s.rng.between(10*time.Millisecond, 100*time.Millisecond), c.query)
 	a := c.load.account(s.rng)
+	if s.rng.oneIn(4) {
+		a = banks[s.rng.intn(len(banks))]
+	}
 	shard := s.shardOf(a)
 	p := c.reachable(shard)
 	if p == nil || s.chaos.calm && s.rng.intn(4) != 0 {

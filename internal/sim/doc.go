@@ -11,18 +11,22 @@
 // (lease.go). Clients, sources and an operator use the nodes; the outside world
 // keeps a ledger of its own (world.go).
 //
+// Agents are accounts, clocks and tallies (agents.go), and coordinators of two-phase
+// commits over banks (twophase.go, bank.go), whose money nothing else moves. Some
+// effects are withdrawn (retract.go).
+//
 // Faults (fault.go) are kinds that a seed turns on; each strike of a kind has
 // an index and can be skipped alone, so that a failure can be made smaller
 // (shrink.go). Whatever a run reaches is counted (path.go): a sweep of seeds in
 // which a kind or a path never occurred has proved nothing of it, and fails.
 //
 // Checks are made as things happen: of every unit before it is applied
-// (check_unit.go, check_fold.go, check_feed.go, check_doubt.go), of every answer
-// when it is let go and again when it arrives (judge.go, check_reply.go), of
+// (check_unit.go, check_fold.go, check_promise.go, check_feed.go, check_doubt.go), of
+// every answer when it is let go and again when it arrives (judge.go, check_reply.go), of
 // every call of an effect (world.go), of every word of a person (operator.go), of
 // alarms (alarms.go) and of how late the due is done (punctual.go). In the end everything is healed and must
 // be drained within a bound, and what is left must agree with what everybody was
-// told (check_end.go).
+// told (check_end.go, check_end_tx.go).
 //
 // Some things are excused: what a failover of the store lost, until it is told
 // again (excuse.go); an effect that a former owner called later than any

@@ -219,7 +219,10 @@ func (x *session) checkRead(a core.Answer) {
 	if s.cluster && x.born != s.store.timeline {
 		return // what it knows may be lost
 	}
-	agent := accounts[a.Outcome.Detail[1]-'0']
+	agent := agentOf("acct", a.Outcome.Detail)
+	if a.Outcome.Detail[0] == 'b' {
+		agent = agentOf("bank", a.Outcome.Detail)
+	}
 	k := message.RowKey{Table: message.TableState, Key: agent.AppendKey(nil)}
 	var version uint64
 	var data []byte

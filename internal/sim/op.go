@@ -94,7 +94,7 @@ func (w *workload) draw(r *rng, n uint32) *op {
 	if r.oneIn(6) {
 		o.body.fails = 1 + int8(r.intn(5))
 	}
-	o.choose(r, r.intn(100))
+	o.choose(r, r.intn(116))
 	if o.action == "poison" {
 		o.accept = true // or it would never end
 	}
@@ -164,11 +164,17 @@ func (o *op) choose(r *rng, k int) {
 	case k < 97:
 		o.action, o.agent = "count", tallies[r.intn(len(tallies))]
 		*b = body{op: o.n, fails: int8(r.intn(2))}
-	default:
+	case k < 100:
 		o.action = "again"
 		if r.oneIn(2) {
 			b.amt = -1
 		}
+	case k < 108:
+		o.drawTx(r)
+	case k < 112:
+		o.action, o.agent, o.token = "poke", banks[r.intn(len(banks))], ""
+	default:
+		o.drawRetract(r)
 	}
 }
 
@@ -204,7 +210,8 @@ func (o *op) name(s *Sim, now message.Time) {
 	if o.key != "" || o.action == "again" {
 		return
 	}
-	if !o.rush && !s.brief && r.oneIn(2) {
+	// A transaction runs once, whatever happens: no other has its name.
+	if !o.rush && !s.brief && o.agent.Type != "coord" && r.oneIn(2) {
 		o.key = fmt.Sprintf("key-%d", o.n)
 	} else {
 		at := now + r.between(-off, off)

@@ -175,6 +175,10 @@ func (s *Sim) checkTaken(e *outside, r *word) {
 func (s *Sim) bury(x *session, d *core.DeadLetter) {
 	id, action := d.Message.ID, d.Message.Action
 	retry := action != "poison" && action != "kill" && action != "invalid"
+	if d.Message.Branch != nil && d.Message.Branch.Phase == message.Prepare {
+		s.reach(PreparedDead)
+		retry = s.rng.oneIn(2) // it votes no, whatever becomes of it
+	}
 	if (action == "poison" || action == "kill") && s.rng.oneIn(4) && !s.chaos.calm {
 		retry = true
 	}

@@ -52,7 +52,22 @@ const (
 	ThreeCrashes    // recovery was interrupted three times in a row
 	Withheld        // a call was not let go, as the lease was over
 	UncalledTaken   // an effect whose start was durable and call never made was called by the next session
-	Drained         // everything came to its end
+
+	Promised         // an agent promised a step to a transaction
+	Kept             // ... and it was committed
+	Dropped          // ... or aborted
+	PromiseRecovered // what was promised in one session was decided in another
+	VoidVote         // an abort came before its prepare had its turn
+	ReadTogether     // a transaction read all banks at one moment
+	TxTimedOut       // a coordinator's time was over before its last vote
+	TxForgotten      // a coordinator ended as all had acknowledged
+	PreparedDead     // a prepare became a dead letter
+	WithdrawnNotDone // a withdrawn effect was certainly not done
+	WithdrawnUnknown // ... may have been
+	WithdrawnCalling // ... was under way
+	WithdrawnDoubt   // ... and stayed in doubt after its agent had been told
+
+	Drained // everything came to its end
 	paths
 )
 
@@ -62,7 +77,8 @@ var pathNames = [paths]string{
 	"reordered", "took_clean", "took_unclean", "same_token", "lease_lapsed", "renew_refused", "fenced_epoch",
 	"fenced_version", "fenced_timeline", "fenced_read", "unknown_done", "unknown_not", "unknown_ever", "loss_noticed",
 	"excused", "judged_anew", "zombie_call", "late_call", "doubled", "closed_late", "keyed_again", "stream_broken", "three_crashes", "withheld",
-	"uncalled_taken", "drained",
+	"uncalled_taken", "promised", "kept", "dropped", "promise_recovered", "void_vote", "read_together", "tx_timed_out", "tx_forgotten",
+	"prepared_dead", "withdrawn_not_done", "withdrawn_unknown", "withdrawn_calling", "withdrawn_doubt", "drained",
 }
 
 // String is the path's name.

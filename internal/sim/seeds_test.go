@@ -38,7 +38,7 @@ const (
 )
 
 // TestSeeds runs everything at once, from many seeds: FAULTS 1-4, 6, 8, 13, 16, 17, 19,
-// 21, 22, 24-32, 34, 35, 38, 53, 54.
+// 21, 22, 24-32, 34, 35, 38, 42-45, 47, 51, 53, 54.
 func TestSeeds(t *testing.T) {
 	t.Parallel()
 	if *flagSeed != 0 {

@@ -86,6 +86,8 @@ type Sim struct {
 	world   *world
 	clients *clients
 	running *session // in whose machine an event is
+	asides  asides   // of the step under way
+	txs     map[uint32]*decision
 
 	declared    [len(policies)]uint8 // policies that an effect was ever under
 	failures    map[name]int
@@ -166,6 +168,7 @@ func newSim(o Options) *Sim {
 		}
 		s.nodes = append(s.nodes, n)
 	}
+	s.txs = make(map[uint32]*decision)
 	s.world = newWorld(s)
 	s.clients = newClients(s, o.Ops)
 	return s

@@ -27,6 +27,18 @@ const (
 	nWant // which op set a timer last
 	nDue
 	nFired
+
+	// Of a transaction, at its coordinator …
+	nSent  // prepares
+	nVoted // votes that came
+	nNo    // whether a branch voted no
+	nSum   // of what the votes told
+	nDecided
+	nTold  // decisions sent
+	nAcked // and acknowledged
+	// … and at its banks.
+	nPart     // steps that were promised, and kept
+	nPromised // what these sent
 )
 
 func nameOf(kind name, part part, n uint32) name { return kind<<56 | name(part)<<48 | name(n) }
@@ -64,6 +76,17 @@ type doneStep struct {
 	changes []change // of an account or a clock; a tally counts one
 	fresh   bool     // the first on a new state, or on one after a removal
 	undone  bool
+	asides
+
+	prepares string // the step is only promised to this transaction
+}
+
+// asides is what else a step did.
+type asides struct {
+	ends      bool // nothing of the agent stays
+	withdraws []*outside
+	told      *outside // that was withdrawn
+	as        message.Status
 }
 
 // done remembers the last step of a state.

@@ -33,6 +33,8 @@ type outside struct {
 	closed    int            // calls up to this attempt are refused: a probe closed their key
 	recorded  map[int]bool   // attempts whose start was durable at some time
 	excused   bool           // what was acknowledged of it was lost, or it happened by a call that was too late
+	promised  bool           // in a transaction
+	withdrawn *withdrawal    // nil if no step ever withdrew it
 }
 
 // outsideCall is one call on its way. It may arrive until it was decided.
@@ -57,6 +59,12 @@ func (w *world) asked(id message.ID, b body) {
 	}
 }
 
+// promised notes that a step asks for an effect that is only promised.
+func (w *world) promised(id message.ID, b body) {
+	w.asked(id, b)
+	w.effects[id].promised = true
+}
+
 func (w *world) excuses(id message.ID) bool {
 	e := w.effects[id]
 	return e != nil && e.excused
@@ -77,6 +85,7 @@ func (w *world) heard(m *message.Message) {
 		w.s.failf("an answer to an effect that nobody asked for: %s", m.ID)
 		return
 	}
+	withdrawn := w.heardWithdrawn(e, m.Answer)
 	if e.excused {
 		return
 	}
@@ -90,6 +99,9 @@ func (w *world) heard(m *message.Message) {
 			w.s.failf("effect %s (%s) is reported %s, but happened %d times (may yet: %v)", e.id, e.policy(), a.Status, e.happened, e.undecided())
 		}
 	case message.StatusUnknown:
+		if withdrawn {
+			return // and whoever knows may still say so
+		}
 		e.unknownIn = w.s.running
 		if w.s.declared[e.ask.policy]&(1<<core.AtMostOnce) == 0 {
 			w.s.failf("effect %s (%s) is reported unknown", e.id, e.policy())
@@ -121,6 +133,10 @@ func (w *world) begin(x *session, job core.EffectJob) {
 	}
 	policy := x.p.effects[job.Name].Policy
 	w.checkRecorded(x, e, job, policy)
+	w.checkWithdrawn(x, e, job)
+	if e.promised && !s.commits(e.ask.op) && !x.loses() && !e.excused {
+		s.failf("effect %s is called, and %s, to which it was promised, is not committed", e.id, txName(e.ask.op))
+	}
 	c := &outsideCall{attempt: job.Attempt, late: w.late(x)}
 	x.p.calling[e.id]++
 	if job.Attempt <= e.closed { // a former owner's, which a probe of its successor overtook

@@ -97,6 +97,14 @@ func (p *Process) Kill() error {
 	return p.End(syscall.SIGKILL)
 }
 
+// Pid is the number of its process; 0 if it has never run.
+func (p *Process) Pid() int {
+	if p == nil || p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
 // Running says whether it does.
 func (p *Process) Running() bool {
 	if p == nil || p.ended == nil {

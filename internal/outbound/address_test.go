@@ -1,4 +1,4 @@
-package webeffect
+package outbound
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ func TestPublic(t *testing.T) {
 		"8.8.8.8", "1.1.1.1", "11.0.0.1", "172.15.255.255", "172.32.0.1", "100.63.255.255", "100.128.0.1", "169.253.0.1", "223.255.255.255",
 		"2001:4860:4860::8888", "2606:4700::1111", "2a00:1450::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8",
 	} {
-		if !public(netip.MustParseAddr(a)) {
+		if !Public(netip.MustParseAddr(a)) {
 			t.Errorf("%s is refused", a)
 		}
 	}
@@ -25,7 +25,7 @@ func TestPublic(t *testing.T) {
 		"::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "::10.0.0.1",
 		"64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "2002:7f00:1::1", "2002:808:808::1", "2001::1", "2001:db8::1", "3fff::1", "100::1", "5f00::1", "4000::1",
 	} {
-		if public(netip.MustParseAddr(a)) {
+		if Public(netip.MustParseAddr(a)) {
 			t.Errorf("%s is public", a)
 		}
 	}
@@ -33,15 +33,15 @@ func TestPublic(t *testing.T) {
 
 func TestRefusePrivate(t *testing.T) {
 	t.Parallel()
-	if err := refusePrivate("tcp4", "8.8.8.8:443", nil); err != nil {
+	if err := RefusePrivate("tcp4", "8.8.8.8:443", nil); err != nil {
 		t.Error(err)
 	}
-	var private *privateError
-	if err := refusePrivate("tcp6", "[::ffff:10.0.0.1]:443", nil); !errors.As(err, &private) {
+	var private *PrivateError
+	if err := RefusePrivate("tcp6", "[::ffff:10.0.0.1]:443", nil); !errors.As(err, &private) {
 		t.Error(err)
 	}
 	for _, odd := range []string{"", "host:443", "8.8.8.8"} {
-		if err := refusePrivate("tcp", odd, nil); err == nil {
+		if err := RefusePrivate("tcp", odd, nil); err == nil {
 			t.Errorf("%q is dialled", odd)
 		}
 	}

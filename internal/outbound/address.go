@@ -1,4 +1,4 @@
-package webeffect
+package outbound
 
 import (
 	"fmt"
@@ -6,24 +6,25 @@ import (
 	"syscall"
 )
 
-// privateError refuses an address.
-type privateError struct{ addr netip.Addr }
+// PrivateError refuses an address.
+type PrivateError struct{ addr netip.Addr }
 
-func (e *privateError) Error() string {
+// Error implements error.
+func (e *PrivateError) Error() string {
 	return fmt.Sprintf("%s is not a public address; if it is meant, set allow_private: true", e.addr)
 }
 
-// refusePrivate is a net.Dialer's Control: it sees the address that is about to
+// RefusePrivate is a net.Dialer's Control: it sees the address that is about to
 // be connected, after the name was resolved. A check of the name, or of an
 // address that was looked up before, would be passed by a name that resolves to
 // something else the second time (DNS rebinding).
-func refusePrivate(_, address string, _ syscall.RawConn) error {
+func RefusePrivate(_, address string, _ syscall.RawConn) error {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("the address %q is not understood, so it is not dialled", address)
 	}
-	if !public(a.Addr()) {
-		return &privateError{a.Addr()}
+	if !Public(a.Addr()) {
+		return &PrivateError{a.Addr()}
 	}
 	return nil
 }
@@ -48,9 +49,9 @@ var (
 	nat64 = netip.MustParsePrefix("64:ff9b::/96")
 )
 
-// public says whether an address belongs to the public Internet. An IPv4 address
+// Public says whether an address belongs to the public Internet. An IPv4 address
 // that is written as an IPv6 one is judged as what it is.
-func public(a netip.Addr) bool {
+func Public(a netip.Addr) bool {
 	if a.Zone() != "" {
 		return false
 	}
