@@ -39,6 +39,11 @@
 //     probe had said since the last call that it was not done.
 //  6. At the end nothing is undecided: every key was sent until it was answered,
 //     and no doubt and no dead letter is left.
+//  7. Whoever reads all accounts of the bank sees all of its money. Its transactions
+//     are those of one order in which none comes before another that was over when it
+//     began (strict serializability), all of each or nothing; one is aborted for want
+//     of funds that were missing, or when its time was over. After the last fault no
+//     account is held, and no transaction is open, for longer than 30 s.
 //
 // That lines are missing, twice or out of time, or that nobody looked after the
 // last fault, is a flaw of the history, which proves nothing against the server; what
