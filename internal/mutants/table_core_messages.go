@@ -122,53 +122,47 @@ var coreMessages = []Mutant{
 		Name:  "core-rejected-sends",
 		Fault: "what a rejected step sends leaves",
 		File:  "internal/core/run.go",
-		Old: `	if keep {
-		s.commitStep(env)
+		Old: `		s.commitStep(env)
 	}
-`,
-		New: `	if keep {
-		s.commitStep(env)
+	env.value`,
+		New: `		s.commitStep(env)
 	} else {
 		for _, m := range s.step.sends {
 			s.send(m)
 		}
 	}
-`,
+	env.value`,
 		By: by("./internal/core", "TestRejectedStepLeavesNothing"),
 	},
 	{
 		Name:  "core-rejected-asks",
 		Fault: "what a rejected step asks of the outside is done",
 		File:  "internal/core/run.go",
-		Old: `	if keep {
-		s.commitStep(env)
+		Old: `		s.commitStep(env)
 	}
-`,
-		New: `	if keep {
-		s.commitStep(env)
+	env.value`,
+		New: `		s.commitStep(env)
 	} else {
 		for _, e := range s.step.effects {
 			s.addEffect(e)
 		}
 	}
-`,
+	env.value`,
 	},
 	{
 		Name:  "core-rejected-timers",
 		Fault: "a timer that a rejected step set fires",
 		File:  "internal/core/run.go",
-		Old: `	if keep {
-		s.commitStep(env)
+		Old: `		s.commitStep(env)
 	}
-`,
-		New: `	if keep {
-		s.commitStep(env)
+	env.value`,
+		New: `		s.commitStep(env)
 	} else {
 		for _, t := range s.step.timers {
 			s.changeTimer(c, t)
 		}
 	}
-`,
+	env.value`,
 	},
 	{
 		Name:  "core-reply-of-another",
