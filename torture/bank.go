@@ -47,7 +47,8 @@ func (m *maker) transaction(o *operation) {
 		}
 	}
 	switch x := m.rng.IntN(100); {
-	case x < 1 || m.made == 1 && m.first: // there is one, however little is played
+	case x < 1 || m.first: // there is one, however little is played
+		m.first = false
 		for _, n := range m.rng.Perm(bankAccounts) {
 			o.parts = append(o.parts, check.Part{Account: n})
 		}

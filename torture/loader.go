@@ -204,11 +204,14 @@ func (l *loader) play(ctx context.Context, o *operation, rng *rand.Rand) {
 // is an answer. Those that are not decided then are sent again by themselves.
 func (l *loader) playBatch(ctx context.Context, m *maker, rng *rand.Rand) {
 	var all []*operation
+	bank := m.bank
+	m.bank = 0 // no batch takes a transaction
 	for len(all) < batchSize {
-		if o := m.next(); o.kind != check.OpRead && o.kind != check.OpTransaction {
+		if o := m.next(); o.kind != check.OpRead {
 			all = append(all, o)
 		}
 	}
+	m.bank = bank
 	var answers, others []check.Record
 	if chance(rng, l.Duplicates) {
 		for _, o := range all {

@@ -58,7 +58,7 @@ var mutants = []struct {
 		[]string{check.CodeAccountHeld, check.CodeTransactionLeft, check.CodeUpdateLost, check.CodeTotalChanged, check.CodeStateMismatch}, fewer},
 	{"a no is taken for a yes", "twopc/answers.go",
 		"\t\th.refusal.Branch = i + 1\n\t\treturn t.decide(Aborted, h.refusal.bounded(), now)\n\t}\n", "\t}\n",
-		[]string{check.CodeReplyMalformed, check.CodeTotalChanged}, fewer},
+		[]string{check.CodeReplyMalformed, check.CodeTotalChanged}, []string{"--transactions", "80%", "--operations", "400", "--kills", "2"}},
 }
 
 // transactions have a bank played, too. Some bugs have it stand still for a while, so
