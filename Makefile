@@ -8,7 +8,7 @@ SEED     ?=
 # Packages with goroutines of their own; the race detector slows the others for nothing.
 RACE = . ./internal/demo/... ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./outbox/... ./internal/outbound/... ./twopc/... ./saga/... ./bench/... ./semeltest/... ./torture/... ./internal/child/... ./cmd/...
 
-.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix mutants torture torture-cluster torture-mutants soak bench bench-postgres demo
+.PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix mutants torture torture-cluster torture-mutants soak bench bench-postgres bench-transactions demo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,7 +59,7 @@ mutants: ## plant bugs and see that the tests find them; ONLY=regexp
 	$(GO) run ./internal/mutants/cmd $(if $(ONLY),-only '$(ONLY)')
 
 torture: ## attack the server from outside and have it judged; EXEC= another one
-	$(GO) run ./cmd/semel torture --operations 100000 --kills 300 $(if $(EXEC),--exec '$(EXEC)')
+	$(GO) run ./cmd/semel torture --operations 100000 --kills 300 --transactions 5% $(if $(EXEC),--exec '$(EXEC)')
 
 torture-cluster: ## 100 rounds of faults for three servers on a PostgreSQL of their own (half an hour)
 	SEMEL_SOAK=1 $(GO) test -count=1 -timeout 90m -v -run TestTortureOfACluster ./cmd/semel
@@ -73,6 +73,9 @@ soak: ## the long searches, and memory over SOAK
 
 bench-postgres: ## measure the PostgreSQL store beside what one would write by hand
 	$(GO) run ./bench/cmd -postgres
+
+bench-transactions: ## sagas and two-phase commit beside DTM (40 minutes; builds DTM)
+	$(GO) run ./bench/cmd -transactions -postgres
 
 bench: ## measure this machine: engine, raw store and disk, in one run
 	$(GO) run ./bench/cmd
