@@ -85,9 +85,11 @@ func heardAck(r semel.Result[json.RawMessage]) heard {
 	switch {
 	case r.Done():
 		return heard{verdict: wasDone}
-	case r.Rejected():
+	case r.Rejected() && r.Code == semel.CodeNotPrepared:
 		return heard{verdict: wasNo, refusal: refusal{Code: r.Code, Detail: r.Detail}}
 	}
+	// Also when the message was a dead letter that an operator discarded: the agent
+	// keeps its promise, so it is told again.
 	return heard{verdict: wasFailed, detail: cmpText(r.Detail, r.Code)}
 }
 
@@ -153,7 +155,7 @@ func (c *Coordinator) carryOut(t *transaction, s *semel.Step, orders []order) {
 		orders = more
 	}
 	switch next := t.next(&c.rules); {
-	case next.Equal(t.Tick):
+	case next.Equal(t.Tick) && (next.IsZero() || next.After(s.Now())): // else the timer's message was lost: it is set again
 	case next.IsZero():
 		s.CancelTimer(timer)
 		t.Tick = next
@@ -173,6 +175,15 @@ func (c *Coordinator) carry(t *transaction, s *semel.Step, o order) []order {
 		// This program is another one than that which began the transaction. A step
 		// that asked for the effect would fail, and the transaction stand still.
 		h := heard{verdict: wasFailed, detail: fmt.Sprintf("no participant %q is registered in this program", b.Participant)}
+		if o.kind == askOutside {
+			return t.voted(o.branch, h, s.Now())
+		}
+		return t.told(o.branch, h, &c.rules, s.Now())
+	}
+	if (o.kind == askOutside || o.kind == tellOutside && !o.commit) && !c.ours(t.Tx) {
+		// It was begun before the store was restored from a backup. What was decided
+		// after that backup nobody here knows, and an abort would be a guess.
+		h := heard{verdict: wasFailed, detail: "it is of the store as it was before it was restored: see there what was decided, deal with the branch by hand, and resolve it"}
 		if o.kind == askOutside {
 			return t.voted(o.branch, h, s.Now())
 		}
@@ -265,8 +276,8 @@ func (c *Coordinator) check(r *request) error {
 		if b.outside() && c.participants[b.Participant] == nil {
 			return fmt.Errorf("no participant %q is registered", b.Participant)
 		}
-		if b.Type == Type {
-			return fmt.Errorf("%s cannot take part in a transaction: it is one", b.subject())
+		if Reserved(b.Type) {
+			return fmt.Errorf("%s cannot take part in a transaction: it is the coordinator's own", b.subject())
 		}
 		// A request says who takes part and what is asked, and nothing of what we remember.
 		r.Branches[i] = branch{Type: b.Type, ID: b.ID, Action: b.Action, Participant: b.Participant, Body: b.Body}

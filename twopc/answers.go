@@ -81,6 +81,9 @@ func (t *transaction) ended(h heard, now time.Time) {
 	if !t.undecided() || !b.Preparing {
 		return
 	}
+	if h.verdict == wasDone && len(h.reply) > maxReplies {
+		h = heard{verdict: wasFailed, detail: fmt.Sprintf("it was done, and its reply has %d bytes, of which at most %d can be kept", len(h.reply), maxReplies)}
+	}
 	b.Preparing, b.Body = false, nil
 	b.Told, b.Acked, t.Decided, t.Finished = now, now, now, now
 	switch h.verdict {

@@ -38,6 +38,13 @@ func (c *Coordinator) inquire(t *transaction, s *semel.Step, in inquiry) (inquir
 	return a, nil
 }
 
+// ours says whether a transaction was begun by this store: not before it was
+// restored from a backup, and not by another one.
+func (c *Coordinator) ours(tx string) bool {
+	p, ok := parseTx(tx)
+	return ok && p.incarnation == c.incarnation[:lenIncarnation]
+}
+
 // Decision says what is to become of something that a participant has prepared:
 // Wait, Commit or Abort. Of a transaction that is not known it makes sure that
 // it never will be, and says Abort; work whose handle is not the one that voted
@@ -45,7 +52,7 @@ func (c *Coordinator) inquire(t *transaction, s *semel.Step, in inquiry) (inquir
 // error is ErrForeign, and any error means that nothing is known now.
 func (c *Coordinator) Decision(ctx context.Context, p Prepared) (Decision, error) {
 	name, ok := parseTx(p.Tx)
-	if !ok || name.incarnation != c.incarnation[:lenIncarnation] {
+	if !ok || !c.ours(p.Tx) {
 		return "", fmt.Errorf("%w: %q", ErrForeign, p.Tx)
 	}
 	tenants, err := c.tenants.find(ctx, name.tenant)

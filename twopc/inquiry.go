@@ -63,7 +63,7 @@ func (t *transaction) resolve(name string, res Resolution) (orders []order, code
 		case !t.decided():
 			return nil, CodeUndecided, "nothing is decided, so there is nothing to resolve: its timeout ends that"
 		case !b.outside() && !b.hazardous() && b.Resolved == nil:
-			return nil, CodeNotNeeded, "the branch is an agent of this store, which hears of the decision whenever it can run"
+			return nil, CodeNotNeeded, "the branch is an agent of this store, which hears of the decision as soon as it can: if it cannot, see why among its retries, and the dead letters"
 		case b.Resolved != nil && b.Resolved.Who == res.Who && b.Resolved.Why == res.Why:
 			return nil, "", ""
 		case b.Resolved != nil:

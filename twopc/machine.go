@@ -132,7 +132,7 @@ func (t *transaction) tell(i int, now time.Time) []order {
 	case b.Telling || !b.Acked.IsZero() || b.Resolved != nil:
 		return nil
 	case b.Vote == VoteNone, // it was never asked
-		b.Vote == VoteNo && !b.Unsure,
+		b.Vote == VoteNo && !b.outside(), // outside, a call of before a crash may prepare yet, and nobody counted it
 		b.Vote == VoteReadOnly && b.outside() && (commit || !b.Unsure):
 		b.Acked = now
 		return nil

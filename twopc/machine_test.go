@@ -128,10 +128,11 @@ func TestNoAborts(t *testing.T) {
 	tx.begun(0, "k")
 	tx.voted(1, yes("hy"), epoch)
 	tx.voted(3, heard{readOnly: true}, epoch)
-	wants(t, "z says no", tx.voted(2, no("broke"), epoch), "withdraw 1, abort 2 hy")
+	wants(t, "z says no", tx.voted(2, no("broke"), epoch), "withdraw 1, abort 2 hy, abort 3")
 	wants(t, "a late yes", tx.voted(0, yes("hx"), epoch), "abort 1 hx")
 	tx.told(0, heard{}, &testRules, epoch)
 	tx.told(1, heard{}, &testRules, epoch)
+	tx.told(2, heard{}, &testRules, epoch)
 	if tx.Finished.IsZero() {
 		t.Errorf("it is not finished: %+v", tx.Branches)
 	}
@@ -146,7 +147,7 @@ func TestAbortOfWhatIsNotSure(t *testing.T) {
 	}{
 		"no answer":             {failed(), "abort 1"},
 		"no, after a lost call": {heard{verdict: wasNo, unsure: true}, "abort 1"},
-		"no, at once":           {no("x"), ""},
+		"no, at once":           {no("x"), "abort 1"}, // a call of before a crash is not counted
 		"yes, after a lost one": {heard{handle: "h", unsure: true}, "abort 1"},
 		"yes, at once":          {yes("h"), "abort 1 h"},
 		"nothing to keep":       {heard{readOnly: true}, ""},
@@ -154,6 +155,7 @@ func TestAbortOfWhatIsNotSure(t *testing.T) {
 	} {
 		tx, _ := begun(t, outsidePart("x"), outsidePart("y"))
 		tx.voted(1, no("broke"), epoch)
+		tx.told(1, heard{}, &testRules, epoch)
 		if got := say(tx.voted(0, c.late, epoch)); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}

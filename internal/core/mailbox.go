@@ -220,7 +220,7 @@ func (s *Shard) failAccepted(env *envelope, res Result) {
 	wait := s.backoff(env.msg.ID, attempts)
 	r := &retry{msg: env.msg, attempts: attempts, until: s.now + message.Time(wait), reason: truncate(res.Err.Error())}
 	switch {
-	case attempts >= s.cfg.MaxAttempts || res.Invalid:
+	case (attempts >= s.cfg.MaxAttempts || res.Invalid) && !decides(env.msg): // a decision is tried for ever: its agent waits for it
 		s.die(env, attempts, res.Err.Error())
 	case !s.roomToRetry(env.cell, r):
 		s.die(env, attempts, "its agent keeps too many that failed to try it again: "+res.Err.Error())

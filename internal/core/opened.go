@@ -11,10 +11,11 @@ import "github.com/semel-dev/semel/message"
 type opened struct {
 	rows  map[string][]byte
 	bytes int
+	limit int // of bytes, keys and values. What does not fit is read
 }
 
-// openedBytes bounds what is kept, keys and values. What does not fit is read.
-const openedBytes = 4 << 20
+// openedLimit bounds what a machine keeps of open rows, by what it may cache.
+func openedLimit(cacheBytes int) int { return min(cacheBytes/8, 4<<20) }
 
 // note takes a write of a row; the value is nil if it is deleted.
 func (o *opened) note(key, value []byte) {
@@ -22,7 +23,7 @@ func (o *opened) note(key, value []byte) {
 		o.bytes -= len(key) + len(was)
 		delete(o.rows, string(key))
 	}
-	if value == nil || o.bytes+len(key)+len(value) > openedBytes {
+	if value == nil || o.bytes+len(key)+len(value) > o.limit {
 		return
 	}
 	if o.rows == nil {

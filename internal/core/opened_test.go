@@ -10,7 +10,8 @@ import (
 // What is known of an open row is its latest write, or nothing, and is bounded.
 func TestOpenedKnowsTheLatestWrite(t *testing.T) {
 	t.Parallel()
-	var o opened
+	const openedBytes = 1 << 20
+	o := opened{limit: openedBytes}
 	knows := func(key string) (string, bool) {
 		env := &envelope{rows: []needed{{key: message.RowKey{Table: message.TableOpen, Key: []byte(key)}}}}
 		ok := o.knows(env)

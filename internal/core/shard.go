@@ -215,6 +215,7 @@ func New(cfg Config, b Behavior, now message.Time, rec Recovered) (*Shard, error
 	s := &Shard{
 		cfg: cfg, limits: limits, behavior: b, epoch: rec.Version.Epoch, now: now,
 		sealed: rec.Version.Seq, durable: rec.Version.Seq, trimmed: rec.Version.Seq,
+		opened:  opened{limit: openedLimit(cfg.CacheBytes)},
 		overlay: overlay{rows: make(map[uint64]*overlayRow)},
 		cells:   make(map[string]*cell), active: make(map[string]*envelope), waits: make(map[string][]*Caller),
 		outEnds: make([]uint64, cfg.Shards), outMoved: make([]bool, cfg.Shards),
