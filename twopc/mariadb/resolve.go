@@ -15,14 +15,13 @@ import (
 func (p *Participant) Commit(ctx context.Context, b twopc.Prepared) error {
 	ctx, cancel, _ := p.within(ctx)
 	defer cancel()
-	found, err := p.end(ctx, "XA COMMIT", b)
-	if err != nil || found {
+	if _, err := p.end(ctx, "XA COMMIT", b); err != nil {
 		return err
 	}
-	// A locking read, which fails while the row is not committed: so it does not
+	// The row tells, also when the server says that it has committed: see gone. A locking read, which fails while the row is not committed: so it does not
 	// count on XA RECOVER having listed the branch until its very end.
 	var handle string
-	err = p.db.QueryRowContext(ctx, noWait+"SELECT handle FROM `"+p.o.Table+
+	err := p.db.QueryRowContext(ctx, noWait+"SELECT handle FROM `"+p.o.Table+
 		"` WHERE tx = '"+b.Tx+"' AND branch = '"+b.Name+"' LOCK IN SHARE MODE").Scan(&handle)
 	switch {
 	case err == nil && handle == b.Handle:
