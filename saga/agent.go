@@ -103,7 +103,7 @@ func (d *definition) onStart(r *record, s *semel.Step, in json.RawMessage) (json
 	id := s.NewID()
 	*r = record{
 		Format: 1, Version: p.version, Shape: p.shape, Instance: hex.EncodeToString(id[:8]), Input: input, Pivot: p.pivot,
-		Phase: Running, Steps: make([]stepRecord, len(p.steps)), State: state, Started: s.Now(),
+		Principal: s.Principal(), Phase: Running, Steps: make([]stepRecord, len(p.steps)), State: state, Started: s.Now(),
 	}
 	if w := s.Waiting(); w != "" {
 		r.Waiting = []semel.Waiting{w}

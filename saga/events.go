@@ -63,9 +63,12 @@ func (m *machine) answered(a about, res semel.Result[json.RawMessage]) {
 	case res.Done():
 		x.State, x.Reply, x.Unkept = Done, compact(res.Value), true
 		x.Code, x.Detail = "", ""
+		if m.waits() > m.maxState { // while the saga is parked, many may come
+			x.Reply, x.TooLarge = nil, true
+		}
 	case res.Rejected():
 		x.State = Rejected
-		if len(res.Data) <= maxData {
+		if len(res.Data) <= maxData && m.waits()+len(res.Data) <= m.maxState {
 			x.Data = compact(res.Data)
 		}
 	case res.NotDone():
@@ -73,6 +76,15 @@ func (m *machine) answered(a about, res semel.Result[json.RawMessage]) {
 	default:
 		x.State = Unknown
 	}
+}
+
+// waits is how many bytes of answers the record has, besides the state.
+func (m *machine) waits() (n int) {
+	for i := range m.r.Steps {
+		s := &m.r.Steps[i]
+		n += len(s.Do.Reply) + len(s.Do.Data) + len(s.Undo.Reply) + len(s.Undo.Data)
+	}
+	return n
 }
 
 // ticked records that a timer is due. One that is early is somebody's forgery,

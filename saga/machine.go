@@ -131,6 +131,10 @@ func (m *machine) request(i int, undo bool) (a asked, ok bool) {
 		m.fail(failureOf(s.Name, no))
 		return a, false
 	}
+	if !m.r.registered() { // nothing was done: what it was started with is wrong
+		m.fail(Failure{Step: s.Name, Code: CodeInvalidInput, Detail: fmt.Sprintf("the request of step %q cannot be made: %v", s.Name, err)})
+		return a, false
+	}
 	m.park(s.Name, CodeDefinition, "the request of %s of step %q cannot be made: %v", sideName(undo), s.Name, err)
 	return a, false
 }
@@ -169,6 +173,10 @@ func (m *machine) kept(i int, undo bool) bool {
 	x := s.sideOf(undo)
 	if !x.Unkept {
 		return true
+	}
+	if x.TooLarge {
+		m.park(s.Name, CodeTooLarge, "the reply of step %q is too large to be kept: say what the state needs of it, if anything", s.Name)
+		return false
 	}
 	state := m.r.State
 	if c := m.p.steps[i].callOf(undo); c != nil && c.keep != nil {

@@ -31,10 +31,18 @@ func (m *machine) resume() *semel.Rejection {
 	if r.Phase.Ended() {
 		return semel.Reject(CodeEnded, "the saga is %s", r.Phase)
 	}
-	if r.Park == nil {
-		return nil // somebody did it before
-	}
 	undo := r.Phase == Compensating
+	if r.Park == nil {
+		// Somebody did it before; but a timer that was lost, among the dead letters
+		// while its definition was away, is made up for.
+		for i := range r.Steps {
+			if x := r.Steps[i].sideOf(undo); x.State == Backoff && !m.now.Before(x.Due) {
+				x.State = Idle
+			}
+		}
+		m.advance()
+		return nil
+	}
 	for i := range r.Steps {
 		if s := &r.Steps[i]; s.sideOf(undo).State == Unknown && m.place(i, undo) != beforePivot {
 			return semel.Reject(CodeNeedsDecision, "%s", failedWords(s, undo))
@@ -65,7 +73,7 @@ func (m *machine) settle(o settlement) *semel.Rejection {
 	}
 	undo := r.Phase == Compensating
 	x := r.Steps[i].sideOf(undo)
-	if o.Fact == Happened && x.State == Done && x.By != "" {
+	if o.Fact == Happened && x.State == Done && x.By != "" && !x.Unkept {
 		return nil // it was said before
 	}
 	if !m.open(i, undo, o.Fact) {
@@ -74,7 +82,7 @@ func (m *machine) settle(o settlement) *semel.Rejection {
 	x.By, x.Why, x.Settled = o.By, o.Why, m.now
 	switch {
 	case o.Fact == Happened:
-		x.State, x.Reply, x.Unkept = Done, o.Reply, len(o.Reply) > 0
+		x.State, x.Reply, x.Unkept, x.TooLarge = Done, o.Reply, len(o.Reply) > 0, false
 	case m.place(i, undo) == atPivot:
 		x.State = NotDone
 		m.fail(Failure{Step: o.Step, Code: CodeNotDone, Detail: o.Why, By: o.By})

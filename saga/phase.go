@@ -47,6 +47,7 @@ const (
 // The codes of failures and of parked sagas that are this package's own. Others
 // are those of the steps.
 const (
+	CodeInvalidInput   = "invalid_input"        // the first request cannot be made of what the saga was started with
 	CodeNotDone        = "step_not_done"        // a step was given up, and did not happen; nothing said why
 	CodeUnknown        = "step_unknown"         // nobody can know whether a step happened
 	CodeStepTimeout    = "step_timeout"         // a step was withdrawn at the end of its time

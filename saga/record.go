@@ -2,6 +2,7 @@ package saga
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/semel-dev/semel"
@@ -22,23 +23,24 @@ import (
 //     from then on no Do is asked for.
 //  6. While Park is set nothing new is asked for; answers are recorded.
 type record struct {
-	Format   int             `json:"format"` // of this record: 1
-	Version  int             `json:"version"`
-	Shape    string          `json:"shape"`
-	Instance string          `json:"instance"` // tells answers to a forgotten saga from those to its successor
-	Input    string          `json:"input"`    // the hash of what it was started with
-	Pivot    int             `json:"pivot"`    // its place among the steps; -1 if there is none
-	Phase    Phase           `json:"phase"`
-	At       int             `json:"at"` // the stage
-	Steps    []stepRecord    `json:"steps"`
-	Failure  *Failure        `json:"failure,omitempty"`
-	Park     *Park           `json:"park,omitempty"`
-	State    json.RawMessage `json:"state"`
-	Waiting  []semel.Waiting `json:"waiting,omitempty"` // who is told of the end
-	Started  time.Time       `json:"started"`
-	Deadline time.Time       `json:"deadline,omitzero"` // of the whole saga
-	Ended    time.Time       `json:"ended,omitzero"`
-	Forget   time.Time       `json:"forget,omitzero"`
+	Format    int             `json:"format"` // of this record: 1
+	Version   int             `json:"version"`
+	Shape     string          `json:"shape"`
+	Instance  string          `json:"instance"`            // tells answers to a forgotten saga from those to its successor
+	Principal string          `json:"principal,omitempty"` // who started it
+	Input     string          `json:"input"`               // the hash of what it was started with
+	Pivot     int             `json:"pivot"`               // its place among the steps; -1 if there is none
+	Phase     Phase           `json:"phase"`
+	At        int             `json:"at"` // the stage
+	Steps     []stepRecord    `json:"steps"`
+	Failure   *Failure        `json:"failure,omitempty"`
+	Park      *Park           `json:"park,omitempty"`
+	State     json.RawMessage `json:"state"`
+	Waiting   []semel.Waiting `json:"waiting,omitempty"` // who is told of the end
+	Started   time.Time       `json:"started"`
+	Deadline  time.Time       `json:"deadline,omitzero"` // of the whole saga
+	Ended     time.Time       `json:"ended,omitzero"`
+	Forget    time.Time       `json:"forget,omitzero"`
 }
 
 // stepRecord is what is known of one step.
@@ -61,8 +63,9 @@ type side struct {
 	Code      string          `json:"code,omitempty"`
 	Detail    string          `json:"detail,omitempty"`
 	Data      json.RawMessage `json:"data,omitempty"`
-	Reply     json.RawMessage `json:"reply,omitempty"`  // only while Unkept
-	Unkept    bool            `json:"unkept,omitempty"` // done, and the state does not know of it yet
+	Reply     json.RawMessage `json:"reply,omitempty"`     // only while Unkept
+	Unkept    bool            `json:"unkept,omitempty"`    // done, and the state does not know of it yet
+	TooLarge  bool            `json:"too_large,omitempty"` // Unkept, and the reply was too large to wait here
 	Withdrawn bool            `json:"withdrawn,omitempty"`
 	TimedOut  bool            `json:"timed_out,omitempty"`
 	Overdue   bool            `json:"overdue,omitempty"` // its time is over, and it cannot be withdrawn
@@ -121,4 +124,9 @@ func (r *record) step(name string) int {
 		}
 	}
 	return -1
+}
+
+// registered says whether anything was asked for.
+func (r *record) registered() bool {
+	return slices.ContainsFunc(r.Steps, func(s stepRecord) bool { return s.Registered })
 }

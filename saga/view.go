@@ -13,17 +13,18 @@ import (
 
 // View is a saga as it is read.
 type View struct {
-	ID      string          `json:"id"`
-	Name    string          `json:"name"` // of its definition
-	Version int             `json:"version"`
-	Phase   Phase           `json:"phase"`
-	Undoing bool            `json:"undoing,omitempty"` // it is on its way back, also if it is parked
-	Steps   []StepView      `json:"steps"`
-	Failure *Failure        `json:"failure,omitempty"` // why it does not complete
-	Parked  *Park           `json:"parked,omitempty"`  // why it is parked
-	State   json.RawMessage `json:"state"`
-	Started time.Time       `json:"started"`
-	Ended   time.Time       `json:"ended,omitzero"`
+	ID        string          `json:"id"`
+	Name      string          `json:"name"` // of its definition
+	Version   int             `json:"version"`
+	Principal string          `json:"principal"` // who started it
+	Phase     Phase           `json:"phase"`
+	Undoing   bool            `json:"undoing,omitempty"` // it is on its way back, also if it is parked
+	Steps     []StepView      `json:"steps"`
+	Failure   *Failure        `json:"failure,omitempty"` // why it does not complete
+	Parked    *Park           `json:"parked,omitempty"`  // why it is parked
+	State     json.RawMessage `json:"state"`
+	Started   time.Time       `json:"started"`
+	Ended     time.Time       `json:"ended,omitzero"`
 	// Deadline is the end of the time that the saga was given, Forgotten when it
 	// will not be readable any more.
 	Deadline  time.Time `json:"deadline,omitzero"`
@@ -65,7 +66,7 @@ func (d *definition) view(r *record, _ struct{}) (View, error) {
 		return View{}, semel.Reject(codeUnknownSaga, "there is no such saga any more")
 	}
 	v := View{
-		Name: d.name, Version: r.Version, Phase: r.phase(), Undoing: r.Failure != nil && !r.Phase.Ended(),
+		Name: d.name, Version: r.Version, Principal: r.Principal, Phase: r.phase(), Undoing: r.Failure != nil && !r.Phase.Ended(),
 		Failure: r.Failure, Parked: r.Park, State: r.State,
 		Started: r.Started, Ended: r.Ended, Deadline: r.Deadline, Forgotten: r.Forget,
 	}

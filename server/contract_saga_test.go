@@ -152,9 +152,12 @@ func contractSagas(t *testing.T, c *contract) {
 			same(t, what, a, answers[0])
 		}
 	}
+	// What another principal started may be read, and cancelled, with a role only.
+	c.want(t, s.as("ben", "GET", "/v1/sagas/"+mine, ""), 404, "unknown_saga", "not_done")
+	c.want(t, s.as("ben", "POST", "/v1/sagas/"+mine+"/cancel", "{}"), 404, "unknown_saga", "not_done")
 	// To cancel again is to be told the same.
 	for range 2 {
-		r := s.as("ben", "POST", "/v1/sagas/"+mine+"/cancel", `{"why":"rain"}`)
+		r := s.as("anna", "POST", "/v1/sagas/"+mine+"/cancel", `{"why":"rain"}`)
 		if p := get[struct{ Phase saga.Phase }](t, r, 200).Phase; p != saga.Running { // until it is known what became of the wait
 			t.Errorf("it is %s", p)
 		}
@@ -164,7 +167,7 @@ func contractSagas(t *testing.T, c *contract) {
 	r := s.saga("anna", "hold", "k", hold)
 	c.want(t, r, 422, saga.CodeCancelled, "rejected")
 	v := s.phased("anna", mine, saga.Cancelled)
-	if v.Failure == nil || v.Failure.By != "ben" || v.Failure.Detail != "rain" {
+	if v.Failure == nil || v.Failure.By != "anna" || v.Failure.Detail != "rain" {
 		t.Errorf("%+v", v.Failure)
 	}
 	same(t, "what was taken is back, but for ben's", s.cents(t, "anna", "from"), 90)

@@ -155,7 +155,9 @@ func contractTransactions(t *testing.T, c *contract) {
 	c.want(t, s.as("anna", "GET", "/v1/transactions?principal=ben", ""), 400, "idempotency_key_invalid", "not_done")
 
 	// By its name. Another tenant's is as if it had never been.
-	same(t, "ben reads", get[twopc.Info](t, s.as("ben", "GET", "/v1/transactions/"+mine.Tx, ""), 200).Tx, mine.Tx)
+	same(t, "ben reads his", get[twopc.Info](t, s.as("ben", "GET", "/v1/transactions/"+bens.Tx, ""), 200).Tx, bens.Tx)
+	same(t, "anna reads ben's", get[twopc.Info](t, s.as("anna", "GET", "/v1/transactions/"+bens.Tx, ""), 200).Tx, bens.Tx)
+	c.want(t, s.as("ben", "GET", "/v1/transactions/"+mine.Tx, ""), 404, "unknown_transaction", "not_done")
 	never := carls.Tx[:len(carls.Tx)-7] + "aaaaaaa" // of carl's tenant, too
 	for _, what := range []string{"", "/decision?branch=1", "/resolve"} {
 		method, body := "GET", ""

@@ -78,6 +78,15 @@ func (s *api) retryDead(w http.ResponseWriter, r *http.Request) {
 
 // discardDead is POST /v1/dead/{id}/discard.
 func (s *api) discardDead(w http.ResponseWriter, r *http.Request) {
+	id, ok := message.ParseID(r.PathValue("id"))
+	if ok {
+		ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
+		defer cancel()
+		if d, err := s.app.DeadLetter(ctx, id, s.tenant(r)); err == nil && ownRoute(d.Agent.Type) != "" {
+			s.refuse(w, codeForbidden, "the message belongs to a transaction or a saga, which would wait for it for ever: mend what made it fail, and retry it")
+			return
+		}
+	}
 	s.settleDead(w, r, s.app.DiscardDead)
 }
 

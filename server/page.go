@@ -8,6 +8,8 @@ import (
 
 	"github.com/semel-dev/semel"
 	"github.com/semel-dev/semel/message"
+	"github.com/semel-dev/semel/saga"
+	"github.com/semel-dev/semel/twopc"
 )
 
 // The entries of a page.
@@ -50,8 +52,15 @@ func collect[T, Doc any](list iter.Seq2[T, error], limit int, doc func(T) Doc, p
 			return page, place(last), nil
 		}
 		d := doc(entry)
-		if w, ok := any(d).(weighty); ok {
-			size += w.weight()
+		switch d := any(d).(type) {
+		case weighty:
+			size += d.weight()
+		case saga.View:
+			size += len(d.State)
+		case twopc.Info:
+			for i := range d.Branches {
+				size += len(d.Branches[i].Reply)
+			}
 		}
 		page, last = append(page, d), entry
 	}

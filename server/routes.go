@@ -152,7 +152,7 @@ func (s *api) operatorRoutes() []route {
 			codes: codes(write, []message.Code{message.CodeUnknownDead})},
 		{method: http.MethodPost, path: "/v1/dead/{id}/discard", roles: RoleOperator, handle: s.discardDead,
 			id: "discard-dead", about: "Give a dead letter up", status: http.StatusNoContent,
-			codes: codes(write, []message.Code{message.CodeUnknownDead})},
+			codes: codes(write, []message.Code{message.CodeUnknownDead, codeForbidden})},
 		{method: http.MethodGet, path: "/v1/nodes", roles: RoleOperator, whole: true, handle: s.nodes,
 			id: "nodes", about: "List the processes that share the store, and which shards each has",
 			reply: nodesDoc{}, status: http.StatusOK, codes: readCodes},

@@ -133,11 +133,23 @@ func (s *api) saga(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
 	defer cancel()
 	v, err := s.Sagas.Get(ctx, r.PathValue("saga"), semel.Tenant(s.who(r).Tenant))
+	if err == nil {
+		err = s.mayKnow(r, RoleRead, v)
+	}
 	if err != nil {
 		s.failSaga(w, r, err)
 		return
 	}
 	writeStatus(w, http.StatusOK, v)
+}
+
+// mayKnow says whether somebody without the role may know of a saga: who started it
+// may. Ids are no secrets, because they are made of what names are made of.
+func (s *api) mayKnow(r *http.Request, role Roles, v saga.View) error {
+	if who := s.who(r); v.Principal == who.Name || who.Roles.Has(role) {
+		return nil
+	}
+	return &semel.NotDoneError{Code: message.CodeUnknownAgent, Detail: fmt.Sprintf("there is no saga %q: it was never started, or was forgotten after its end", v.ID)}
 }
 
 // whyDoc is why somebody gives an order.
@@ -157,6 +169,13 @@ func (s *api) cancelSaga(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.order(w, r, func(ctx context.Context, id, who string, tenant semel.CallOption) (saga.Phase, error) {
+		v, err := s.Sagas.Get(ctx, id, tenant)
+		if err == nil {
+			err = s.mayKnow(r, RoleOperator, v)
+		}
+		if err != nil {
+			return "", err
+		}
 		return s.Sagas.Cancel(ctx, id, who, doc.Why, tenant)
 	})
 }

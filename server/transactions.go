@@ -199,9 +199,14 @@ func (s *api) transactions(w http.ResponseWriter, r *http.Request) {
 func (s *api) transaction(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.Wait)
 	defer cancel()
-	info, err := s.Transactions.Get(ctx, r.PathValue("tx"), twopc.Tenant(s.who(r).Tenant))
+	who := s.who(r)
+	info, err := s.Transactions.Get(ctx, r.PathValue("tx"), twopc.Tenant(who.Tenant))
 	if err != nil {
 		s.failTransaction(w, r, err)
+		return
+	}
+	if info.Principal != who.Name && !who.Roles.Has(RoleRead) {
+		s.failTransaction(w, r, semel.ErrUnknownAgent) // as if it had never been
 		return
 	}
 	writeStatus(w, http.StatusOK, info)

@@ -111,7 +111,7 @@ func (c *Coordinator) run(t *transaction, s *semel.Step, in request) (Result, er
 	if err := c.check(&in); err != nil {
 		return Result{}, semel.Reject(CodeInvalid, "%v", err)
 	}
-	*t = transaction{Tx: tx, Request: hash, Branches: in.Branches, Waiting: s.Waiting()}
+	*t = transaction{Tx: tx, Principal: s.Principal(), Request: hash, Branches: in.Branches, Waiting: s.Waiting()}
 	orders := t.begin(s.Now(), in.timeout(c.cfg.Timeout))
 	c.carryOut(t, s, orders)
 	return semel.Defer[Result]()

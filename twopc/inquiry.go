@@ -28,8 +28,14 @@ func (t *transaction) inquired(tx, name, handle string) Decision {
 	}
 	for i := range t.Branches {
 		b := &t.Branches[i]
-		if branchName(i) == name && b.outside() && b.Vote == VoteYes && b.Handle == handle {
+		if branchName(i) != name || !b.outside() || b.Vote != VoteYes {
+			continue
+		}
+		switch handle {
+		case b.Handle:
 			return Commit
+		case "":
+			return Wait // who asks does not say which it is: it is told soon, by name
 		}
 	}
 	return Abort

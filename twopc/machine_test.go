@@ -318,7 +318,7 @@ func TestInquiry(t *testing.T) {
 	tx.voted(2, heard{readOnly: true}, epoch)
 	ask("2", "h", "commit")
 	ask("2", "other", "abort")
-	ask("2", "", "abort")
+	ask("2", "", "wait")  // which of those that may be there is not said
 	ask("3", "", "abort") // it had nothing to keep
 	ask("1", "", "abort") // an agent does not ask
 	ask("9", "h", "abort")

@@ -14,17 +14,18 @@ import (
 
 // Info is what is known of a transaction. Its slices belong to the caller.
 type Info struct {
-	Tx       string          `json:"tx"`
-	State    State           `json:"state"`
-	OnePhase bool            `json:"one_phase"` // of one agent alone
-	Began    time.Time       `json:"began"`
-	Deadline time.Time       `json:"deadline,omitzero"` // for the decision
-	Decided  time.Time       `json:"decided,omitzero"`
-	Finished time.Time       `json:"finished,omitzero"` // all have acknowledged
-	Code     string          `json:"code,omitempty"`    // why it was aborted
-	Detail   string          `json:"detail,omitempty"`
-	Data     json.RawMessage `json:"data,omitempty"`
-	Branches []BranchInfo    `json:"branches"` // in the order in which they were given
+	Tx        string          `json:"tx"`
+	Principal string          `json:"principal"` // on whose behalf
+	State     State           `json:"state"`
+	OnePhase  bool            `json:"one_phase"` // of one agent alone
+	Began     time.Time       `json:"began"`
+	Deadline  time.Time       `json:"deadline,omitzero"` // for the decision
+	Decided   time.Time       `json:"decided,omitzero"`
+	Finished  time.Time       `json:"finished,omitzero"` // all have acknowledged
+	Code      string          `json:"code,omitempty"`    // why it was aborted
+	Detail    string          `json:"detail,omitempty"`
+	Data      json.RawMessage `json:"data,omitempty"`
+	Branches  []BranchInfo    `json:"branches"` // in the order in which they were given
 }
 
 // InDoubt says that it is decided, and that not all who must have
@@ -54,7 +55,7 @@ type BranchInfo struct {
 // info is what people are shown of the state.
 func (t *transaction) info() Info {
 	i := Info{
-		Tx: t.Tx, State: t.State, OnePhase: t.OnePhase, Began: t.Began, Deadline: t.Deadline,
+		Tx: t.Tx, Principal: t.Principal, State: t.State, OnePhase: t.OnePhase, Began: t.Began, Deadline: t.Deadline,
 		Decided: t.Decided, Finished: t.Finished,
 	}
 	if t.OnePhase {

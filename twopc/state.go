@@ -39,19 +39,20 @@ const (
 // transaction is the state of the coordinating agent. What it does next is a
 // function of it and of one event: see machine.go.
 type transaction struct {
-	Tx       string    `json:"tx"`
-	State    State     `json:"state,omitempty"`
-	Request  string    `json:"request,omitempty"` // a hash of what was asked for under the key
-	OnePhase bool      `json:"one_phase,omitempty"`
-	Began    time.Time `json:"began,omitzero"`
-	Deadline time.Time `json:"deadline,omitzero"`
-	Decided  time.Time `json:"decided,omitzero"`
-	Finished time.Time `json:"finished,omitzero"` // nobody needs to be told any more
-	Tick     time.Time `json:"tick,omitzero"`     // when the timer is due
-	Alarm    time.Time `json:"alarm,omitzero"`    // when somebody is told that it is not finished
-	Inquired int       `json:"inquired,omitempty"`
-	Refusal  *refusal  `json:"refusal,omitempty"` // why it was aborted
-	Branches []branch  `json:"branches,omitempty"`
+	Tx        string    `json:"tx"`
+	State     State     `json:"state,omitempty"`
+	Principal string    `json:"principal,omitempty"` // on whose behalf
+	Request   string    `json:"request,omitempty"`   // a hash of what was asked for under the key
+	OnePhase  bool      `json:"one_phase,omitempty"`
+	Began     time.Time `json:"began,omitzero"`
+	Deadline  time.Time `json:"deadline,omitzero"`
+	Decided   time.Time `json:"decided,omitzero"`
+	Finished  time.Time `json:"finished,omitzero"` // nobody needs to be told any more
+	Tick      time.Time `json:"tick,omitzero"`     // when the timer is due
+	Alarm     time.Time `json:"alarm,omitzero"`    // when somebody is told that it is not finished
+	Inquired  int       `json:"inquired,omitempty"`
+	Refusal   *refusal  `json:"refusal,omitempty"` // why it was aborted
+	Branches  []branch  `json:"branches,omitempty"`
 
 	Waiting semel.Waiting `json:"waiting,omitempty"` // whose outcome the decision is
 }
