@@ -46,7 +46,9 @@ func run(ctx context.Context, out io.Writer, dsn, dir string, crash bool) (err e
 	if _, err := pool.Exec(ctx, "CREATE TABLE IF NOT EXISTS till (shop text PRIMARY KEY, cents bigint NOT NULL)"); err != nil {
 		return err
 	}
-	if _, err := pool.Exec(ctx, "INSERT INTO till VALUES ('lamps', 0) ON CONFLICT DO NOTHING"); err != nil {
+	// Not ON CONFLICT DO NOTHING: that would wait for the row, which a transaction
+	// that was left prepared has locked until we finish it.
+	if _, err := pool.Exec(ctx, "INSERT INTO till SELECT 'lamps', 0 WHERE NOT EXISTS (SELECT FROM till)"); err != nil {
 		return err
 	}
 	shop := postgres.New(pool, credit, nil)
