@@ -4,8 +4,9 @@
 // books of its own. It has tests only.
 //
 // The test binary runs itself again as the processes that it needs: outside
-// (outside_test.go), the program with effects (program_test.go), and one whose
-// handler ends the process (poison_test.go).
+// (outside_test.go), the program with effects (program_test.go), one whose
+// handler ends the process (poison_test.go), and one that coordinates
+// transactions (transfer_program_test.go).
 package killtest
 
 import (
@@ -32,7 +33,7 @@ import (
 const roleVar = "SEMEL_KILLTEST_ROLE"
 
 func TestMain(m *testing.M) {
-	roles := map[string]func() error{"outside": runOutside, "program": runProgram, "poison": runPoison}
+	roles := map[string]func() error{"outside": runOutside, "program": runProgram, "poison": runPoison, "transfers": runTransfers}
 	role := os.Getenv(roleVar)
 	if role == "" {
 		goleak.VerifyTestMain(m) // it exits
