@@ -22,8 +22,8 @@ var twopcMutants = []Mutant{
 		Name:  "twopc-commits-a-second-handle",
 		Fault: "work beside that which voted is said to be committed",
 		File:  "twopc/inquiry.go",
-		Old:   " && b.Vote == VoteYes && b.Handle == handle {",
-		New:   " && b.Vote == VoteYes && (b.Handle == handle || handle != \"\") {",
+		Old:   "		case b.Handle:",
+		New:   "		default:",
 		By:    by("./twopc", "TestInquiry", "TestSweep", "TestDecision"),
 	},
 	{
