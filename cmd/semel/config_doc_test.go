@@ -115,7 +115,7 @@ func TestExampleLoads(t *testing.T) {
 	}
 	// With the examples that are commented out: a # without a space.
 	full := regexp.MustCompile(`(?m)^#([^ \n]|  )`).ReplaceAllString(exampleConfig, "$1")
-	l, bad := sourceOf(t, full, []string{"PSP_TOKEN=x", "SEMEL_PART_A=postgres://semel@a.example/semel", "SEMEL_PART_B=postgres://semel@b.example/semel"}).load()
+	l, bad := sourceOf(t, full, []string{"PSP_TOKEN=x", "WAREHOUSE_TOKEN=x", "SEMEL_PART_A=postgres://semel@a.example/semel", "SEMEL_PART_B=postgres://semel@b.example/semel"}).load()
 	l.check(t.Context(), &bad)
 	for _, p := range bad {
 		if !strings.HasPrefix(p.Key, "tls.") && p.Key != "store.parts" { // its files are examples, and there is one store
@@ -126,7 +126,7 @@ func TestExampleLoads(t *testing.T) {
 		t.Fatalf("%+v", l.config)
 	}
 	for _, key := range everyKey() {
-		key = strings.NewReplacer("[]", "[0]", "parts.NAME", "parts.a", "sagas.NAME", "sagas.trip", "NAME", "charge").Replace(key)
+		key = strings.NewReplacer("[]", "[0]", "parts.NAME", "parts.a", "sagas.NAME", "sagas.trip", "participants.NAME", "participants.warehouse", "NAME", "charge").Replace(key)
 		if l.from(key) == "default" {
 			t.Errorf("the example does not have %s", key)
 		}
