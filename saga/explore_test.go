@@ -75,8 +75,14 @@ func explore(t *testing.T, register func(*bed), wt weather, script func(*bed) er
 				b.open(register)
 				for {
 					err := script(b)
+					if err == nil {
+						err = check(b)
+					}
 					x.mu.Lock()
 					dead := x.dead
+					if !dead && err == nil {
+						x.n, x.again = -1, -1 // what comes is its orderly end
+					}
 					if dead {
 						b.ctx, x.die = context.WithCancel(test)
 					}
@@ -95,9 +101,6 @@ func explore(t *testing.T, register func(*bed), wt weather, script func(*bed) er
 					b.open(register)
 				}
 				defer x.die()
-				if err := check(b); err != nil {
-					t.Errorf("crash at point %d and %d behind it: %v", n, again, err)
-				}
 				b.close()
 			})
 			if t.Failed() {
