@@ -5,8 +5,9 @@ FUZZTIME ?= 30s
 SOAK     ?= 10m
 SEED     ?=
 
-# Packages with goroutines of their own; the race detector slows the others for nothing.
-RACE = . ./internal/demo/... ./internal/engine/... ./internal/killtest/... ./internal/sim/... ./store/... ./server/... ./client/... ./webeffect/... ./agents/... ./outbox/... ./internal/outbound/... ./twopc/... ./saga/... ./bench/... ./semeltest/... ./torture/... ./internal/child/... ./cmd/...
+# Packages with goroutines of their own; the race detector slows the others for nothing. (Those of tests and
+# measurements have some too, and race in `make soak` alone.)
+RACE = . ./internal/demo/... ./internal/engine/... ./store/... ./server/... ./client/... ./webeffect/... ./outbox/... ./internal/outbound/... ./twopc/... ./saga/... ./torture ./internal/child/... ./cmd/...
 
 .PHONY: help build serve test race lint fmt-check fuzz schemathesis hostile sim matrix mutants torture torture-cluster torture-mutants soak bench bench-postgres bench-transactions demo
 
@@ -68,6 +69,7 @@ torture-mutants: ## torture catches servers with planted bugs; MUTANT= a binary
 	SEMEL_SOAK=1 SEMEL_MUTANT=$(MUTANT) $(GO) test -count=1 -timeout 30m -v -run TestTortureCatches ./cmd/semel
 
 soak: ## the long searches, and memory over SOAK
+	$(GO) test -race -short ./internal/killtest/... ./internal/sim/... ./agents/... ./bench/... ./semeltest/...
 	SEMEL_SOAK=1 $(GO) test -timeout 240m -v ./internal/core ./internal/sim ./internal/engine ./store/... ./cmd/...
 	$(GO) run ./bench/cmd -soak $(SOAK)
 

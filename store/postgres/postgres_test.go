@@ -26,6 +26,9 @@ func TestStore(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && c.name != "ReadCommitted" {
+				t.Skip("one way is enough in short mode, which the race detector runs")
+			}
 			runSuite(t, func(dsn string) string {
 				return pgtest.With(pgtest.With(dsn, c.parameter, c.value), "pool_max_conns", "4")
 			})
@@ -58,6 +61,9 @@ func runSuite(t *testing.T, via func(dsn string) string) {
 // FAULTS 41: behind a pooler, which gives every statement another connection.
 func TestStoreBehindPooler(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("see TestStore")
+	}
 	host := pgtest.Shared(t).Bouncer(t)
 	runSuite(t, func(dsn string) string {
 		dsn = pgtest.With(pgtest.With(dsn, "host", host), "port", "6432")

@@ -22,7 +22,11 @@ func TestMain(m *testing.M) {
 	few := true // each history makes tables in two servers
 	flag.Visit(func(f *flag.Flag) { few = few && f.Name != "rapid.checks" })
 	if few {
-		if err := flag.Set("rapid.checks", "15"); err != nil {
+		checks := "15"
+		if testing.Short() {
+			checks = "5"
+		}
+		if err := flag.Set("rapid.checks", checks); err != nil {
 			panic(err) // there is no such flag
 		}
 	}
